@@ -1,0 +1,1 @@
+//! The broker: topology, publisher, consumer, supervisor, spool relay.

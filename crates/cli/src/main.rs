@@ -1,0 +1,2 @@
+//! The matchpurse command.
+fn main() {}

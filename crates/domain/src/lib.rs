@@ -1,0 +1,1 @@
+//! The pure core: ids, money, the match life cycle, escrow, grants, stats, offers.

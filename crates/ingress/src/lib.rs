@@ -1,0 +1,1 @@
+//! Verifies, normalizes and publishes what providers send to /hooks/{source}.

@@ -1,0 +1,1 @@
+//! Starts and stops private PostgreSQL and RabbitMQ instances as child processes.

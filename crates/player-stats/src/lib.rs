@@ -1,0 +1,1 @@
+//! Worker: player-stats.

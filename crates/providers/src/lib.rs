@@ -1,0 +1,1 @@
+//! Verifies and normalizes what the providers send; one folder a provider.

@@ -1,0 +1,1 @@
+//! Matchpurse's one configuration file: its schema, defaults and checks.

@@ -1,0 +1,1 @@
+//! For tests: isolated databases and virtual hosts, a fault proxy, builders.
