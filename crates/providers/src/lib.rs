@@ -1,1 +1,35 @@
-//! Verifies and normalizes what the providers send; one folder a provider.
+//! What the providers send, verified and in our words.
+//!
+//! One provider is one folder of `src/`, found by the build script; nothing else in the repository names
+//! one. An adapter is pure: bytes, headers, keys and the time go in; verified bytes, then events, come out.
+//! [`Verified`] can only be made by an adapter's `verify`, and `normalize` takes nothing else, so bytes that
+//! nobody vouches for cannot become events.
+
+mod delivery;
+mod hmac_signature;
+mod json;
+mod keys;
+mod normalized;
+mod provider;
+mod reply;
+mod settings;
+mod times;
+
+pub use delivery::{Delivery, Headers, Method};
+pub use keys::{KeyError, KeyRole, KeySet, Keys, RemoteKeys};
+pub use normalized::{NewEvent, NormalizeError, Normalized};
+pub use provider::{Provider, SignRequest, SignedRequest, Verified, VerifyError};
+pub use reply::{Outcome, Reply};
+pub use settings::{AdapterSettings, OptionValue, SettingsError};
+
+include!(concat!(env!("OUT_DIR"), "/registry.rs"));
+
+/// Every provider that this build knows, by name.
+pub fn all() -> &'static [&'static dyn Provider] {
+    REGISTRY
+}
+
+/// The provider whose [`Provider::id`] is `id`.
+pub fn by_id(id: &str) -> Option<&'static dyn Provider> {
+    REGISTRY.iter().copied().find(|provider| provider.id() == id)
+}

@@ -1,0 +1,66 @@
+use bytes::Bytes;
+
+/// What a key is for. A source may have several sets, because a provider signs different things with
+/// different keys, and a body signed with one must not pass as the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeyRole {
+    /// The key of the webhooks: `secrets` in the configuration.
+    Webhook,
+    /// The key of the deliveries that move money: `keys.postback` in the configuration.
+    Postback,
+}
+
+/// The active keys of one role; several during a rotation. Each is the secret's bytes as given, or a public
+/// key as PEM.
+#[derive(Clone, Default)]
+pub struct KeySet(Vec<Bytes>);
+
+/// The active keys of a source.
+#[derive(Clone, Default)]
+pub struct Keys {
+    /// [`KeyRole::Webhook`]
+    pub webhook: KeySet,
+    /// [`KeyRole::Postback`]
+    pub postback: KeySet,
+}
+
+/// Where an adapter's public keys can be fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteKeys {
+    /// The URL to GET.
+    pub url: String,
+}
+
+/// Why a text is no key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct KeyError(pub String);
+
+impl KeySet {
+    /// A set of keys; empty ones are dropped, because an empty key would verify what anybody sends.
+    pub fn new(keys: impl IntoIterator<Item = Bytes>) -> Self {
+        Self(keys.into_iter().filter(|key| !key.is_empty()).collect())
+    }
+
+    /// True when there is no key, so nothing can verify.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The keys.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(|key| key.as_ref())
+    }
+}
+
+impl std::fmt::Debug for KeySet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} key(s), not shown", self.0.len())
+    }
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "webhook {:?}, postback {:?}", self.webhook, self.postback)
+    }
+}

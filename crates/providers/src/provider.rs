@@ -1,0 +1,180 @@
+use bytes::Bytes;
+use matchpurse_domain::time::Timestamp;
+
+use crate::delivery::{Delivery, Method};
+use crate::keys::{KeyError, KeyRole, Keys, RemoteKeys};
+use crate::normalized::{NormalizeError, Normalized};
+use crate::reply::{Outcome, Reply};
+use crate::settings::{AdapterSettings, SettingsError};
+
+/// One provider's contract. No method has a default: a forgotten verification must not compile.
+pub trait Provider: Sync {
+    /// The provider's name in the configuration, in metrics and in data.
+    fn id(&self) -> &'static str;
+
+    /// The methods that its deliveries use; others are answered with 405.
+    fn methods(&self) -> &'static [Method];
+
+    /// The largest body taken by default, in bytes; a source may set another limit.
+    fn max_body_bytes(&self) -> usize;
+
+    /// Refuses a source that could not work: no key, an unknown option, a value out of range.
+    ///
+    /// # Errors
+    /// [`SettingsError`], in words for who wrote the configuration.
+    fn check(&self, settings: &AdapterSettings, keys: &Keys) -> Result<(), SettingsError>;
+
+    /// Where the source's public keys are fetched from, if they are not in the configuration.
+    fn remote_keys(&self, settings: &AdapterSettings) -> Option<RemoteKeys>;
+
+    /// Reads the answer of [`Provider::remote_keys`]'s URL as keys for [`Keys::webhook`].
+    ///
+    /// # Errors
+    /// When there is no usable key in it.
+    fn read_remote_keys(&self, body: &[u8]) -> Result<Vec<Bytes>, KeyError>;
+
+    /// Decides, over the bytes as they came, whether the provider sent this.
+    ///
+    /// # Errors
+    /// [`VerifyError`]: answered with 401, nothing is stored.
+    fn verify(
+        &self,
+        delivery: &Delivery,
+        settings: &AdapterSettings,
+        keys: &Keys,
+        now: Timestamp,
+    ) -> Result<Verified, VerifyError>;
+
+    /// Puts a verified delivery into our words. An unknown event type or status is an event too; only what
+    /// cannot be read at all is an error.
+    ///
+    /// # Errors
+    /// [`NormalizeError`]: answered with 422 and parked.
+    fn normalize(
+        &self,
+        verified: &Verified,
+        settings: &AdapterSettings,
+    ) -> Result<Normalized, NormalizeError>;
+
+    /// The body with every secret in it blotted out, for storing and showing; the same bytes when there is
+    /// none. It must take any bytes, also those that are no JSON.
+    fn redact(&self, body: &Bytes) -> Bytes;
+
+    /// What the sender is answered.
+    fn reply(&self, outcome: Outcome<'_>) -> Reply;
+
+    /// Signs a body as the provider would, for the simulator and tests.
+    ///
+    /// # Errors
+    /// When the key is none that can sign.
+    fn sign(&self, request: &SignRequest<'_>) -> Result<SignedRequest, KeyError>;
+}
+
+/// A delivery that the provider vouches for. Only `verify` can make one.
+#[derive(Debug, Clone)]
+pub struct Verified {
+    method: Method,
+    body: Bytes,
+    role: KeyRole,
+    body_authenticated: bool,
+}
+
+impl Verified {
+    /// Only for the adapters' `verify`; `body_authenticated` says whether a signature covered the body.
+    pub(crate) fn new(delivery: &Delivery, role: KeyRole, body_authenticated: bool) -> Self {
+        Self { method: delivery.method, body: delivery.body.clone(), role, body_authenticated }
+    }
+
+    /// The method of the request.
+    pub const fn method(&self) -> Method {
+        self.method
+    }
+
+    /// The body, byte for byte.
+    pub const fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// Which of the source's keys vouched for it.
+    pub const fn role(&self) -> KeyRole {
+        self.role
+    }
+
+    /// True when a signature covered the body; false when only the caller was authenticated.
+    pub const fn body_authenticated(&self) -> bool {
+        self.body_authenticated
+    }
+}
+
+/// Why a delivery is not believed. The caller learns only 401; the reason goes to the rejected log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum VerifyError {
+    /// No signature or authorization header.
+    #[error("the signature header is missing")]
+    HeaderMissing,
+    /// The header stands there twice; nobody can say which one counts.
+    #[error("the signature header stands there twice")]
+    HeaderDoubled,
+    /// The header is empty or not of the documented form.
+    #[error("the signature header is not of the documented form")]
+    HeaderMalformed,
+    /// The signature is not one of any active key over these bytes.
+    #[error("the signature does not match")]
+    SignatureMismatch,
+    /// The token names an algorithm other than the pinned one.
+    #[error("the token's algorithm is not the pinned one")]
+    WrongAlgorithm,
+    /// The token's time is over.
+    #[error("the token has expired")]
+    Expired,
+    /// The token is not valid yet, or from the future.
+    #[error("the token is not valid yet")]
+    NotYetValid,
+    /// A required claim is missing or has another value.
+    #[error("a claim of the token is missing or wrong")]
+    WrongClaim,
+    /// No key is known at the moment; public keys could not be fetched yet.
+    #[error("no key is known to verify with")]
+    NoKey,
+}
+
+impl VerifyError {
+    /// A short word for metrics and the rejected log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::HeaderMissing => "header_missing",
+            Self::HeaderDoubled => "header_doubled",
+            Self::HeaderMalformed => "header_malformed",
+            Self::SignatureMismatch => "signature_mismatch",
+            Self::WrongAlgorithm => "wrong_algorithm",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::WrongClaim => "wrong_claim",
+            Self::NoKey => "no_key",
+        }
+    }
+}
+
+/// What is to be signed.
+#[derive(Debug, Clone, Copy)]
+pub struct SignRequest<'r> {
+    /// The method.
+    pub method: Method,
+    /// The body.
+    pub body: &'r [u8],
+    /// The signing key: the shared secret's bytes, or a private key as PEM.
+    pub key: &'r [u8],
+    /// Which of the source's keys it is.
+    pub role: KeyRole,
+    /// The time of signing.
+    pub now: Timestamp,
+    /// The source's settings; claims of a token come from them.
+    pub settings: &'r AdapterSettings,
+}
+
+/// A body with the headers that vouch for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedRequest {
+    /// The headers to send.
+    pub headers: Vec<(&'static str, String)>,
+}
