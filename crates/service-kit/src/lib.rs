@@ -1,1 +1,13 @@
-//! What every service needs and no business word: configuration loading, logs, metrics, health, shutdown, HTTP client.
+//! What every service needs and no business word: configuration, logs, metrics, health, graceful shutdown
+//! and an HTTP client.
+//!
+//! Nothing here knows what the services do. The schema of the configuration, the names of the metrics and
+//! the meaning of a health check are their owners'.
+
+pub mod admin;
+pub mod config;
+pub mod health;
+pub mod http_client;
+pub mod metrics;
+pub mod shutdown;
+pub mod telemetry;
