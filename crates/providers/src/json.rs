@@ -101,7 +101,6 @@ impl Id {
 }
 
 impl LooseId {
-    #[expect(dead_code, reason = "not every provider sends such ids")]
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,0 +1,86 @@
+//! OkLetsPlay: a matchmaking platform that arranges matches for money and pushes each of them once.
+
+mod keys;
+mod normalize;
+mod options;
+mod token;
+mod verify;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use bytes::Bytes;
+use matchpurse_domain::time::Timestamp;
+
+use crate::delivery::{Delivery, Method};
+use crate::keys::{KeyError, Keys, RemoteKeys};
+use crate::normalized::{NormalizeError, Normalized};
+use crate::provider::{Provider, SignRequest, SignedRequest, Verified, VerifyError};
+use crate::reply::{Outcome, Reply};
+use crate::settings::{AdapterSettings, SettingsError};
+
+/// The adapter.
+pub(crate) struct Adapter;
+
+impl Provider for Adapter {
+    fn id(&self) -> &'static str {
+        "okletsplay"
+    }
+
+    fn methods(&self) -> &'static [Method] {
+        &[Method::Put, Method::Delete]
+    }
+
+    /// A match of a hundred players is 10 KiB; a body beyond 256 KiB is none.
+    fn max_body_bytes(&self) -> usize {
+        256 * 1024
+    }
+
+    fn check(&self, settings: &AdapterSettings, keys: &Keys) -> Result<(), SettingsError> {
+        options::check(settings, keys)
+    }
+
+    fn remote_keys(&self, settings: &AdapterSettings) -> Option<RemoteKeys> {
+        let url = settings.text(options::PUBLIC_KEY_URL).ok().flatten()?;
+        Some(RemoteKeys { url: url.to_owned() })
+    }
+
+    fn read_remote_keys(&self, body: &[u8]) -> Result<Vec<Bytes>, KeyError> {
+        keys::read_answer(body)
+    }
+
+    fn verify(
+        &self,
+        delivery: &Delivery,
+        settings: &AdapterSettings,
+        keys: &Keys,
+        now: Timestamp,
+    ) -> Result<Verified, VerifyError> {
+        verify::verify(delivery, settings, keys, now)
+    }
+
+    fn normalize(
+        &self,
+        verified: &Verified,
+        settings: &AdapterSettings,
+    ) -> Result<Normalized, NormalizeError> {
+        normalize::normalize(verified, settings)
+    }
+
+    /// Nothing secret stands in the body; the token is a header.
+    fn redact(&self, body: &Bytes) -> Bytes {
+        body.clone()
+    }
+
+    /// Exactly 200, also for what is parked: any other status, 201 and 204 too, aborts an escrowed match.
+    fn reply(&self, outcome: Outcome<'_>) -> Reply {
+        match outcome {
+            Outcome::Kept { .. } => Reply::ok(),
+        }
+    }
+
+    fn sign(&self, request: &SignRequest<'_>) -> Result<SignedRequest, KeyError> {
+        token::sign(request)
+    }
+}
