@@ -1,1 +1,130 @@
-//! Matchpurse's one configuration file: its schema, defaults and checks.
+//! Matchpurse's one configuration: its schema, its defaults and its checks.
+//!
+//! `default.toml` is compiled in and is the operator's documentation; a file and `MATCHPURSE_*` variables lie
+//! over it. Loading either gives settings that are consistent or says, for every problem, where it stands
+//! and what would do. What only an adapter knows (its options, whether it needs a secret) is checked by it.
+
+mod checks;
+mod sections;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use matchpurse_domain::ids::SourceName;
+use matchpurse_service_kit::config::{Environment, Layers, Loaded, Problem, join};
+use serde::{Deserialize, Serialize, Serializer};
+
+pub use matchpurse_service_kit::config::{ConfigError, SecretUrl, SecretValue, process_environment};
+pub use sections::{
+    BrokerSettings, DatabaseSettings, IngressSettings, TelemetrySettings, WorkerSettings, WorkersSettings,
+};
+pub use source::{OptionValue, SourceSettings};
+
+/// The defaults, commented: the documentation of every key.
+pub const DEFAULT_TOML: &str = include_str!("default.toml");
+
+/// Which variables are settings. `MATCHPURSE_TEST_*` belongs to the tests' own set-up, `MATCHPURSE_CONFIG`
+/// is where the file is.
+const ENVIRONMENT: Environment<'_> =
+    Environment { prefix: "MATCHPURSE_", ignored: &["MATCHPURSE_TEST_", "MATCHPURSE_CONFIG"] };
+
+/// The whole configuration, checked. `Debug` shows no secret.
+#[derive(Debug, Clone, Serialize)]
+pub struct Settings {
+    /// PostgreSQL.
+    pub database: DatabaseSettings,
+    /// RabbitMQ, or the transport without it.
+    pub broker: BrokerSettings,
+    /// What providers reach.
+    pub ingress: IngressSettings,
+    /// What applies the events.
+    pub workers: WorkersSettings,
+    /// Logs.
+    pub telemetry: TelemetrySettings,
+    /// The integrations, by name.
+    #[serde(serialize_with = "by_name")]
+    pub sources: BTreeMap<SourceName, SourceSettings>,
+}
+
+/// The configuration as it is written.
+#[derive(Deserialize)]
+struct Document {
+    database: DatabaseSettings,
+    broker: BrokerSettings,
+    ingress: IngressSettings,
+    workers: WorkersSettings,
+    telemetry: TelemetrySettings,
+    sources: BTreeMap<String, source::SourceTable>,
+}
+
+impl Settings {
+    /// Loads the configuration: the defaults, `file` over them, the `MATCHPURSE_*` of `environment` over both
+    /// (see [`process_environment`]).
+    ///
+    /// # Errors
+    /// [`ConfigError`], with where and what for every problem.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut layers = Layers::new(DEFAULT_TOML)?;
+        if let Some(path) = file {
+            layers = layers.file(path)?;
+        }
+        Self::read(layers.environment(&ENVIRONMENT, environment)?)
+    }
+
+    /// Reads a TOML text over the defaults, with no environment; errors call the text `settings`.
+    ///
+    /// # Errors
+    /// As [`Settings::load`].
+    pub fn parse_str(text: &str) -> Result<Self, ConfigError> {
+        Self::read(Layers::new(DEFAULT_TOML)?.text("settings", text)?)
+    }
+
+    /// The sources that have no secret for their webhooks. The ingress must refuse to start with one of
+    /// them, unless its adapter takes its keys from the options.
+    pub fn require_secrets(&self) -> Vec<&SourceName> {
+        self.sources.iter().filter(|(_, source)| source.secrets().is_empty()).map(|(name, _)| name).collect()
+    }
+
+    /// The configuration in effect as TOML, with every secret replaced.
+    pub fn render(&self) -> String {
+        // Nothing in the settings is outside of what TOML can express; were it so, the reader learns why.
+        toml::to_string(self).unwrap_or_else(|error| format!("# cannot be shown: {error}\n"))
+    }
+
+    fn read(layers: Layers) -> Result<Self, ConfigError> {
+        let Loaded { value: document, origins } = layers.read::<Document>()?;
+        let mut problems: Vec<Problem> = Vec::new();
+        let mut add = |key: &str, what: String| problems.push(origins.problem(key, what));
+        checks::sections(&document, &mut add);
+        let mut sources = BTreeMap::new();
+        for (name, table) in document.sources {
+            let key = join("sources", &name);
+            match SourceName::parse(&name) {
+                Err(error) => add(&key, error.to_string()),
+                Ok(name) => {
+                    let source =
+                        SourceSettings::new(&name, table, &mut |inner, what| add(&join(&key, inner), what));
+                    sources.extend(source.map(|source| (name, source)));
+                }
+            }
+        }
+        if !problems.is_empty() {
+            return Err(ConfigError::Problems(problems));
+        }
+        let Document { database, broker, ingress, workers, telemetry, .. } = document;
+        Ok(Self { database, broker, ingress, workers, telemetry, sources })
+    }
+}
+
+fn by_name<S: Serializer>(
+    sources: &BTreeMap<SourceName, SourceSettings>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(sources.iter().map(|(name, source)| (name.as_str(), source)))
+}

@@ -130,7 +130,7 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 }
 
 /// A dotted key with one more name, quoted where TOML would want it.
-pub(super) fn join(key: &str, name: &str) -> String {
+pub fn join(key: &str, name: &str) -> String {
     let bare = !name.is_empty() && name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_' || c == b'-');
     let dot = if key.is_empty() { "" } else { "." };
     if bare { format!("{key}{dot}{name}") } else { format!("{key}{dot}{name:?}") }

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 pub use environment::{Environment, process_environment};
-pub use error::{ConfigError, Origin, Problem, Reason, nearest};
+pub use error::{ConfigError, Origin, Problem, Reason, join, nearest};
 pub use secret::{SecretUrl, SecretValue};
 
 use tree::{Content, Node};
@@ -138,7 +138,7 @@ impl Origins {
         }
         if let Content::Table(table) = &node.content {
             for (name, child) in table {
-                self.collect(child, &error::join(key, name));
+                self.collect(child, &join(key, name));
             }
         }
     }

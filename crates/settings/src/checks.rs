@@ -1,0 +1,60 @@
+//! What the types of the fixed tables cannot say: values that would stop the work, and pairs that contradict
+//! each other.
+
+use std::fmt::Display;
+
+use crate::Document;
+
+/// The longest batch: one transaction holds its row locks for as long as it takes.
+const BATCH_MAX: u16 = 4096;
+
+/// Reports every problem to `add` with its dotted key.
+pub(crate) fn sections(document: &Document, add: &mut dyn FnMut(&str, String)) {
+    let Document { database, broker, ingress, workers, .. } = document;
+    // Zero would mean "for ever" to PostgreSQL, "at once" to a timer, and "none at all" to a limit.
+    for (key, value) in [
+        ("database.pool_size", u64::from(database.pool_size)),
+        ("database.pool_wait_ms", database.pool_wait_ms),
+        ("database.connect_timeout_ms", database.connect_timeout_ms),
+        ("database.statement_timeout_ms", database.statement_timeout_ms.into()),
+        ("database.lock_timeout_ms", database.lock_timeout_ms.into()),
+        ("database.idle_in_transaction_timeout_ms", database.idle_in_transaction_timeout_ms.into()),
+        ("broker.connect_timeout_ms", broker.connect_timeout_ms),
+        ("broker.heartbeat_s", broker.heartbeat_s.into()),
+        ("broker.reconnect_min_ms", broker.reconnect_min_ms),
+        ("broker.confirm_timeout_ms", broker.confirm_timeout_ms),
+        ("broker.unconfirmed_max", broker.unconfirmed_max.into()),
+        ("broker.batch_max", broker.batch_max.into()),
+        ("ingress.max_in_flight", ingress.max_in_flight.into()),
+        ("ingress.request_timeout_ms", ingress.request_timeout_ms),
+        ("ingress.retry_after_s", ingress.retry_after_s.into()),
+        ("ingress.spool_events_max", ingress.spool_events_max),
+        ("workers.attempts_max", workers.attempts_max.into()),
+        ("workers.retry_min_ms", workers.retry_min_ms),
+        ("workers.stall_after_ms", workers.stall_after_ms),
+    ] {
+        if value == 0 {
+            add(key, "must be above 0".to_owned());
+        }
+    }
+    let mut at_most = |key: &str, value: u64, limit: u64, why: &dyn Display| {
+        if value > limit {
+            add(key, format!("{value} is above {limit}, {why}"));
+        }
+    };
+    at_most("broker.batch_max", broker.batch_max.into(), BATCH_MAX.into(), &"the most for one transaction");
+    let prefetch = u64::from(broker.prefetch);
+    at_most("broker.batch_max", broker.batch_max.into(), prefetch, &"the value of `broker.prefetch`");
+    let longest = broker.reconnect_max_ms;
+    at_most(
+        "broker.reconnect_min_ms",
+        broker.reconnect_min_ms,
+        longest,
+        &"the value of `broker.reconnect_max_ms`",
+    );
+    let longest = workers.retry_max_ms;
+    at_most("workers.retry_min_ms", workers.retry_min_ms, longest, &"the value of `workers.retry_max_ms`");
+    if ingress.listen.is_empty() {
+        add("ingress.listen", "must be given as \"host:port\"".to_owned());
+    }
+}

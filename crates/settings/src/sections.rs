@@ -1,0 +1,154 @@
+//! The fixed tables of the configuration; `default.toml` says what each key means to an operator.
+
+use matchpurse_service_kit::config::SecretUrl;
+use matchpurse_service_kit::telemetry::LogFormat;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// `[database]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct DatabaseSettings {
+    /// `postgres://…`
+    #[serde(deserialize_with = "database_url")]
+    pub url: SecretUrl,
+    /// Connections of one service.
+    pub pool_size: u16,
+    /// For a free connection of the pool.
+    pub pool_wait_ms: u64,
+    /// For a new connection.
+    pub connect_timeout_ms: u64,
+    /// PostgreSQL's `statement_timeout`.
+    pub statement_timeout_ms: u32,
+    /// PostgreSQL's `lock_timeout`.
+    pub lock_timeout_ms: u32,
+    /// PostgreSQL's `idle_in_transaction_session_timeout`.
+    pub idle_in_transaction_timeout_ms: u32,
+}
+
+/// `[broker]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct BrokerSettings {
+    /// `amqp://…`; without it the transport is the spool.
+    #[serde(deserialize_with = "broker_url")]
+    pub url: Option<SecretUrl>,
+    /// For a connection.
+    pub connect_timeout_ms: u64,
+    /// AMQP heartbeat.
+    pub heartbeat_s: u16,
+    /// The first pause between attempts to connect.
+    pub reconnect_min_ms: u64,
+    /// The longest pause between attempts to connect.
+    pub reconnect_max_ms: u64,
+    /// For a confirm.
+    pub confirm_timeout_ms: u64,
+    /// Events that wait for their confirm at once.
+    pub unconfirmed_max: u32,
+    /// Deliveries a worker holds unacknowledged.
+    pub prefetch: u16,
+    /// Events of one transaction.
+    pub batch_max: u16,
+    /// For a batch to fill.
+    pub batch_wait_ms: u64,
+}
+
+/// `[ingress]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct IngressSettings {
+    /// `host:port` for the providers.
+    pub listen: String,
+    /// `host:port` for health and metrics.
+    pub admin_listen: Option<String>,
+    /// Deliveries in work at once.
+    pub max_in_flight: u32,
+    /// For one request to arrive.
+    pub request_timeout_ms: u64,
+    /// What `Retry-After` says.
+    pub retry_after_s: u32,
+    /// For deliveries in work to end.
+    pub drain_timeout_ms: u64,
+    /// Whether the database catches events while the broker is away.
+    pub spool: bool,
+    /// Events that it catches at most.
+    pub spool_events_max: u64,
+    /// Refused deliveries remembered.
+    pub rejected_log_max: u32,
+}
+
+/// `[workers]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct WorkersSettings {
+    /// How often an event is tried before it is parked.
+    pub attempts_max: u32,
+    /// The first pause before it is tried again.
+    pub retry_min_ms: u64,
+    /// The longest pause.
+    pub retry_max_ms: u64,
+    /// How long a loop may not turn.
+    pub stall_after_ms: u64,
+    /// For a batch in work to end.
+    pub drain_timeout_ms: u64,
+    /// `[workers.match_escrow]`
+    pub match_escrow: WorkerSettings,
+    /// `[workers.reward_fulfillment]`
+    pub reward_fulfillment: WorkerSettings,
+    /// `[workers.player_stats]`
+    pub player_stats: WorkerSettings,
+    /// `[workers.offer_removal]`
+    pub offer_removal: WorkerSettings,
+    /// `[workers.event_archive]`
+    pub event_archive: WorkerSettings,
+}
+
+/// What one worker has for itself.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct WorkerSettings {
+    /// `host:port` for health and metrics.
+    pub admin_listen: Option<String>,
+}
+
+/// `[telemetry]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct TelemetrySettings {
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// In the syntax of `RUST_LOG`.
+    pub log_filter: String,
+}
+
+impl WorkersSettings {
+    /// All workers with their names, as their packages and queues have them.
+    pub fn each(&self) -> [(&'static str, &WorkerSettings); 5] {
+        [
+            ("match-escrow", &self.match_escrow),
+            ("reward-fulfillment", &self.reward_fulfillment),
+            ("player-stats", &self.player_stats),
+            ("offer-removal", &self.offer_removal),
+            ("event-archive", &self.event_archive),
+        ]
+    }
+
+    /// A worker's own settings by its name: `match-escrow`.
+    pub fn of(&self, worker: &str) -> Option<&WorkerSettings> {
+        self.each().into_iter().find(|(name, _)| *name == worker).map(|(_, settings)| settings)
+    }
+}
+
+fn database_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretUrl, D::Error> {
+    let url = Option::<SecretUrl>::deserialize(deserializer)?
+        .ok_or_else(|| D::Error::custom("must be given, in the file or as MATCHPURSE_DATABASE__URL"))?;
+    match url.expose().split_once("://") {
+        Some(("postgres" | "postgresql", _)) => Ok(url),
+        _ => Err(D::Error::custom("must begin with `postgres://` or `postgresql://`")),
+    }
+}
+
+fn broker_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretUrl>, D::Error> {
+    let url = Option::<SecretUrl>::deserialize(deserializer)?;
+    match url.as_ref().and_then(|url| url.expose().split_once("://")) {
+        None | Some(("amqp", _)) => Ok(url),
+        Some(("amqps", _)) => Err(D::Error::custom(
+            "`amqps` is not supported: keep the broker in a private network, or put a TLS tunnel before it",
+        )),
+        Some(_) => Err(D::Error::custom("must begin with `amqp://`")),
+    }
+}

@@ -1,0 +1,326 @@
+use super::*;
+
+/// The least that a configuration must say.
+const LEAST: &str = "database.url = \"postgres://app:hunter2@db/app\"\n";
+
+/// A source with nothing wrong.
+const SOURCE: &str = r#"
+[sources.main-game]
+provider = "someone"
+currency = "USD"
+custody = "studio"
+"#;
+
+#[track_caller]
+fn settings(text: &str) -> Settings {
+    Settings::parse_str(&format!("{LEAST}{text}")).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[track_caller]
+fn refused(text: &str) -> String {
+    Settings::parse_str(&format!("{LEAST}{text}")).expect_err("this should be refused").to_string()
+}
+
+fn with_variables(variables: &[(&str, &str)]) -> Result<Settings, ConfigError> {
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Settings::load(None, variables)
+}
+
+fn source_name(text: &str) -> SourceName {
+    SourceName::parse(text).unwrap()
+}
+
+#[test]
+fn the_defaults_need_only_a_database() {
+    insta::assert_snapshot!(Settings::parse_str("").unwrap_err(), @"`database.url`: must be given, in the file or as MATCHPURSE_DATABASE__URL");
+    let settings = settings("");
+    assert!(settings.broker.url.is_none(), "the transport without a broker is the default");
+    assert!(settings.sources.is_empty());
+    assert_eq!(settings.database.url.expose(), "postgres://app:hunter2@db/app");
+    let listen = settings.workers.of("player-stats").unwrap().admin_listen.as_deref();
+    assert_eq!(listen, Some("127.0.0.1:9103"));
+}
+
+/// The documentation's example, with its settings uncommented, is a configuration.
+#[test]
+fn the_example_in_the_defaults_is_right() {
+    let (_, example) = DEFAULT_TOML.split_once("# A complete example.").unwrap();
+    let lines: Vec<&str> = example
+        .lines()
+        .filter_map(|line| line.strip_prefix('#'))
+        .filter(|line| !line.starts_with(' ') && !line.starts_with("keys."))
+        .collect();
+    assert_eq!(lines.len(), 12, "{lines:#?}");
+    let settings = settings(&lines.join("\n"));
+    let source = &settings.sources[&source_name("main-game")];
+    assert_eq!(source.policy().stake, Some(500));
+    assert_eq!(source.policy().hold_deadline_s, 72 * 3600);
+    assert_eq!(source.policy().fee_bps, 1000);
+    assert_eq!(source.max_body_bytes(), Some(262_144));
+    assert_eq!(source.secrets()[0].expose(), "44c3e83c-8d8b-475b-9018-75bf831d0ade");
+    assert_eq!(source.options()["issuer"], OptionValue::Text("https://issuer.example".to_owned()));
+}
+
+#[test]
+fn a_source_becomes_a_policy() {
+    let text = r#"
+[sources.arena]
+provider = "someone"
+currency = "GEM"
+currency_exponent = 0
+custody = "provider"
+tie_policy = "split"
+stake = "25"
+hold_deadline_hours = 1
+"#;
+    let settings = settings(text);
+    insta::assert_debug_snapshot!(settings.sources[&source_name("arena")].policy(), @r#"
+    SourcePolicy {
+        source: "arena",
+        provider: "someone",
+        currency: Currency {
+            code: GEM,
+            exponent: 0,
+        },
+        custody: Provider,
+        fee_bps: 0,
+        tie_policy: Split,
+        stake: Some(
+            25,
+        ),
+        hold_deadline_s: 3600,
+    }
+    "#);
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_the_nearest_name() {
+    insta::assert_snapshot!(refused("[ingress]\nlisen = \"0.0.0.0:80\""), @"settings, line 3: unknown key `ingress.lisen`; did you mean `ingress.listen`?");
+    insta::assert_snapshot!(refused(&format!("{SOURCE}fee_bsp = 100")), @"settings, line 7: unknown key `sources.main-game.fee_bsp`; did you mean `sources.main-game.fee_bps`?");
+    insta::assert_snapshot!(refused("[source.main]\nprovider = \"x\""), @"settings, line 2: unknown key `source`; did you mean `sources`?");
+    insta::assert_snapshot!(refused("[workers.match-escrow]\nadmin_listen = \"\""), @"settings, line 2: unknown key `workers.match-escrow`; did you mean `workers.match_escrow`?");
+    let unknown = with_variables(&[("MATCHPURSE_DATABASE__POOLSIZE", "3")]);
+    insta::assert_snapshot!(unknown.unwrap_err(), @"environment variable MATCHPURSE_DATABASE__POOLSIZE: unknown key `database.poolsize`; did you mean `MATCHPURSE_DATABASE__POOL_SIZE`?");
+    let unknown = with_variables(&[("MATCHPURSE_DATABASE_URL", "postgres://db/app")]);
+    insta::assert_snapshot!(unknown.unwrap_err(), @"environment variable MATCHPURSE_DATABASE_URL: unknown key `database_url`; did you mean `MATCHPURSE_DATABASE__URL`?");
+}
+
+#[test]
+fn a_missing_or_wrong_value_is_named_with_its_place() {
+    insta::assert_snapshot!(refused("[sources.main]\nprovider = \"someone\"\ncurrency = \"USD\""), @"settings, line 2: `sources.main.custody` is missing");
+    insta::assert_snapshot!(refused("[ingress]\nspool = \"yes\""), @"settings, line 3: `ingress.spool`: expected true or false, found text");
+    insta::assert_snapshot!(refused("[telemetry]\nlog_format = \"jsn\""), @r#"settings, line 3: `telemetry.log_format`: "jsn" is not one of auto, human, json; did you mean `json`?"#);
+    insta::assert_snapshot!(refused("[broker]\nurl = \"amqps://guest:hunter2@mq\""), @"settings, line 3: `broker.url`: `amqps` is not supported: keep the broker in a private network, or put a TLS tunnel before it");
+    insta::assert_snapshot!(refused("[broker]\nurl = \"http://mq\""), @"settings, line 3: `broker.url`: must begin with `amqp://`");
+    insta::assert_snapshot!(Settings::parse_str("database.url = \"mysql://db\"").unwrap_err(), @"settings, line 1: `database.url`: must begin with `postgres://` or `postgresql://`");
+    insta::assert_snapshot!(refused(&format!("{SOURCE}options.leeway = 1.5")), @"settings, line 7: `sources.main-game.options.leeway`: expected a text, a whole number, true or false, or a list of texts, found a number with a point");
+    insta::assert_snapshot!(refused(&format!("{SOURCE}options.audience = [1]")), @"settings, line 7: `sources.main-game.options.audience[0]`: expected text, found a whole number");
+    insta::assert_snapshot!(refused(&format!("{SOURCE}secrets = \"hunter2\"")), @"settings, line 7: `sources.main-game.secrets`: expected a list, found text");
+}
+
+#[test]
+fn every_problem_of_the_values_is_told_at_once() {
+    let text = r#"
+[broker]
+batch_max = 1000
+reconnect_min_ms = 0
+[workers]
+retry_min_ms = 90000
+[sources.main]
+provider = "Some One"
+currency = "usd"
+custody = "players"
+tie_policy = "refund_ful"
+fee_bps = 10001
+hold_deadline_hours = 0
+keys.postback = []
+[sources.coins]
+provider = "someone"
+currency = "GEM"
+custody = "studio"
+[sources.cents]
+provider = "someone"
+currency = "USD"
+currency_exponent = 3
+custody = "studio"
+[sources."Bad Name"]
+provider = "someone"
+currency = "USD"
+custody = "studio"
+"#;
+    insta::assert_snapshot!(refused(text), @r#"
+    settings, line 5: `broker.reconnect_min_ms`: must be above 0
+    settings, line 4: `broker.batch_max`: 1000 is above 512, the value of `broker.prefetch`
+    settings, line 7: `workers.retry_min_ms`: 90000 is above 60000, the value of `workers.retry_max_ms`
+    settings, line 25: `sources."Bad Name"`: "Bad Name" is no source name: 1 to 40 of a-z, 0-9, '-' and '_', beginning with a letter or digit
+    settings, line 23: `sources.cents.currency_exponent`: USD has 2 decimal places, not 3
+    settings, line 16: `sources.coins.currency_exponent`: GEM is not a currency we know; say how many decimal places it has, 0 to 8
+    settings, line 10: `sources.main.currency`: "usd" is no currency code: 2 to 12 of A-Z, 0-9 and '_', beginning with a letter
+    settings, line 11: `sources.main.custody`: "players" is not one of provider, studio
+    settings, line 12: `sources.main.tie_policy`: "refund_ful" is not one of refund_full, refund_minus_fee, split; did you mean `refund_full`?
+    settings, line 9: `sources.main.provider`: must be a provider's name: of a-z, 0-9, '-' and '_'
+    settings, line 13: `sources.main.fee_bps`: 10001 is above 10000, the whole pot
+    settings, line 14: `sources.main.hold_deadline_hours`: 0 is not from 1 to 8760
+    settings, line 15: `sources.main.keys`: the list of "postback" is empty; leave it out instead
+    "#);
+}
+
+#[test]
+fn a_stake_is_an_exact_amount_above_zero() {
+    for stake in ["0", "-1", "5.001", "4.9999999999", "five"] {
+        let error = refused(&format!("{SOURCE}stake = \"{stake}\""));
+        assert!(error.starts_with("settings, line 7: `sources.main-game.stake`: "), "{error}");
+    }
+    insta::assert_snapshot!(refused(&format!("{SOURCE}stake = \"4.9999999999\"")), @r#"settings, line 7: `sources.main-game.stake`: "4.9999999999" is finer than USD; write "5.00""#);
+    insta::assert_snapshot!(refused(&format!("{SOURCE}stake = 5.00")), @"settings, line 7: `sources.main-game.stake`: expected text, found a number with a point");
+}
+
+#[test]
+fn a_source_may_come_from_variables_alone() {
+    let settings = with_variables(&[
+        ("MATCHPURSE_DATABASE__URL", "postgres://db/app"),
+        ("MATCHPURSE_SOURCES__ARENA__PROVIDER", "someone"),
+        ("MATCHPURSE_SOURCES__ARENA__CURRENCY", "EUR"),
+        ("MATCHPURSE_SOURCES__ARENA__CUSTODY", "provider"),
+        ("MATCHPURSE_SOURCES__ARENA__STAKE", "2.50"),
+        ("MATCHPURSE_SOURCES__ARENA__SECRETS", r#"["old", "new"]"#),
+        ("MATCHPURSE_SOURCES__ARENA__KEYS__POSTBACK", r#"["other"]"#),
+        ("MATCHPURSE_SOURCES__ARENA__OPTIONS__AUDIENCE", r#"["a", "b"]"#),
+        ("MATCHPURSE_TEST_DATABASE_URL", "the tests' own"),
+        ("MATCHPURSE_CONFIG", "/etc/matchpurse.toml"),
+    ])
+    .unwrap();
+    let source = &settings.sources[&source_name("arena")];
+    assert_eq!(source.policy().stake, Some(250));
+    assert_eq!(source.secrets().iter().map(SecretValue::expose).collect::<Vec<_>>(), ["old", "new"]);
+    assert_eq!(source.keys("postback")[0].expose(), "other");
+    assert_eq!(source.key_roles().collect::<Vec<_>>(), ["postback"]);
+    assert_eq!(source.options()["audience"], OptionValue::Texts(vec!["a".to_owned(), "b".to_owned()]));
+}
+
+#[test]
+fn a_variable_reaches_a_source_of_the_file_whose_name_has_a_hyphen() {
+    let folder = std::env::temp_dir().join(format!("settings-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("matchpurse.toml");
+    let secret = folder.join("secret");
+    std::fs::write(&file, format!("{LEAST}{SOURCE}")).unwrap();
+    std::fs::write(&secret, "from a file\n").unwrap();
+    let secrets = format!("[{{ file = {secret:?} }}]");
+    let variables = [("MATCHPURSE_SOURCES__MAIN_GAME__SECRETS".to_owned(), secrets)];
+    let settings = Settings::load(Some(&file), variables.into_iter()).unwrap();
+    assert_eq!(settings.sources[&source_name("main-game")].secrets()[0].expose(), "from a file");
+
+    std::fs::remove_file(&file).unwrap();
+    let absent = Settings::load(Some(&file), std::iter::empty()).unwrap_err();
+    assert_eq!(absent.to_string(), format!("cannot read the configuration file {}", file.display()));
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn a_source_without_secrets_is_loaded_and_listed() {
+    let text = format!(
+        "{SOURCE}\n[sources.other]\nprovider = \"x\"\ncurrency = \"USD\"\ncustody = \"studio\"\nsecrets = [\"s\"]"
+    );
+    let settings = settings(&text);
+    assert_eq!(settings.require_secrets(), [&source_name("main-game")]);
+}
+
+#[test]
+fn nothing_that_is_shown_holds_a_secret() {
+    let text = r#"
+[broker]
+url = "amqp://guest:hunter2@mq:5672/%2f"
+[sources.main]
+provider = "someone"
+currency = "USD"
+custody = "studio"
+secrets = ["hunter2"]
+keys.postback = ["hunter2"]
+options.issuer = "https://issuer.example"
+"#;
+    let settings = settings(text);
+    let debug = format!("{settings:?}");
+    assert!(debug.contains("someone") && !debug.contains("hunter2"), "{debug}");
+    insta::assert_snapshot!(settings.render(), @r#"
+    [database]
+    url = "postgres://app:[redacted]@db/app"
+    pool_size = 8
+    pool_wait_ms = 5000
+    connect_timeout_ms = 5000
+    statement_timeout_ms = 10000
+    lock_timeout_ms = 2000
+    idle_in_transaction_timeout_ms = 10000
+
+    [broker]
+    url = "amqp://guest:[redacted]@mq:5672/%2f"
+    connect_timeout_ms = 5000
+    heartbeat_s = 10
+    reconnect_min_ms = 100
+    reconnect_max_ms = 10000
+    confirm_timeout_ms = 5000
+    unconfirmed_max = 4096
+    prefetch = 512
+    batch_max = 256
+    batch_wait_ms = 5
+
+    [ingress]
+    listen = "127.0.0.1:8080"
+    admin_listen = "127.0.0.1:9100"
+    max_in_flight = 2048
+    request_timeout_ms = 10000
+    retry_after_s = 5
+    drain_timeout_ms = 25000
+    spool = true
+    spool_events_max = 1000000
+    rejected_log_max = 1000
+
+    [workers]
+    attempts_max = 20
+    retry_min_ms = 200
+    retry_max_ms = 60000
+    stall_after_ms = 30000
+    drain_timeout_ms = 25000
+
+    [workers.match_escrow]
+    admin_listen = "127.0.0.1:9101"
+
+    [workers.reward_fulfillment]
+    admin_listen = "127.0.0.1:9102"
+
+    [workers.player_stats]
+    admin_listen = "127.0.0.1:9103"
+
+    [workers.offer_removal]
+    admin_listen = "127.0.0.1:9104"
+
+    [workers.event_archive]
+    admin_listen = "127.0.0.1:9105"
+
+    [telemetry]
+    log_format = "auto"
+    log_filter = "info"
+
+    [sources.main]
+    provider = "someone"
+    secrets = ["[redacted]"]
+    currency = "USD"
+    custody = "studio"
+    fee_bps = 0
+    tie_policy = "refund_full"
+    hold_deadline_hours = 72
+
+    [sources.main.keys]
+    postback = ["[redacted]"]
+
+    [sources.main.options]
+    issuer = "https://issuer.example"
+    "#);
+}
+
+#[test]
+fn the_rendered_configuration_is_one() {
+    let rendered = settings(SOURCE).render();
+    let again = Settings::parse_str(&rendered).unwrap();
+    assert_eq!(again.render(), rendered);
+}
