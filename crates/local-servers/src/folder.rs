@@ -180,3 +180,37 @@ fn remove_leftovers(parent: &Path) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A temporary folder as a run makes it, `age` ago.
+    fn folder(parent: &Path, name: &str, age: Duration) -> (PathBuf, File) {
+        let path = parent.join(format!("{TEMPORARY_PREFIX}{name}"));
+        fs::create_dir(&path).unwrap();
+        let lock = lock(&path).unwrap();
+        File::open(&path).unwrap().set_modified(SystemTime::now() - age).unwrap();
+        (path, lock)
+    }
+
+    #[test]
+    fn what_killed_runs_left_is_removed_and_nothing_else() {
+        let parent = std::env::temp_dir().join(format!("leftovers-test-{}", std::process::id()));
+        fs::create_dir(&parent).unwrap();
+        let hour = Duration::from_secs(3600);
+        let (left, lock) = folder(&parent, "left", hour);
+        drop(lock);
+        let (in_use, _lock) = folder(&parent, "in-use", hour);
+        let (being_made, lock) = folder(&parent, "being-made", Duration::ZERO);
+        drop(lock);
+        let foreign = parent.join("something-else");
+        fs::create_dir(&foreign).unwrap();
+
+        remove_leftovers(&parent);
+
+        let there = [&left, &in_use, &being_made, &foreign].map(|path| path.exists());
+        fs::remove_dir_all(&parent).unwrap();
+        assert_eq!(there, [false, true, true, true]);
+    }
+}

@@ -56,8 +56,16 @@ impl Run {
 }
 
 #[tokio::main]
-async fn main() -> Result<ExitCode> {
+async fn main() -> ExitCode {
     let Cli::Run(run) = Cli::parse();
+    // In one line with its causes: what went wrong is mostly something that is missing on the machine.
+    with_servers(run).await.unwrap_or_else(|error| {
+        say(&format!("{error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+async fn with_servers(run: Run) -> Result<ExitCode> {
     let postgres_wanted = run.postgres && !is_set(DATABASE_URL);
     let rabbitmq_wanted = run.rabbitmq && !is_set(AMQP_URL);
     // From here on a signal ends the command or the start, and the servers are stopped in order either way.

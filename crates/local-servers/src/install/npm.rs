@@ -38,10 +38,10 @@ const PACKAGES: [(&str, &str); 4] = [
 ];
 
 pub(super) fn is_offered() -> bool {
-    package().is_some()
+    offered().is_some()
 }
 
-fn package() -> Option<(&'static str, &'static str)> {
+fn offered() -> Option<(&'static str, &'static str)> {
     let platform = match (std::env::consts::OS, std::env::consts::ARCH) {
         ("linux", "x86_64") => "linux-x64",
         ("linux", "aarch64") => "linux-arm64",
@@ -55,12 +55,13 @@ fn package() -> Option<(&'static str, &'static str)> {
 /// Downloads, verifies and unpacks the package below `tools`. It is moved to its final place as a whole, so an
 /// interrupted installation leaves nothing that looks complete.
 pub(super) async fn install(tools: &Path, say: Say<'_>) -> Result<(), Error> {
-    let Some((platform, checksum)) = package() else { return Ok(()) };
+    let Some((platform, checksum)) = offered() else { return Ok(()) };
     let account = if is_root() { Some(Account::unprivileged()?) } else { None };
     let place = folder::reachable(&tools.join(FOLDER), account.as_ref())?;
-    let unfinished = place.join("unfinished");
-    if unfinished.exists() {
-        fs::remove_dir_all(&unfinished).map_err(Error::file("remove", &unfinished))?;
+    // We are here because no usable package is: what there is was interrupted, or does not run.
+    let (unfinished, package) = (place.join("unfinished"), place.join("package"));
+    for old in [&unfinished, &package].into_iter().filter(|old| old.exists()) {
+        fs::remove_dir_all(old).map_err(Error::file("remove", old))?;
     }
     fs::create_dir(&unfinished).map_err(Error::file("create the folder", &unfinished))?;
 
@@ -77,7 +78,6 @@ pub(super) async fn install(tools: &Path, say: Say<'_>) -> Result<(), Error> {
     output::run(command).await?;
     let unpacked = unfinished.join("package");
     create_links(&unpacked)?;
-    let package = place.join("package");
     fs::rename(&unpacked, &package).map_err(Error::file("rename the unpacked package to", &package))?;
     fs::remove_dir_all(&unfinished).map_err(Error::file("remove", &unfinished))
 }

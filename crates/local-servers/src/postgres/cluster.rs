@@ -5,6 +5,8 @@ use std::os::unix::fs::chown;
 use std::path::Path;
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::Instant;
 
 use super::binaries::{NAME, PostgresBinaries};
@@ -88,6 +90,30 @@ pub(super) async fn wait_for_the_last_server(data: &Path) -> Result<(), Error> {
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
+
+/// Kills the sessions that a killed server has left, and waits until they are gone. An idle session ends by
+/// itself, but one that computes would go on and might still commit.
+#[cfg(target_os = "linux")]
+pub(super) async fn kill_orphans(data: &Path) {
+    loop {
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        let orphans: Vec<u32> = pids.filter(|pid| runs_on(*pid, data)).collect();
+        if orphans.is_empty() {
+            return;
+        }
+        for pid in orphans.into_iter().filter_map(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) {
+            if let Err(error) = kill_process(pid, Signal::KILL) {
+                tracing::debug!(%error, "a session has ended before it was killed");
+            }
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Elsewhere the sessions of a process are not so easily found; idle ones end by themselves.
+#[cfg(not(target_os = "linux"))]
+pub(super) async fn kill_orphans(_data: &Path) {}
 
 /// Whether process `pid` is a PostgreSQL on `data`: it works in its data folder.
 #[cfg(target_os = "linux")]

@@ -140,11 +140,12 @@ impl Postgres {
         self.process.wait().await;
     }
 
-    /// A crash: the server is killed and gets no chance to finish anything. Its sessions end by themselves a
-    /// moment later; [`Postgres::restart`] waits for them.
+    /// A crash: the server and its sessions are killed and get no chance to finish anything. When this
+    /// returns nothing more is written or committed (but on macOS sessions end a moment later).
     pub async fn kill9(&mut self) {
         self.process.signal(Signal::Kill);
         self.process.wait().await;
+        cluster::kill_orphans(&self.folder.path().join("data")).await;
     }
 
     /// Starts again on the same data and port, after [`Postgres::kill9`] with a crash recovery; a running

@@ -89,6 +89,28 @@ async fn what_was_committed_survives_a_crash_and_a_new_run() {
     postgres.stop().await.unwrap();
 }
 
+/// A session that computes does not notice that its server is gone, and would stand in the way of the next.
+#[tokio::test]
+async fn a_busy_session_does_not_outlive_a_crash() {
+    let mut postgres = Postgres::start_temporary().await.unwrap();
+    let busy = connect(&postgres.url()).await;
+    let session: i32 = busy.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
+    let computing = tokio::spawn(async move { busy.batch_execute("DO 'BEGIN LOOP END LOOP; END'").await });
+    let client = connect(&postgres.url()).await;
+    let state = format!("SELECT state FROM pg_stat_activity WHERE pid = {session} AND query LIKE 'DO %'");
+    eventually("the session computes", async || {
+        client.query_opt(&state, &[]).await.unwrap().is_some_and(|row| row.get::<_, &str>(0) == "active")
+    })
+    .await;
+
+    postgres.kill9().await;
+
+    assert!(computing.await.unwrap().is_err());
+    postgres.restart().await.unwrap();
+    assert_eq!(ask(&connect(&postgres.url()).await, "SELECT 'here'").await, "here");
+    postgres.stop().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_stale_pid_file_that_names_a_living_process_does_not_stop_the_start() {
     let folder = TestFolder::new();
