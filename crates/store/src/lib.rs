@@ -1,1 +1,25 @@
-//! PostgreSQL: pool, migrations, and one module an aggregate.
+//! PostgreSQL: the pool, the migrations, and one module an aggregate. The only user of `tokio-postgres`.
+//!
+//! A function whose name ends in `_in_tx` needs the caller's open transaction, [`Tx`], and does its part of
+//! it: it locks and writes in the ascending order of keys, so that no two workers wait for each other in a
+//! circle, and it writes a set in one statement, whatever its size. A duplicate is recognised by a permanent
+//! unique key and moves nothing.
+
+pub mod anomalies;
+pub mod attempts;
+mod client;
+mod error;
+pub mod inbox;
+mod migrate;
+pub mod outbox;
+pub mod players;
+mod pool;
+mod time;
+
+pub use client::{Client, Tx};
+pub use error::{Error, chain};
+pub use migrate::Migrations;
+pub use pool::{Store, StoreOptions};
+
+/// The result of what this crate does.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

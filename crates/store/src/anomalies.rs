@@ -1,0 +1,60 @@
+//! What contradicts itself or another event. Money stands still until a person decides.
+
+use std::collections::BTreeMap;
+
+use matchpurse_domain::ids::{EventId, SourceName};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{Result, Tx};
+
+/// An anomaly to open.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewAnomaly {
+    /// What it means, permanently unique: the kind, the source, the subject and what tells it from another of
+    /// the kind. The same event again must make the same key.
+    pub key: String,
+    /// Its kind: `terminal_conflict`, `stake_changed`, `stats_corrected`, …
+    pub kind: &'static str,
+    /// The source.
+    pub source: SourceName,
+    /// The match, contest, offer or player that it is about.
+    pub subject: String,
+    /// The event that showed it, if one did.
+    pub event_id: Option<EventId>,
+    /// What an operator needs to decide, a JSON object.
+    pub detail: Value,
+}
+
+/// Opens anomalies and returns those that are new; one that was opened before, even if it is resolved by now,
+/// stays as it is.
+///
+/// # Errors
+/// [`crate::Error`].
+pub async fn open_in_tx<'a>(tx: &Tx<'_>, anomalies: &'a [NewAnomaly]) -> Result<Vec<&'a NewAnomaly>> {
+    if anomalies.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut by_key = BTreeMap::new();
+    for anomaly in anomalies {
+        by_key.entry(anomaly.key.as_str()).or_insert(anomaly);
+    }
+    let keys: Vec<&str> = by_key.keys().copied().collect();
+    let kinds: Vec<&str> = by_key.values().map(|a| a.kind).collect();
+    let sources: Vec<&str> = by_key.values().map(|a| a.source.as_str()).collect();
+    let subjects: Vec<&str> = by_key.values().map(|a| a.subject.as_str()).collect();
+    let events: Vec<Option<Uuid>> = by_key.values().map(|a| a.event_id.map(EventId::uuid)).collect();
+    let details: Vec<&Value> = by_key.values().map(|a| &a.detail).collect();
+    // The order of bytes, as the `BTreeMap` has it and whatever the database's collation is.
+    let sql = "INSERT INTO anomaly (key, kind, source, subject, event_id, detail)
+               SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::jsonb[])
+                 AS opened (key) ORDER BY key COLLATE \"C\"
+               ON CONFLICT (key) DO NOTHING
+               RETURNING key";
+    let rows = tx.query(sql, &[&keys, &kinds, &sources, &subjects, &events, &details]).await?;
+    let mut opened = Vec::with_capacity(rows.len());
+    for row in &rows {
+        opened.extend(by_key.get(row.try_get::<_, &str>(0)?).copied());
+    }
+    Ok(opened)
+}

@@ -1,0 +1,113 @@
+use deadpool_postgres::{Object, Transaction};
+use postgres_types::ToSql;
+use tokio_postgres::{Row, RowStream};
+
+use crate::Result;
+
+/// A statement's parameters.
+pub(crate) type Params<'p> = &'p [&'p (dyn ToSql + Sync)];
+
+/// A connection from the pool; it goes back on drop.
+pub struct Client(pub(crate) Object);
+
+/// An open transaction: the permit to change anything.
+///
+/// Statements that are polled together (`try_join!`) travel together and run in the order of their first
+/// poll. Dropped without [`Tx::commit`], it is rolled back.
+pub struct Tx<'c>(Transaction<'c>);
+
+impl Client {
+    /// Opens a transaction (READ COMMITTED).
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn begin(&mut self) -> Result<Tx<'_>> {
+        Ok(Tx(self.0.transaction().await?))
+    }
+
+    /// Runs a statement outside a transaction and returns its rows; it is prepared once a connection.
+    pub(crate) async fn query(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>> {
+        let statement = self.0.prepare_cached(sql).await?;
+        Ok(self.0.query(&statement, params).await?)
+    }
+
+    /// As [`Client::query`], for at most one row.
+    pub(crate) async fn query_opt(&self, sql: &str, params: Params<'_>) -> Result<Option<Row>> {
+        let statement = self.0.prepare_cached(sql).await?;
+        Ok(self.0.query_opt(&statement, params).await?)
+    }
+
+    /// As [`Client::query`], for exactly one row.
+    pub(crate) async fn query_one(&self, sql: &str, params: Params<'_>) -> Result<Row> {
+        let statement = self.0.prepare_cached(sql).await?;
+        Ok(self.0.query_one(&statement, params).await?)
+    }
+
+    /// Runs a statement outside a transaction and returns how many rows it touched.
+    pub(crate) async fn execute(&self, sql: &str, params: Params<'_>) -> Result<u64> {
+        let statement = self.0.prepare_cached(sql).await?;
+        Ok(self.0.execute(&statement, params).await?)
+    }
+}
+
+impl<'c> Tx<'c> {
+    /// Makes everything since [`Client::begin`] durable and visible.
+    ///
+    /// # Errors
+    /// When it is not certain that it is; the same work must be safe to do again.
+    pub async fn commit(self) -> Result<()> {
+        Ok(self.0.commit().await?)
+    }
+
+    /// Takes everything since [`Client::begin`] back, and waits for it. Dropping does the same in its time.
+    ///
+    /// # Errors
+    /// When the database is away; nothing is kept then either.
+    pub async fn rollback(self) -> Result<()> {
+        Ok(self.0.rollback().await?)
+    }
+
+    /// Lets this transaction's commit return before it is on disk: a crash of the server may lose it. Only
+    /// for what the next event repairs.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn relax_durability(&self) -> Result<()> {
+        Ok(self.0.batch_execute("SET LOCAL synchronous_commit = off").await?)
+    }
+
+    /// Runs a statement and returns its rows; it is prepared once a connection.
+    pub(crate) async fn query(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>> {
+        let statement = self.0.prepare_cached(sql).await?;
+        Ok(self.0.query(&statement, params).await?)
+    }
+
+    /// As [`Tx::query`], for at most one row.
+    pub(crate) async fn query_opt(&self, sql: &str, params: Params<'_>) -> Result<Option<Row>> {
+        let statement = self.0.prepare_cached(sql).await?;
+        Ok(self.0.query_opt(&statement, params).await?)
+    }
+
+    /// As [`Tx::query`], for exactly one row.
+    pub(crate) async fn query_one(&self, sql: &str, params: Params<'_>) -> Result<Row> {
+        let statement = self.0.prepare_cached(sql).await?;
+        Ok(self.0.query_one(&statement, params).await?)
+    }
+
+    /// As [`Tx::query`], row by row.
+    pub(crate) async fn query_raw(&self, sql: &str, params: Params<'_>) -> Result<RowStream> {
+        let statement = self.0.prepare_cached(sql).await?;
+        Ok(self.0.query_raw(&statement, params.iter().copied()).await?)
+    }
+
+    /// Runs a statement and returns how many rows it touched.
+    pub(crate) async fn execute(&self, sql: &str, params: Params<'_>) -> Result<u64> {
+        let statement = self.0.prepare_cached(sql).await?;
+        Ok(self.0.execute(&statement, params).await?)
+    }
+
+    /// The transaction underneath.
+    pub(crate) const fn inner(&self) -> &Transaction<'c> {
+        &self.0
+    }
+}

@@ -1,0 +1,45 @@
+//! Which worker has seen which event. It saves work; correctness rests on the permanent keys of effects.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use matchpurse_domain::ids::EventId;
+use uuid::Uuid;
+
+use crate::{Result, Store, Tx};
+
+/// Marks events as seen by a worker and returns those that it had not seen before. A concurrent transaction
+/// that claims the same event waits for this one to end.
+///
+/// # Errors
+/// [`crate::Error`].
+pub async fn claim_in_tx(tx: &Tx<'_>, worker: &str, events: &[EventId]) -> Result<HashSet<EventId>> {
+    let ids: Vec<Uuid> = events.iter().map(|id| id.uuid()).collect();
+    let rows = tx
+        .query(
+            "INSERT INTO inbox (worker, event_id)
+             SELECT $1, id FROM unnest($2::uuid[]) AS event (id) ORDER BY id
+             ON CONFLICT DO NOTHING
+             RETURNING event_id",
+            &[&worker, &ids],
+        )
+        .await?;
+    rows.iter().map(|row| Ok(EventId::from_uuid(row.try_get(0)?))).collect()
+}
+
+impl Store {
+    /// Forgets what was seen longer ago than `age`, at most `limit` rows, and returns how many it forgot.
+    ///
+    /// # Errors
+    /// [`crate::Error`].
+    pub async fn prune_inbox(&self, age: Duration, limit: u32) -> Result<u64> {
+        let client = self.client().await?;
+        client
+            .execute(
+                "DELETE FROM inbox WHERE ctid = ANY (ARRAY(
+                   SELECT ctid FROM inbox WHERE seen_at < now() - make_interval(secs => $1) LIMIT $2))",
+                &[&age.as_secs_f64(), &i64::from(limit)],
+            )
+            .await
+    }
+}

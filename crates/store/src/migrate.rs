@@ -1,0 +1,108 @@
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio_postgres::{Client, NoTls};
+
+use crate::pool::parse_url;
+use crate::{Error, Result};
+
+#[allow(
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "generated; the names of the files are checked by the test below"
+)]
+mod embedded {
+    refinery::embed_migrations!("migrations");
+}
+
+/// The key of the advisory lock under which the schema changes: the letters `matchpur`.
+const LOCK: i64 = 0x6d61_7463_6870_7572;
+
+/// The schema's versions, embedded in the program.
+pub struct Migrations;
+
+impl Migrations {
+    /// Brings the database up to date and returns the names of what was applied; nothing to do is no error.
+    /// Any number of processes may call it at once: one works, the others wait.
+    ///
+    /// # Errors
+    /// When the database is away, or a migration fails; the earlier ones stay, the failed one leaves nothing.
+    pub async fn run(url: &SecretString) -> Result<Vec<String>> {
+        let session = Session::open(url).await?;
+        let mut client = session.client;
+        // A session lock, released with the connection whatever happens here.
+        client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await?;
+        let report = embedded::migrations::runner()
+            .run_async(&mut client)
+            .await
+            .map_err(|e| Error::Migration(Box::new(e)))?;
+        Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
+    }
+
+    /// The names of the migrations that the database lacks.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn pending(url: &SecretString) -> Result<Vec<String>> {
+        let mut session = Session::open(url).await?;
+        let known = session
+            .client
+            .query_one("SELECT to_regclass('refinery_schema_history') IS NOT NULL", &[])
+            .await?;
+        let runner = embedded::migrations::runner();
+        let applied = if known.try_get::<_, bool>(0)? {
+            let applied = runner.get_applied_migrations_async(&mut session.client).await;
+            applied.map_err(|e| Error::Migration(Box::new(e)))?
+        } else {
+            Vec::new()
+        };
+        let lacking = |version| !applied.iter().any(|m| m.version() == version);
+        Ok(runner.get_migrations().iter().filter(|m| lacking(m.version())).map(ToString::to_string).collect())
+    }
+
+    /// A number that changes with any migration; names a database that was made from them.
+    pub fn fingerprint() -> u64 {
+        let mut migrations = embedded::migrations::runner().get_migrations().clone();
+        migrations.sort_by_key(refinery::Migration::version);
+        migrations.iter().fold(0, |sum: u64, m| sum.rotate_left(7) ^ m.checksum())
+    }
+}
+
+/// One connection outside the pool, without its time limits.
+struct Session {
+    client: Client,
+}
+
+impl Session {
+    async fn open(url: &SecretString) -> Result<Self> {
+        let mut config = parse_url(url)?;
+        config.application_name("matchpurse-migrate").connect_timeout(Duration::from_secs(10));
+        let (client, connection) = config.connect(NoTls).await.map_err(Error::Connection)?;
+        // It ends with the client; what broke the connection is seen there too.
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(error = &error as &dyn std::error::Error, "the migration's connection ended");
+            }
+        });
+        Ok(Self { client })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn migrations_are_numbered_without_gaps() {
+        let runner = embedded::migrations::runner();
+        let mut versions: Vec<_> = runner.get_migrations().iter().map(|m| m.version()).collect();
+        versions.sort_unstable();
+        let expected: Vec<_> = (1..).take(versions.len()).collect();
+        assert_eq!(versions, expected);
+    }
+
+    #[test]
+    fn the_fingerprint_is_the_same_each_time() {
+        assert_eq!(Migrations::fingerprint(), Migrations::fingerprint());
+    }
+}

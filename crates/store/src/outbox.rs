@@ -1,0 +1,69 @@
+//! Notices to the studio, written in the transaction of the effects that they tell of.
+
+use std::collections::BTreeMap;
+
+use matchpurse_domain::ids::{SourceName, derived_uuid};
+use matchpurse_domain::time::Timestamp;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::time::At;
+use crate::{Result, Tx};
+
+/// The channel on which PostgreSQL tells that there are new notices.
+pub const OUTBOX_CHANNEL: &str = "matchpurse_outbox";
+
+/// Something that the studio is told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Notice {
+    /// The source that it comes from.
+    pub source: SourceName,
+    /// What happened: `match.held`, `reward.granted`, `offer.removed`, …
+    pub kind: &'static str,
+    /// The match, grant, offer or player that it is about.
+    pub subject: String,
+    /// Tells apart notices of one kind about one subject: the player, the generation, the event time. It must
+    /// follow from the event, so that the same event again makes the same notice.
+    pub discriminator: String,
+    /// What the studio reads, a JSON object. Money in minor units with its currency.
+    pub payload: Value,
+    /// When it happened.
+    pub occurred_at: Timestamp,
+}
+
+impl Notice {
+    /// The `webhook-id`: the same on every attempt and every repeat.
+    pub fn webhook_id(&self) -> Uuid {
+        derived_uuid("notice", &[self.source.as_str(), self.kind, &self.subject, &self.discriminator])
+    }
+}
+
+/// Adds notices; those that are there already stay as they are. Wakes the dispatcher at commit.
+///
+/// # Errors
+/// [`crate::Error`].
+pub async fn append_in_tx(tx: &Tx<'_>, notices: &[Notice]) -> Result<()> {
+    if notices.is_empty() {
+        return Ok(());
+    }
+    // In the order of keys; of two with one key the first stays.
+    let mut by_id = BTreeMap::new();
+    for notice in notices {
+        by_id.entry(notice.webhook_id()).or_insert(notice);
+    }
+    let ids: Vec<Uuid> = by_id.keys().copied().collect();
+    let sources: Vec<&str> = by_id.values().map(|n| n.source.as_str()).collect();
+    let kinds: Vec<&str> = by_id.values().map(|n| n.kind).collect();
+    let subjects: Vec<&str> = by_id.values().map(|n| n.subject.as_str()).collect();
+    let payloads: Vec<&Value> = by_id.values().map(|n| &n.payload).collect();
+    let times: Vec<At> = by_id.values().map(|n| At(n.occurred_at)).collect();
+    let sql = "WITH added AS (
+                 INSERT INTO outbox (webhook_id, source, kind, subject, payload, occurred_at)
+                 SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::jsonb[],
+                                      $6::timestamptz[]) AS notice (id) ORDER BY id
+                 ON CONFLICT (webhook_id) DO NOTHING
+                 RETURNING 1)
+               SELECT pg_notify($7, '') FROM added LIMIT 1";
+    tx.query(sql, &[&ids, &sources, &kinds, &subjects, &payloads, &times, &OUTBOX_CHANNEL]).await?;
+    Ok(())
+}

@@ -1,0 +1,148 @@
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio_postgres::{Config, NoTls};
+
+use crate::{Client, Error, Result};
+
+/// How to reach the database, and how long to wait for it.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// `postgres://user:password@host:port/name`. Between services and database there is no TLS: they share
+    /// a private network.
+    pub url: SecretString,
+    /// The name shown in `pg_stat_activity`: the service's.
+    pub application_name: String,
+    /// The most connections at once.
+    pub pool_size: usize,
+    /// How long to wait for a free connection.
+    pub wait_timeout: Duration,
+    /// How long to wait for a new connection.
+    pub connect_timeout: Duration,
+    /// The longest that a statement may run.
+    pub statement_timeout: Duration,
+    /// Plan a prepared statement once, whatever its parameters: right for a worker, whose parameters are
+    /// arrays; wrong for queries with optional filters.
+    pub generic_plans: bool,
+}
+
+impl StoreOptions {
+    /// Options for a service of this name.
+    pub fn new(url: SecretString, application_name: &str) -> Self {
+        Self {
+            url,
+            application_name: application_name.to_owned(),
+            pool_size: 8,
+            wait_timeout: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(30),
+            generic_plans: false,
+        }
+    }
+
+    /// Options for a worker of this name.
+    pub fn for_worker(url: SecretString, application_name: &str) -> Self {
+        Self { generic_plans: true, ..Self::new(url, application_name) }
+    }
+
+    fn connection(&self) -> Result<Config> {
+        let mut config = parse_url(&self.url)?;
+        config.application_name(&self.application_name);
+        config.connect_timeout(self.connect_timeout);
+        // A peer that is gone without a word is noticed within half a minute.
+        config.keepalives(true).keepalives_idle(Duration::from_secs(10));
+        config.keepalives_interval(Duration::from_secs(5)).keepalives_retries(3);
+        config.tcp_user_timeout(Duration::from_secs(20));
+        let mut options = config.get_options().map(|given| format!("{given} ")).unwrap_or_default();
+        // Locks are held for milliseconds: two seconds mean that something is wrong, and the batch is tried
+        // again. A process that was stopped amid a transaction must not hold the others' rows for ever.
+        options.push_str(&format!(
+            "-c statement_timeout={} -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000",
+            self.statement_timeout.as_millis()
+        ));
+        if self.generic_plans {
+            options.push_str(" -c plan_cache_mode=force_generic_plan");
+        }
+        config.options(options);
+        Ok(config)
+    }
+}
+
+/// Reads a database URL; an error does not repeat it, for the password.
+pub(crate) fn parse_url(url: &SecretString) -> Result<Config> {
+    url.expose_secret().parse().map_err(|_| Error::Url)
+}
+
+/// The database, for one process. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    pool: Pool,
+}
+
+impl Store {
+    /// A store of these options. It makes no connection yet; [`Store::ping`] does.
+    ///
+    /// # Errors
+    /// [`Error::Url`], [`Error::Setup`].
+    pub fn new(options: &StoreOptions) -> Result<Self> {
+        // `Fast` asks the connection's task only; session state would survive, so nobody sets any: no `SET`
+        // without `LOCAL`, no session locks, no `BEGIN` by hand.
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let pool = Pool::builder(Manager::from_config(options.connection()?, NoTls, recycling))
+            .max_size(options.pool_size)
+            .wait_timeout(Some(options.wait_timeout))
+            .create_timeout(Some(options.connect_timeout))
+            .recycle_timeout(Some(options.connect_timeout))
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(Error::Setup)?;
+        Ok(Self { pool })
+    }
+
+    /// A store of these options that has answered once.
+    ///
+    /// # Errors
+    /// As [`Store::new`], and when the database does not answer.
+    pub async fn connect(options: &StoreOptions) -> Result<Self> {
+        let store = Self::new(options)?;
+        store.ping().await?;
+        Ok(store)
+    }
+
+    /// Asks the database for a sign of life.
+    ///
+    /// # Errors
+    /// When it gives none.
+    pub async fn ping(&self) -> Result<()> {
+        self.client().await?.query_one("SELECT 1", &[]).await.map(|_| ())
+    }
+
+    /// Takes a connection from the pool.
+    ///
+    /// # Errors
+    /// [`Error::Pool`] when none is free in time or the database is away.
+    pub async fn client(&self) -> Result<Client> {
+        Ok(Client(self.pool.get().await?))
+    }
+
+    /// Closes the pool: whoever asks for a connection afterwards gets an error.
+    pub fn close(&self) {
+        self.pool.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_url_is_refused_without_showing_the_password() {
+        for url in ["postgres://me:geheim@host:port/name", "geheim", "host=h secret=geheim"] {
+            let error = Store::new(&StoreOptions::new(url.into(), "test")).err().unwrap();
+            assert!(!crate::chain(&error).contains("geheim"), "{error}");
+        }
+        let options = StoreOptions::new("postgres://me:geheim@host/name".into(), "test");
+        assert!(!format!("{options:?}").contains("geheim"));
+    }
+}
