@@ -1,0 +1,228 @@
+//! The end of a match that has winners or is tied.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest, Sha256};
+
+use super::apply::{Decision, Trust};
+use super::split::{fee_of, player_shares, shares};
+use super::state::{AnomalyKind, SeatState, Settlement};
+use crate::event::{MatchSnapshot, MatchStatus, Outcome, RewardKind};
+use crate::ids::PlayerId;
+use crate::source::{Custody, TiePolicy};
+
+/// How the money of an ended match is divided.
+enum Division {
+    /// The provider's figures, where it holds the stakes: it has paid already, and we record it.
+    Figures(BTreeMap<PlayerId, i64>),
+    /// The prize, divided among the winners.
+    Winners(Vec<Vec<PlayerId>>),
+    /// By the tie policy.
+    Tie,
+}
+
+/// Settles the match, or leaves it waiting for its outcome with an anomaly: no money moves on a guess.
+pub(super) fn close(decision: &mut Decision, snapshot: &MatchSnapshot, trust: Trust) {
+    let division = match divide(decision, snapshot, trust) {
+        Ok(division) => division,
+        Err((kind, detail)) => return wait_for_outcome(decision, snapshot, kind, detail),
+    };
+    refund_vanished(decision, snapshot);
+    let tie = snapshot.status == MatchStatus::ClosedTie;
+    match division {
+        Division::Figures(figures) => pay_figures(decision, &figures),
+        Division::Winners(groups) => pay_winners(decision, &groups),
+        Division::Tie => settle_tie(decision),
+    }
+    close_seats(decision, snapshot, tie);
+    decision.state.settlement = Some(if tie { Settlement::Tie } else { Settlement::Payout });
+    decision.state.outcome_digest = Some(outcome_digest(snapshot));
+    decision.notice("match.settled", "end".to_owned());
+}
+
+fn divide(
+    decision: &Decision,
+    snapshot: &MatchSnapshot,
+    trust: Trust,
+) -> Result<Division, (AnomalyKind, String)> {
+    let tie = snapshot.status == MatchStatus::ClosedTie;
+    let figures = cash_figures(snapshot);
+    let staked = decision.state.escrowed() > 0;
+    if !tie && staked && !trust.body_authenticated {
+        let detail = "a payout was claimed by a body that no signature covers".to_owned();
+        return Err((AnomalyKind::PayoutUnauthenticated, detail));
+    }
+    let records = decision.state.custody == Custody::Provider && decision.state.stakes_money();
+    if records && !figures.is_empty() {
+        return Ok(Division::Figures(figures));
+    }
+    if tie {
+        return Ok(Division::Tie);
+    }
+    let groups = winners(decision, snapshot);
+    if groups.is_empty() && decision.state.stakes_money() {
+        let named = snapshot.winner_group_ids.join(", ");
+        return Err((
+            AnomalyKind::WinnerUnknown,
+            format!("no player of a winning group is known; named: [{named}]"),
+        ));
+    }
+    if records && staked && has_other_rewards(snapshot) {
+        let detail = "the provider names rewards, but no amount of money for anybody".to_owned();
+        return Err((AnomalyKind::PayoutUnknown, detail));
+    }
+    Ok(Division::Winners(groups))
+}
+
+/// The outcome is not known: the stakes stay held, and so does the deadline.
+fn wait_for_outcome(decision: &mut Decision, snapshot: &MatchSnapshot, kind: AnomalyKind, detail: String) {
+    decision.state.status = decision.before.max(MatchStatus::PendingOutcomes);
+    decision.state.provider_status.clone_from(&snapshot.provider_status);
+    decision.anomaly(kind, "", detail);
+}
+
+/// Money that the provider says it gave, by player.
+fn cash_figures(snapshot: &MatchSnapshot) -> BTreeMap<PlayerId, i64> {
+    let participants = snapshot.groups.iter().flat_map(|group| &group.players);
+    participants
+        .filter_map(|player| {
+            let reward = player.reward.as_ref().filter(|reward| reward.kind == RewardKind::Cash)?;
+            Some((player.player_id.clone(), reward.amount.as_ref()?.minor_units))
+        })
+        .collect()
+}
+
+fn has_other_rewards(snapshot: &MatchSnapshot) -> bool {
+    let mut participants = snapshot.groups.iter().flat_map(|group| &group.players);
+    participants.any(|player| player.reward.as_ref().is_some_and(|reward| reward.kind == RewardKind::Studio))
+}
+
+/// The players of the winning groups, by group; those who have a stake in it where there are stakes.
+fn winners(decision: &Decision, snapshot: &MatchSnapshot) -> Vec<Vec<PlayerId>> {
+    let wins = snapshot.winner_group_ids.iter().map(String::as_str).collect::<BTreeSet<_>>();
+    let mut groups: BTreeMap<&str, Vec<PlayerId>> = BTreeMap::new();
+    for (player, seat) in &decision.state.seats {
+        let listed = snapshot.groups.is_empty() || snapshot.players().any(|listed| listed == player);
+        let staked = decision.stake() == 0 || seat.state == SeatState::Held;
+        if wins.contains(seat.group_id.as_str()) && listed && staked {
+            groups.entry(&seat.group_id).or_default().push(player.clone());
+        }
+    }
+    groups.into_values().collect()
+}
+
+/// Whoever holds a stake but is not in the end's list gets it back. An end without any list says nothing
+/// about who played.
+fn refund_vanished(decision: &mut Decision, snapshot: &MatchSnapshot) {
+    let listed: BTreeSet<&PlayerId> = snapshot.players().collect();
+    if listed.is_empty() {
+        return;
+    }
+    let vanished: Vec<PlayerId> =
+        decision.held().map(|(player, _)| player.clone()).filter(|player| !listed.contains(player)).collect();
+    for player in vanished {
+        decision.refund(&player, None);
+        let detail = format!("{player} held a stake but is not in the final list; the stake went back");
+        decision.anomaly(AnomalyKind::ParticipantVanished, player.as_str(), detail);
+    }
+}
+
+/// Records what the provider paid: more than the pot is its promotion, less is its fee.
+fn pay_figures(decision: &mut Decision, figures: &BTreeMap<PlayerId, i64>) {
+    let mut total = 0;
+    for amount in figures.values() {
+        total = decision.sum(total, *amount);
+    }
+    let escrowed = decision.state.escrowed();
+    if total > escrowed {
+        decision.top_up(total.saturating_sub(escrowed));
+    }
+    for (player, amount) in figures {
+        decision.pay(player, *amount);
+    }
+    let left = decision.state.escrowed();
+    decision.keep_as_fee(left);
+}
+
+/// Divides the prize by winning group, then among the players of each.
+fn pay_winners(decision: &mut Decision, groups: &[Vec<PlayerId>]) {
+    let escrowed = decision.state.escrowed();
+    if escrowed == 0 {
+        return;
+    }
+    let fee = fee_of(escrowed, decision.state.fee_bps).unwrap_or(0);
+    let match_id = decision.state.match_id.clone();
+    let group_names: Vec<String> = (0..groups.len()).map(|index| format!("group {index}")).collect();
+    let names: Vec<&str> = group_names.iter().map(String::as_str).collect();
+    let by_group = shares(escrowed.saturating_sub(fee), &match_id, &names).unwrap_or_default();
+    for (players, (_, prize)) in groups.iter().zip(by_group) {
+        for (player, share) in player_shares(prize, &match_id, players).unwrap_or_default() {
+            decision.pay(&player, share);
+        }
+    }
+    let left = decision.state.escrowed();
+    decision.keep_as_fee(left);
+}
+
+fn settle_tie(decision: &mut Decision) {
+    let players: Vec<PlayerId> = decision.held().map(|(player, _)| player.clone()).collect();
+    let escrowed = decision.state.escrowed();
+    if players.is_empty() || escrowed == 0 {
+        return;
+    }
+    let fee = match decision.state.tie_policy {
+        TiePolicy::RefundFull => 0,
+        TiePolicy::RefundMinusFee | TiePolicy::Split => fee_of(escrowed, decision.state.fee_bps).unwrap_or(0),
+    };
+    let match_id = decision.state.match_id.clone();
+    if decision.state.tie_policy == TiePolicy::Split {
+        let prize = escrowed.saturating_sub(fee);
+        for (player, share) in player_shares(prize, &match_id, &players).unwrap_or_default() {
+            decision.pay(&player, share);
+        }
+    } else {
+        for (player, share) in player_shares(fee, &match_id, &players).unwrap_or_default() {
+            decision.refund(&player, Some(share));
+        }
+    }
+    let left = decision.state.escrowed();
+    decision.keep_as_fee(left);
+}
+
+/// Every seat that is still open is closed, and who played learns how it ended.
+fn close_seats(decision: &mut Decision, snapshot: &MatchSnapshot, tie: bool) {
+    let wins: BTreeSet<&str> = snapshot.winner_group_ids.iter().map(String::as_str).collect();
+    let listed: BTreeSet<&PlayerId> = snapshot.players().collect();
+    let knows = tie || !wins.is_empty() || decision.state.paid > 0;
+    for (player, seat) in &mut decision.state.seats {
+        if seat.state == SeatState::Held {
+            seat.state = SeatState::Settled;
+        }
+        if !knows || !(listed.is_empty() || listed.contains(player)) {
+            continue;
+        }
+        let won = if wins.is_empty() { seat.payout > 0 } else { wins.contains(seat.group_id.as_str()) };
+        seat.outcome = Some(match (tie, won) {
+            (true, _) => Outcome::Tie,
+            (false, true) => Outcome::Win,
+            (false, false) => Outcome::Loss,
+        });
+    }
+}
+
+/// What an end says of winners and payouts, independent of the order and form in which it says it.
+pub(super) fn outcome_digest(snapshot: &MatchSnapshot) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(if snapshot.status == MatchStatus::ClosedTie { b"tie" } else { b"win" });
+    let wins: BTreeSet<&String> = snapshot.winner_group_ids.iter().collect();
+    for group in wins {
+        hash.update([0]);
+        hash.update(group);
+    }
+    for (player, amount) in cash_figures(snapshot) {
+        hash.update([1]);
+        hash.update(player.as_str());
+        hash.update(amount.to_be_bytes());
+    }
+    hash.finalize().into()
+}

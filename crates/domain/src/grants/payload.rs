@@ -1,0 +1,94 @@
+use serde_json::Value;
+
+use super::grant::ReviewReason;
+
+/// The longest payload of a grant, in bytes. A player's client writes it, and every grant keeps it and
+/// sends it to the studio; a SKU with its options needs some hundred.
+pub const MAX_PAYLOAD_BYTES: usize = 8 * 1024;
+
+/// The most digits of a number's exponent: PostgreSQL's `numeric` ends beyond 131,072 digits.
+const MAX_EXPONENT_DIGITS: usize = 3;
+
+/// The payload in `metadata` as a JSON text that the database can keep, or why there is none. An absent or
+/// blank one is no payload and no flaw.
+pub(super) fn judge(metadata: Option<&str>) -> Result<Option<String>, ReviewReason> {
+    let Some(text) = metadata.map(str::trim).filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    if text.len() > MAX_PAYLOAD_BYTES {
+        return Err(ReviewReason::PayloadTooLarge);
+    }
+    let value: Value = serde_json::from_str(text).map_err(|_| ReviewReason::PayloadNotJson)?;
+    if has_nul(&value) || has_endless_number(text) {
+        return Err(ReviewReason::PayloadNotStorable);
+    }
+    Ok(if value.is_null() { None } else { Some(text.to_owned()) })
+}
+
+/// True when a text or key in `value` holds a NUL, which `jsonb` refuses. The depth is bounded by the
+/// parser's limit of 128.
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(fields) => fields.iter().any(|(key, value)| key.contains('\0') || has_nul(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// True when a number in the JSON text has an exponent that `numeric` may not hold (`1e-99999` is zero to
+/// a parser of doubles, and an error to `jsonb`).
+fn has_endless_number(json: &str) -> bool {
+    let mut in_text = false;
+    let mut escaped = false;
+    let mut digits_of_exponent = None;
+    for c in json.bytes() {
+        if in_text {
+            in_text = escaped || c != b'"';
+            escaped = !escaped && c == b'\\';
+            continue;
+        }
+        in_text = c == b'"';
+        digits_of_exponent = match (c, digits_of_exponent) {
+            // The last letter of `true` and `false` starts no exponent: no digit follows it.
+            (b'e' | b'E', _) => Some(0),
+            (b'+' | b'-', Some(0)) => Some(0),
+            (b'0'..=b'9', Some(digits)) if digits >= MAX_EXPONENT_DIGITS => return true,
+            (b'0'..=b'9', Some(digits)) => Some(digits.saturating_add(1)),
+            _ => None,
+        };
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_client_sent_along_is_kept_only_when_the_database_can() {
+        let long = format!("\"{}\"", "x".repeat(MAX_PAYLOAD_BYTES));
+        let deep = "[".repeat(200);
+        let table: [(&str, Result<Option<&str>, ReviewReason>); 14] = [
+            ("", Ok(None)),
+            ("null", Ok(None)),
+            (" {} ", Ok(Some("{}"))),
+            (r#"{"sku":"drink","qty":1}"#, Ok(Some(r#"{"sku":"drink","qty":1}"#))),
+            (r#"{"note":"take\"e99999\""}"#, Ok(Some(r#"{"note":"take\"e99999\""}"#))),
+            ("[true,1e3,1E-300]", Ok(Some("[true,1e3,1E-300]"))),
+            ("{", Err(ReviewReason::PayloadNotJson)),
+            ("NaN", Err(ReviewReason::PayloadNotJson)),
+            (r#""\ud800""#, Err(ReviewReason::PayloadNotJson)),
+            (r#"{"a\u0000":1}"#, Err(ReviewReason::PayloadNotStorable)),
+            (r#"["x",{"a":"\u0000"}]"#, Err(ReviewReason::PayloadNotStorable)),
+            ("[1e-99999]", Err(ReviewReason::PayloadNotStorable)),
+            (&long, Err(ReviewReason::PayloadTooLarge)),
+            (&deep, Err(ReviewReason::PayloadNotJson)),
+        ];
+        for (text, expected) in table {
+            let got = judge(Some(text));
+            assert_eq!(got.as_ref().map(Option::as_deref), expected.as_ref().copied(), "{text:.40}");
+        }
+        assert_eq!(judge(None), Ok(None));
+    }
+}
