@@ -64,6 +64,8 @@ pub struct IngressSettings {
     pub request_timeout_ms: u64,
     /// What `Retry-After` says.
     pub retry_after_s: u32,
+    /// How long to go on after SIGTERM while load balancers learn of it.
+    pub drain_delay_ms: u64,
     /// For deliveries in work to end.
     pub drain_timeout_ms: u64,
     /// Whether the database catches events while the broker is away.

@@ -270,6 +270,7 @@ options.issuer = "https://issuer.example"
     max_in_flight = 2048
     request_timeout_ms = 10000
     retry_after_s = 5
+    drain_delay_ms = 2000
     drain_timeout_ms = 25000
     spool = true
     spool_events_max = 1000000
