@@ -6,20 +6,25 @@
 //! unique key and moves nothing.
 
 pub mod anomalies;
+pub mod archive;
 pub mod attempts;
 mod client;
 mod error;
+pub mod escrow;
 pub mod inbox;
 mod migrate;
 pub mod outbox;
+pub mod parked;
 pub mod players;
 mod pool;
+mod spool;
 mod time;
 
 pub use client::{Client, Tx};
 pub use error::{Error, chain};
 pub use migrate::Migrations;
 pub use pool::{Store, StoreOptions};
+pub use spool::SpoolTable;
 
 /// The result of what this crate does.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

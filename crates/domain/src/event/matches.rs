@@ -50,7 +50,7 @@ pub struct Participant {
 }
 
 /// What kind of match it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MatchKind {
     /// Players stake a buy-in against each other.
     Recreational,

@@ -1,0 +1,169 @@
+//! Accounts and transfers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use matchpurse_domain::escrow::{Account, Funds, MatchState, Transfer};
+use matchpurse_domain::ids::{EventId, PlayerId, SourceName, derived_uuid};
+use matchpurse_domain::money::CurrencyCode;
+use matchpurse_domain::source::Custody;
+use matchpurse_domain::time::Timestamp;
+use uuid::Uuid;
+
+use super::MatchKey;
+use crate::time::At;
+use crate::{Error, Result, Tx};
+
+/// What names an account.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct AccountKey {
+    owner: Uuid,
+    kind: i16,
+    currency: String,
+    source: String,
+    /// The least that it may hold; none for accounts that only record.
+    floor: Option<i64>,
+}
+
+/// A transfer between accounts that are known by now.
+pub(super) struct Posting<'c> {
+    pub(super) match_no: i64,
+    pub(super) state: &'c MatchState,
+    pub(super) transfer: &'c Transfer,
+    pub(super) event_id: EventId,
+    pub(super) at: Timestamp,
+}
+
+impl AccountKey {
+    pub(super) fn of(account: &Account, state: &MatchState) -> Self {
+        let source = &state.source;
+        let (owner, kind, floor) = match account {
+            Account::Player(player) => {
+                let floor = (state.custody == Custody::Studio).then_some(0);
+                (player.key(source), 1, floor)
+            }
+            Account::Escrow => {
+                let (kind, match_id) = (state.kind, state.match_id.clone());
+                (MatchKey { source: source.clone(), kind, match_id }.uuid(), 2, Some(0))
+            }
+            Account::House => (derived_uuid("house", &[source.as_str()]), 3, Some(0)),
+            Account::External => (derived_uuid("external", &[source.as_str()]), 4, None),
+        };
+        let currency = state.currency.as_str().to_owned();
+        Self { owner, kind, currency, source: source.as_str().to_owned(), floor }
+    }
+}
+
+/// The accounts' ids and balances, made where they are new, locked in the order of their ids.
+pub(super) async fn lock(
+    tx: &Tx<'_>,
+    keys: &BTreeSet<AccountKey>,
+) -> Result<BTreeMap<AccountKey, (i64, i64)>> {
+    if keys.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let owners: Vec<Uuid> = keys.iter().map(|key| key.owner).collect();
+    let kinds: Vec<i16> = keys.iter().map(|key| key.kind).collect();
+    let currencies: Vec<&str> = keys.iter().map(|key| key.currency.as_str()).collect();
+    let sources: Vec<&str> = keys.iter().map(|key| key.source.as_str()).collect();
+    let floors: Vec<Option<i64>> = keys.iter().map(|key| key.floor).collect();
+    let sql = "INSERT INTO account (owner_key, kind, currency, source, min_balance)
+               SELECT o, k, c, s, f FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::bigint[])
+                 AS new (o, k, c, s, f)
+                WHERE NOT EXISTS (SELECT FROM account WHERE owner_key = o AND kind = k AND currency = c)
+                ORDER BY o, k, c
+               ON CONFLICT (owner_key, kind, currency) DO NOTHING";
+    tx.execute(sql, &[&owners, &kinds, &currencies, &sources, &floors]).await?;
+    let sql = "SELECT id, owner_key, kind, currency, balance FROM account
+                WHERE (owner_key, kind, currency)
+                   IN (SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[]))
+                ORDER BY id FOR NO KEY UPDATE";
+    let rows = tx.query(sql, &[&owners, &kinds, &currencies]).await?;
+    let mut found = BTreeMap::new();
+    for row in &rows {
+        let named: (Uuid, i16, &str) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+        found.insert((named.0, named.1, named.2.to_owned()), (row.try_get(0)?, row.try_get(4)?));
+    }
+    let with_key = |key: &AccountKey| {
+        let found = found.get(&(key.owner, key.kind, key.currency.clone())).copied();
+        found.map(|account| (key.clone(), account)).ok_or_else(|| Error::Stored {
+            what: "account",
+            source: "it is not there although it was just made".into(),
+        })
+    };
+    keys.iter().map(with_key).collect()
+}
+
+/// What the players have, locked; for matches whose stakes the studio holds.
+///
+/// # Errors
+/// [`crate::Error`].
+pub async fn funds_in_tx(
+    tx: &Tx<'_>,
+    players: &BTreeSet<(SourceName, CurrencyCode, PlayerId)>,
+) -> Result<BTreeMap<(SourceName, CurrencyCode), Funds>> {
+    let key = |(source, currency, player): &(SourceName, CurrencyCode, PlayerId)| AccountKey {
+        owner: player.key(source),
+        kind: 1,
+        currency: currency.as_str().to_owned(),
+        source: source.as_str().to_owned(),
+        floor: Some(0),
+    };
+    let accounts = lock(tx, &players.iter().map(key).collect()).await?;
+    let mut funds: BTreeMap<_, Funds> = BTreeMap::new();
+    for wanted in players {
+        if let Some((_, balance)) = accounts.get(&key(wanted)) {
+            let (source, currency, player) = wanted.clone();
+            funds.entry((source, currency)).or_default().0.insert(player, *balance);
+        }
+    }
+    Ok(funds)
+}
+
+/// Posts transfers and moves the balances of those that were not there yet.
+pub(super) async fn post(tx: &Tx<'_>, postings: &[Posting<'_>]) -> Result<()> {
+    if postings.is_empty() {
+        return Ok(());
+    }
+    let key = |posting: &Posting<'_>, account: &Account| AccountKey::of(account, posting.state);
+    let both = |p: &Posting<'_>| [key(p, &p.transfer.debit), key(p, &p.transfer.credit)];
+    let accounts = lock(tx, &postings.iter().flat_map(both).collect()).await?;
+    let id = |key: &AccountKey| accounts.get(key).map_or(0, |(id, _)| *id);
+
+    let numbers: Vec<i64> = postings.iter().map(|p| p.match_no).collect();
+    let subjects: Vec<Uuid> = postings.iter().map(|p| key(p, &p.transfer.subject).owner).collect();
+    let kinds: Vec<i16> = postings.iter().map(|p| p.transfer.kind.code()).collect();
+    let generations: Vec<i16> = postings.iter().map(|p| p.transfer.generation).collect();
+    let debits: Vec<i64> = postings.iter().map(|p| id(&key(p, &p.transfer.debit))).collect();
+    let credits: Vec<i64> = postings.iter().map(|p| id(&key(p, &p.transfer.credit))).collect();
+    let amounts: Vec<i64> = postings.iter().map(|p| p.transfer.amount).collect();
+    let events: Vec<Uuid> = postings.iter().map(|p| p.event_id.uuid()).collect();
+    let times: Vec<At> = postings.iter().map(|p| At(p.at)).collect();
+    let sql = "WITH added AS (
+                 INSERT INTO transfer (match_no, subject, kind, generation, debit_id, credit_id, amount, event_id,
+                                       event_at)
+                 SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::smallint[], $4::smallint[], $5::bigint[],
+                                      $6::bigint[], $7::bigint[], $8::uuid[], $9::timestamptz[])
+                   AS t (m, s, k, g, d, c, a, e, at) ORDER BY m, s, k, g
+                 ON CONFLICT (match_no, subject, kind, generation) DO NOTHING
+                 RETURNING debit_id, credit_id, amount
+               ), delta AS (
+                 SELECT account_id, sum(x)::bigint AS x, count(*) AS n FROM (
+                   SELECT debit_id AS account_id, -amount AS x FROM added
+                   UNION ALL SELECT credit_id, amount FROM added) legs GROUP BY account_id)
+               UPDATE account a SET balance = a.balance + d.x, version = a.version + d.n
+                 FROM delta d WHERE a.id = d.account_id";
+    let parameters: crate::client::Params<'_> =
+        &[&numbers, &subjects, &kinds, &generations, &debits, &credits, &amounts, &events, &times];
+    tx.execute(sql, parameters).await?;
+    Ok(())
+}
+
+/// Closes the escrow accounts of settled matches: what is closed must be zero and stays so.
+pub(super) async fn close_escrow(tx: &Tx<'_>, owners: &[Uuid]) -> Result<()> {
+    if owners.is_empty() {
+        return Ok(());
+    }
+    let sql = "UPDATE account SET closed = true WHERE owner_key = ANY($1) AND kind = 2 AND NOT closed";
+    tx.execute(sql, &[&owners]).await?;
+    Ok(())
+}

@@ -1,0 +1,108 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use matchpurse_domain::escrow::MatchState;
+use matchpurse_domain::ids::EventId;
+use matchpurse_domain::source::SourcePolicy;
+use uuid::Uuid;
+
+use super::{MatchKey, row};
+use crate::{Result, Tx};
+
+/// A match that a batch is about, with the rules that it gets if it is new.
+#[derive(Debug, Clone, Copy)]
+pub struct NewMatch<'b> {
+    /// Which match.
+    pub key: &'b MatchKey,
+    /// The source's rules.
+    pub policy: &'b SourcePolicy,
+    /// The event that speaks of it.
+    pub event_id: EventId,
+}
+
+/// A match, locked.
+#[derive(Debug, Clone)]
+pub struct LoadedMatch {
+    /// Its number.
+    pub match_no: i64,
+    /// As it was before the batch; none when the batch is the first to speak of it.
+    pub state: Option<MatchState>,
+}
+
+/// Locks the matches, making those that are new, and reads them. Of several entries with one key the first
+/// counts.
+///
+/// # Errors
+/// [`crate::Error`].
+pub async fn load_in_tx(tx: &Tx<'_>, matches: &[NewMatch<'_>]) -> Result<BTreeMap<MatchKey, LoadedMatch>> {
+    let mut by_uuid: BTreeMap<Uuid, &NewMatch<'_>> = BTreeMap::new();
+    for new in matches {
+        by_uuid.entry(new.key.uuid()).or_insert(new);
+    }
+    let made = insert(tx, &by_uuid).await?;
+    let uuids: Vec<Uuid> = by_uuid.keys().copied().collect();
+    let sql = "SELECT m.*, d.due_at FROM match m LEFT JOIN match_deadline d USING (match_no)
+                WHERE m.match_key = ANY($1) ORDER BY m.match_key FOR NO KEY UPDATE OF m";
+    let rows = tx.query(sql, &[&uuids]).await?;
+    let mut loaded = BTreeMap::new();
+    let mut keys = BTreeMap::new();
+    for row in &rows {
+        let match_no: i64 = row.try_get("match_no")?;
+        let uuid: Uuid = row.try_get("match_key")?;
+        let Some(new) = by_uuid.get(&uuid) else { continue };
+        let state = if made.contains(&uuid) { None } else { Some(row::match_state(row)?) };
+        keys.insert(match_no, new.key);
+        loaded.insert(new.key.clone(), LoadedMatch { match_no, state });
+    }
+    seats(tx, &keys, &mut loaded).await?;
+    Ok(loaded)
+}
+
+/// Makes the matches that are not there yet, and returns which. Another worker that makes one of them at the
+/// same moment is waited for.
+async fn insert(tx: &Tx<'_>, matches: &BTreeMap<Uuid, &NewMatch<'_>>) -> Result<BTreeSet<Uuid>> {
+    let uuids: Vec<Uuid> = matches.keys().copied().collect();
+    let all = || matches.values();
+    let sources: Vec<&str> = all().map(|m| m.key.source.as_str()).collect();
+    let kinds: Vec<&str> = all().map(|m| m.key.kind.as_str()).collect();
+    let ids: Vec<&str> = all().map(|m| m.key.match_id.as_str()).collect();
+    let custody: Vec<&str> = all().map(|m| m.policy.custody.as_str()).collect();
+    let currencies: Vec<&str> = all().map(|m| m.policy.currency.code.as_str()).collect();
+    let fees: Vec<i32> = all().map(|m| i32::from(m.policy.fee_bps)).collect();
+    let ties: Vec<&str> = all().map(|m| m.policy.tie_policy.as_str()).collect();
+    let events: Vec<Uuid> = all().map(|m| m.event_id.uuid()).collect();
+    let sql = "INSERT INTO match (match_key, source, kind, match_id, status, rank, custody, currency, fee_bps,
+                                  tie_policy, first_event_id, last_event_id)
+               SELECT k, s, kind, id, 'OPEN', 10, c, cur, f, t, e, e
+                 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[],
+                             $8::text[], $9::uuid[]) AS new (k, s, kind, id, c, cur, f, t, e)
+                WHERE NOT EXISTS (SELECT FROM match WHERE match_key = k)
+                ORDER BY k
+               ON CONFLICT (match_key) DO NOTHING
+               RETURNING match_key";
+    let rows = tx
+        .query(sql, &[&uuids, &sources, &kinds, &ids, &custody, &currencies, &fees, &ties, &events])
+        .await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+async fn seats(
+    tx: &Tx<'_>,
+    keys: &BTreeMap<i64, &MatchKey>,
+    loaded: &mut BTreeMap<MatchKey, LoadedMatch>,
+) -> Result<()> {
+    let numbers: Vec<i64> = keys.keys().copied().collect();
+    // The match's own lock covers its seats: nobody writes them without it.
+    let sql = "SELECT p.*, player.player_id FROM match_participant p JOIN player USING (player_key)
+                WHERE p.match_no = ANY($1)";
+    for row in tx.query(sql, &[&numbers]).await? {
+        let state = keys
+            .get(&row.try_get("match_no")?)
+            .and_then(|key| loaded.get_mut(*key))
+            .and_then(|loaded| loaded.state.as_mut());
+        if let Some(state) = state {
+            let (player, seat) = row::seat(&row)?;
+            state.seats.insert(player, seat);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,155 @@
+use matchpurse_domain::escrow::{MatchState, Seat};
+use matchpurse_domain::ids::{PlayerId, SourceName};
+use uuid::Uuid;
+
+use super::ledger::{Posting, close_escrow, post};
+use super::{MatchChange, MatchKey};
+use crate::time::At;
+use crate::{Result, Tx, players};
+
+/// Writes what a batch did: each match once. The matches must be locked by [`super::load_in_tx`].
+///
+/// # Errors
+/// [`crate::Error`]; a constraint that refuses is a defect of ours, and nothing is written.
+pub async fn save_in_tx(tx: &Tx<'_>, changes: &[MatchChange]) -> Result<()> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let named = |change: &MatchChange| {
+        let source = change.state.source.clone();
+        change.state.seats.keys().map(move |player| (source.clone(), player.clone())).collect::<Vec<_>>()
+    };
+    let everybody: Vec<(SourceName, PlayerId)> = changes.iter().flat_map(named).collect();
+    players::remember_in_tx(tx, &everybody).await?;
+    // Transfers first: a settled match's checks look at sums that the ledger must agree with.
+    let postings: Vec<Posting<'_>> = changes.iter().flat_map(postings_of).collect();
+    post(tx, &postings).await?;
+    matches(tx, changes).await?;
+    seats(tx, changes).await?;
+    deadlines(tx, changes).await?;
+    let settled = changes.iter().filter(|change| change.state.settlement.is_some() && change.state.pot > 0);
+    close_escrow(tx, &settled.map(|change| escrow_owner(&change.state)).collect::<Vec<_>>()).await
+}
+
+fn postings_of(change: &MatchChange) -> impl Iterator<Item = Posting<'_>> {
+    change.transfers.iter().map(|(transfer, event_id, at)| Posting {
+        match_no: change.match_no,
+        state: &change.state,
+        transfer,
+        event_id: *event_id,
+        at: *at,
+    })
+}
+
+fn escrow_owner(state: &MatchState) -> Uuid {
+    MatchKey { source: state.source.clone(), kind: state.kind, match_id: state.match_id.clone() }.uuid()
+}
+
+async fn matches(tx: &Tx<'_>, changes: &[MatchChange]) -> Result<()> {
+    let numbers: Vec<i64> = changes.iter().map(|c| c.match_no).collect();
+    let all = || changes.iter().map(|c| &c.state);
+    let statuses: Vec<&str> = all().map(|s| s.status.as_str()).collect();
+    let ranks: Vec<i16> = all().map(|s| s.status.rank()).collect();
+    let provider_statuses: Vec<&str> = all().map(|s| s.provider_status.as_str()).collect();
+    let formats: Vec<Option<&str>> = all().map(|s| s.format.map(|f| f.as_str())).collect();
+    let games: Vec<Option<&str>> = all().map(|s| s.game_id.as_deref()).collect();
+    let creators: Vec<Option<&str>> = all().map(|s| s.created_by.as_ref().map(PlayerId::as_str)).collect();
+    let buy_ins: Vec<Option<i64>> = all().map(|s| s.buy_in).collect();
+    let pots: Vec<i64> = all().map(|s| s.pot).collect();
+    let paid: Vec<i64> = all().map(|s| s.paid).collect();
+    let refunded: Vec<i64> = all().map(|s| s.refunded).collect();
+    let fees: Vec<i64> = all().map(|s| s.fee).collect();
+    let settlements: Vec<Option<&str>> = all().map(|s| s.settlement.map(|s| s.as_str())).collect();
+    let digests: Vec<Option<&[u8]>> =
+        all().map(|s| s.outcome_digest.as_ref().map(<[u8; 32]>::as_slice)).collect();
+    let events: Vec<Uuid> = changes.iter().map(|c| c.last_event.uuid()).collect();
+    let times: Vec<At> = changes.iter().map(|c| At(c.at)).collect();
+    let sql = "UPDATE match m
+                  SET status = u.status, rank = u.rank, provider_status = u.provider_status, format = u.format,
+                      game_id = u.game_id, created_by = u.created_by, buy_in = u.buy_in, pot = u.pot,
+                      paid = u.paid, refunded = u.refunded, fee = u.fee, settlement = u.settlement,
+                      settled_at = CASE WHEN u.settlement IS NOT NULL THEN coalesce(m.settled_at, u.at) END,
+                      outcome_digest = u.digest, last_event_id = u.event, updated_at = now()
+                 FROM unnest($1::bigint[], $2::text[], $3::smallint[], $4::text[], $5::text[], $6::text[],
+                             $7::text[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[],
+                             $13::text[], $14::bytea[], $15::uuid[], $16::timestamptz[])
+                   AS u (match_no, status, rank, provider_status, format, game_id, created_by, buy_in, pot, paid,
+                         refunded, fee, settlement, digest, event, at)
+                WHERE m.match_no = u.match_no";
+    let parameters: crate::client::Params<'_> = &[
+        &numbers,
+        &statuses,
+        &ranks,
+        &provider_statuses,
+        &formats,
+        &games,
+        &creators,
+        &buy_ins,
+        &pots,
+        &paid,
+        &refunded,
+        &fees,
+        &settlements,
+        &digests,
+        &events,
+        &times,
+    ];
+    tx.execute(sql, parameters).await?;
+    Ok(())
+}
+
+async fn seats(tx: &Tx<'_>, changes: &[MatchChange]) -> Result<()> {
+    let with_key = |change: &'_ MatchChange| {
+        let (number, source) = (change.match_no, change.state.source.clone());
+        change
+            .state
+            .seats
+            .iter()
+            .map(move |(player, seat)| (number, player.key(&source), seat.clone()))
+            .collect::<Vec<_>>()
+    };
+    let all: Vec<(i64, Uuid, Seat)> = changes.iter().flat_map(with_key).collect();
+    let numbers: Vec<i64> = all.iter().map(|(number, ..)| *number).collect();
+    let keys: Vec<Uuid> = all.iter().map(|(_, key, _)| *key).collect();
+    let seats = || all.iter().map(|(.., seat)| seat);
+    let groups: Vec<&str> = seats().map(|s| s.group_id.as_str()).collect();
+    let states: Vec<i16> = seats().map(|s| s.state.code()).collect();
+    let holds: Vec<i64> = seats().map(|s| s.hold).collect();
+    let generations: Vec<i16> = seats().map(|s| s.generation).collect();
+    let payouts: Vec<i64> = seats().map(|s| s.payout).collect();
+    let refunds: Vec<i64> = seats().map(|s| s.refund).collect();
+    let outcomes: Vec<Option<&str>> = seats().map(|s| s.outcome.map(|o| o.as_str())).collect();
+    let sql = "INSERT INTO match_participant AS p
+                      (match_no, player_key, group_id, state, hold, generation, payout, refund, outcome)
+               SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::smallint[], $5::bigint[],
+                                    $6::smallint[], $7::bigint[], $8::bigint[], $9::text[])
+                 AS s (m, k, g, st, h, gen, pay, back, o) ORDER BY m, k
+               ON CONFLICT (match_no, player_key) DO UPDATE
+                  SET group_id = EXCLUDED.group_id, state = EXCLUDED.state, hold = EXCLUDED.hold,
+                      generation = EXCLUDED.generation, payout = EXCLUDED.payout, refund = EXCLUDED.refund,
+                      outcome = EXCLUDED.outcome
+                WHERE (p.group_id, p.state, p.hold, p.generation, p.payout, p.refund, p.outcome)
+                      IS DISTINCT FROM (EXCLUDED.group_id, EXCLUDED.state, EXCLUDED.hold, EXCLUDED.generation,
+                                        EXCLUDED.payout, EXCLUDED.refund, EXCLUDED.outcome)";
+    let parameters: crate::client::Params<'_> =
+        &[&numbers, &keys, &groups, &states, &holds, &generations, &payouts, &refunds, &outcomes];
+    tx.execute(sql, parameters).await?;
+    Ok(())
+}
+
+async fn deadlines(tx: &Tx<'_>, changes: &[MatchChange]) -> Result<()> {
+    let due: Vec<(i64, At)> =
+        changes.iter().filter_map(|c| c.state.deadline.map(|at| (c.match_no, At(at)))).collect();
+    let over: Vec<i64> = changes.iter().filter(|c| c.state.deadline.is_none()).map(|c| c.match_no).collect();
+    if !due.is_empty() {
+        let (numbers, times): (Vec<i64>, Vec<At>) = due.into_iter().unzip();
+        let sql = "INSERT INTO match_deadline (match_no, due_at)
+                   SELECT * FROM unnest($1::bigint[], $2::timestamptz[]) AS d (m, at) ORDER BY m
+                   ON CONFLICT (match_no) DO NOTHING";
+        tx.execute(sql, &[&numbers, &times]).await?;
+    }
+    if !over.is_empty() {
+        tx.execute("DELETE FROM match_deadline WHERE match_no = ANY($1)", &[&over]).await?;
+    }
+    Ok(())
+}
