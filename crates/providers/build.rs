@@ -4,7 +4,7 @@ use std::{env, error::Error, fmt::Write, fs, path::Path};
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=src");
-    let source = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("src");
+    let source = Path::new(&env::var_os("CARGO_MANIFEST_DIR").ok_or("cargo sets it")?).join("src");
     let mut names = Vec::new();
     for entry in fs::read_dir(&source)? {
         let entry = entry?;
@@ -22,6 +22,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         writeln!(registry, "    &{name}::Adapter,")?;
     }
     writeln!(registry, "];")?;
-    fs::write(Path::new(&env::var("OUT_DIR")?).join("registry.rs"), registry)?;
+    fs::write(Path::new(&env::var_os("OUT_DIR").ok_or("cargo sets it")?).join("registry.rs"), registry)?;
     Ok(())
 }

@@ -46,7 +46,9 @@ fn field_of(path: &str, problem: &str) -> String {
         .iter()
         .find_map(|words| problem.strip_prefix(words)?.split_once('`'))
         .map(|(name, _)| name);
-    match (path, named) {
+    // The path of a broken key ends in a question mark, because the key has no name yet.
+    let path = path.strip_suffix('?').map_or(path, |parent| parent.trim_end_matches('.'));
+    match (if path.is_empty() { "." } else { path }, named) {
         (".", None) => "body".to_owned(),
         (".", Some(name)) => name.to_owned(),
         (path, None) => path.to_owned(),
@@ -59,13 +61,13 @@ pub(crate) fn wrong(field: &str, problem: &str) -> NormalizeError {
     NormalizeError { field: clip(field), problem: clip(problem) }
 }
 
-/// The text, cut to what an error or a reason may show.
+/// The text, cut to what an error or a reason may show, on one line.
 pub(crate) fn clip(text: &str) -> String {
     let mut shown: String = text.chars().take(CLIP_CHARS).collect();
     if shown.len() < text.len() {
         shown.push('…');
     }
-    shown.replace('\0', "\u{fffd}")
+    shown.replace(char::is_control, "\u{fffd}")
 }
 
 /// An id that is a JSON string: not empty, at most [`ID_CHARS_MAX`] characters, none of them a control
@@ -118,18 +120,28 @@ impl Text {
     pub(crate) fn into_string(self) -> String {
         self.0
     }
+
+    /// The text, unless it is empty; the wire cannot tell an empty text from none.
+    pub(crate) fn into_non_empty(self) -> Option<String> {
+        Some(self.0).filter(|text| !text.is_empty())
+    }
 }
 
 impl JsonText {
-    pub(crate) fn into_string(self) -> String {
-        self.0
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The text, unless it is empty; the wire cannot tell an empty text from none.
+    pub(crate) fn into_non_empty(self) -> Option<String> {
+        Some(self.0).filter(|text| !text.is_empty())
     }
 }
 
 impl DecimalText {
     /// The number as it was written.
-    pub(crate) fn into_string(self) -> String {
-        self.0
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
     }
 
     /// The amount in major units of `currency`; `rounded` becomes true when it was a hair off, see
@@ -196,7 +208,7 @@ impl<'de> Deserialize<'de> for JsonText {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let raw = <&RawValue>::deserialize(from)?;
         Ok(Self(match scalar(raw) {
-            Scalar::Text(text) => without_nul(text),
+            Scalar::Text(text) => without_nul_escapes(&without_nul(text)),
             _ => compact(raw.get()),
         }))
     }
@@ -209,6 +221,28 @@ impl<'de> Deserialize<'de> for DecimalText {
             Scalar::Number(number) => Ok(Self(number.to_owned())),
             Scalar::Other => Err(D::Error::custom("expected a number or a string that holds one")),
         }
+    }
+}
+
+/// For `deserialize_with`: an id that may also be null or empty, which says as little.
+///
+/// # Errors
+/// As for an [`Id`] that is not empty.
+pub(crate) fn id_or_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Id>, D::Error> {
+    match Option::<String>::deserialize(from)? {
+        Some(text) if !text.is_empty() => check_id(text).map(|id| Some(Id(id))),
+        _ => Ok(None),
+    }
+}
+
+/// For `deserialize_with`: like [`id_or_none`], for an id that may be a number.
+///
+/// # Errors
+/// As for a [`LooseId`] that is not empty.
+pub(crate) fn loose_id_or_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<LooseId>, D::Error> {
+    match Option::<&RawValue>::deserialize(from)? {
+        Some(raw) if raw.get() != "\"\"" => LooseId::deserialize(raw).map(Some).map_err(D::Error::custom),
+        _ => Ok(None),
     }
 }
 
@@ -245,22 +279,57 @@ fn without_nul(text: String) -> String {
     if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
 }
 
-/// JSON without the white space between its tokens. It works on the text, so numbers keep their digits and
-/// objects their order; it does not recurse, so depth does not matter.
+/// The same for JSON inside a text: whoever reads it later would find the character then.
+fn without_nul_escapes(json: &str) -> String {
+    let mut kept = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some((before, after)) = rest.split_once('\\') {
+        kept.push_str(before);
+        kept.push('\\');
+        // What stands behind a backslash belongs to it: a second one is no beginning.
+        let escape = after.chars().next().map_or(0, char::len_utf8);
+        let (escape, behind) = after.split_at_checked(escape).unwrap_or((after, ""));
+        match after.strip_prefix("u0000") {
+            Some(behind) => {
+                kept.push_str("ufffd");
+                rest = behind;
+            }
+            None => {
+                kept.push_str(escape);
+                rest = behind;
+            }
+        }
+    }
+    kept.push_str(rest);
+    kept
+}
+
+/// JSON without the white space between its tokens, and without escaped U+0000. It works on the text, so
+/// numbers keep their digits and objects their order; it does not recurse, so depth does not matter.
 pub(crate) fn compact(json: &str) -> String {
     let mut shorter = String::with_capacity(json.len());
+    let mut rest = json;
     let mut in_string = false;
-    let mut escaped = false;
-    for c in json.chars() {
-        if in_string {
-            in_string = escaped || c != '"';
-            escaped = !escaped && c == '\\';
-        } else if matches!(c, ' ' | '\t' | '\n' | '\r') {
-            continue;
-        } else {
-            in_string = c == '"';
+    while let Some(c) = rest.chars().next() {
+        let token = match c {
+            // An escape is copied whole, so that an escaped quote does not end the string.
+            '\\' if in_string => rest.get(..2).unwrap_or(rest),
+            _ => rest.get(..c.len_utf8()).unwrap_or(rest),
+        };
+        match rest.strip_prefix("\\u0000") {
+            Some(behind) if in_string => {
+                shorter.push_str("\\ufffd");
+                rest = behind;
+                continue;
+            }
+            _ => rest = rest.get(token.len()..).unwrap_or_default(),
         }
-        shorter.push(c);
+        match c {
+            ' ' | '\t' | '\n' | '\r' if !in_string => continue,
+            '"' => in_string = !in_string,
+            _ => {}
+        }
+        shorter.push_str(token);
     }
     shorter
 }
@@ -330,10 +399,9 @@ mod tests {
         assert_eq!(error(b"\xef\xbb\xbf{}"), "body: expected value");
         assert_eq!(error(br#"{"id":"a"} x"#), "body: trailing characters");
         assert_eq!(error(br#"{"id":""}"#), "id: the id is empty");
-        assert_eq!(
-            error(br#"{"id":"a\nb"}"#),
-            "id: the id has a control character in it at line 1 column 12"
-        );
+        assert_eq!(error(br#"{"id":"a", x}"#), "body: key must be a string");
+        assert_eq!(error(br#"{"inner":[{...}]}"#), "inner[0]: key must be a string");
+        assert_eq!(error(br#"{"id":"a\nb"}"#), "id: the id has a control character in it");
         assert_eq!(error(br#"{"id":"a","id":"b"}"#), "id: duplicate field `id`");
         assert_eq!(error(br#"{}"#), "id: missing field `id`");
         assert_eq!(
@@ -375,6 +443,14 @@ mod tests {
     }
 
     #[test]
+    fn no_nul_is_left_for_whoever_reads_the_json_later() {
+        assert_eq!(compact(r#"{"a": "\u0000\\u0000\\\u0000"}"#), r#"{"a":"\ufffd\\u0000\\\ufffd"}"#);
+        assert_eq!(without_nul_escapes("ends with \\"), "ends with \\");
+        let outer: Outer = read(br#"{"id":"a","inner":[{"metadata":"{\"a\":\"\\u0000\u0000\"}"}]}"#).unwrap();
+        assert_eq!(outer.inner[0].metadata.as_ref().unwrap().0, "{\"a\":\"\\ufffd\u{fffd}\"}");
+    }
+
+    #[test]
     fn amounts_become_minor_units() {
         let currency = Currency::new("USD", None).unwrap();
         let mut rounded = false;
@@ -391,9 +467,17 @@ mod tests {
         );
     }
 
+    #[test]
+    fn compact_json_has_no_nul_in_any_spelling() {
+        assert_eq!(
+            compact(r#"{ "a\u0000" : "\\u0000 \\\u0000\"\u0000" }"#),
+            r#"{"a\ufffd":"\\u0000 \\\ufffd\"\ufffd"}"#
+        );
+    }
+
     proptest::proptest! {
         #[test]
-        fn compact_json_means_the_same(text in proptest::collection::vec(".{0,10}", 0..5)) {
+        fn compact_json_means_the_same(text in proptest::collection::vec("[^\0]{0,10}", 0..5)) {
             let pretty = serde_json::to_string_pretty(&text).unwrap();
             proptest::prop_assert_eq!(compact(&pretty), serde_json::to_string(&text).unwrap());
         }
@@ -401,6 +485,10 @@ mod tests {
         #[test]
         fn no_bytes_make_it_panic(body in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
             drop(read::<Outer>(&body));
+            if let Ok(text) = std::str::from_utf8(&body) {
+                drop(compact(text));
+                drop(without_nul_escapes(text));
+            }
         }
     }
 }

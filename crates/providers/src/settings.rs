@@ -72,6 +72,20 @@ impl AdapterSettings {
         }
     }
 
+    /// The option's flag; none when it is not set.
+    ///
+    /// # Errors
+    /// When it is set to something else.
+    pub(crate) fn flag(&self, option: &'static str) -> Result<Option<bool>, SettingsError> {
+        match self.options.get(option) {
+            None => Ok(None),
+            Some(OptionValue::Flag(flag)) => Ok(Some(*flag)),
+            Some(_) => {
+                Err(SettingsError::BadOption { option, problem: "it must be true or false".to_owned() })
+            }
+        }
+    }
+
     /// The option's texts; a single text is a list of one.
     ///
     /// # Errors

@@ -1,0 +1,102 @@
+//! Lucra: recreational games with stakes, free-to-play contests, tournaments. `README.md` has the contract,
+//! the traps and what is guessed.
+
+mod normalize;
+mod reply;
+mod verify;
+mod wire;
+
+use bytes::Bytes;
+use matchpurse_domain::time::Timestamp;
+
+use crate::delivery::{Delivery, Method};
+use crate::keys::{KeyError, KeyRole, Keys, RemoteKeys};
+use crate::normalized::{NormalizeError, Normalized};
+use crate::provider::{Provider, SignRequest, SignedRequest, Verified, VerifyError};
+use crate::reply::{Outcome, Reply};
+use crate::settings::{AdapterSettings, SettingsError};
+
+/// Takes a signature without the word `sha256=` before it, as an older page of the documentation hints.
+const ALLOW_BARE_HEX: &str = "allow_bare_hex";
+/// What a wish to convert money into credit is answered; there is only [`NO_CONVERSION`] so far.
+const CONVERSION: &str = "conversion";
+/// Refuses every conversion, so that the money returns to the player.
+const NO_CONVERSION: &str = "none";
+
+pub(crate) struct Adapter;
+
+impl Provider for Adapter {
+    fn id(&self) -> &'static str {
+        "lucra"
+    }
+
+    fn methods(&self) -> &'static [Method] {
+        &[Method::Post]
+    }
+
+    fn max_body_bytes(&self) -> usize {
+        // A tournament with its 250 players takes some 100 KiB.
+        256 * 1024
+    }
+
+    fn check(&self, settings: &AdapterSettings, keys: &Keys) -> Result<(), SettingsError> {
+        settings.only(&[ALLOW_BARE_HEX, CONVERSION])?;
+        settings.flag(ALLOW_BARE_HEX)?;
+        if settings.text(CONVERSION)?.is_some_and(|policy| policy != NO_CONVERSION) {
+            return Err(SettingsError::BadOption {
+                option: CONVERSION,
+                problem: format!(
+                    "the only policy that there is yet is `{NO_CONVERSION}`, which refuses every conversion"
+                ),
+            });
+        }
+        if keys.webhook.is_empty() {
+            return Err(SettingsError::NoKey { key: "secrets" });
+        }
+        Ok(())
+    }
+
+    fn remote_keys(&self, _settings: &AdapterSettings) -> Option<RemoteKeys> {
+        None
+    }
+
+    fn read_remote_keys(&self, _body: &[u8]) -> Result<Vec<Bytes>, KeyError> {
+        Err(KeyError("the keys of this provider are secrets, which cannot be fetched".to_owned()))
+    }
+
+    fn verify(
+        &self,
+        delivery: &Delivery,
+        settings: &AdapterSettings,
+        keys: &Keys,
+        _now: Timestamp,
+    ) -> Result<Verified, VerifyError> {
+        verify::verify(delivery, settings, keys)
+    }
+
+    fn normalize(
+        &self,
+        verified: &Verified,
+        settings: &AdapterSettings,
+    ) -> Result<Normalized, NormalizeError> {
+        normalize::normalize(verified.body(), &settings.policy.currency)
+    }
+
+    fn redact(&self, body: &Bytes) -> Bytes {
+        body.clone()
+    }
+
+    fn reply(&self, outcome: Outcome<'_>) -> Reply {
+        reply::reply(outcome)
+    }
+
+    fn sign(&self, request: &SignRequest<'_>) -> Result<SignedRequest, KeyError> {
+        match request.role {
+            KeyRole::Webhook => verify::sign(request.body, request.key),
+            KeyRole::Postback => Err(KeyError("this provider has only webhook keys".to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

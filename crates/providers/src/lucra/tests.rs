@@ -1,0 +1,114 @@
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use matchpurse_domain::event::{CreditConversion, Payload};
+use matchpurse_domain::ids::{PlayerId, SourceName};
+use matchpurse_domain::money::{Currency, Money};
+use matchpurse_domain::source::{Custody, SourcePolicy, TiePolicy};
+use matchpurse_domain::time::Timestamp;
+
+use super::Adapter;
+use crate::delivery::{Delivery, Method};
+use crate::keys::{KeyRole, KeySet, Keys};
+use crate::provider::{Provider, SignRequest, VerifyError};
+use crate::reply::{Outcome, Reply};
+use crate::settings::{AdapterSettings, OptionValue, SettingsError};
+
+const SECRET: &[u8] = b"44c3e83c-8d8b-475b-9018-75bf831d0ade";
+const BODY: &[u8] = br#"{"event":"UserKYCVerified","userId":"3b1f0c52-7f3e-4f0f-8c55-2a9d4f6b1a01"}"#;
+const DIGITS: &str = "826be3e95875bfc74f873fc2a625d2c472b9d6bd3c131e0fdcf79ca942b1993e";
+
+fn settings(options: &[(&str, OptionValue)]) -> AdapterSettings {
+    let currency = Currency::new("USD", None).unwrap();
+    let policy = SourcePolicy {
+        source: SourceName::parse("games").unwrap(),
+        provider: Adapter.id().to_owned(),
+        currency,
+        custody: Custody::Provider,
+        fee_bps: 0,
+        tie_policy: TiePolicy::RefundFull,
+        stake: None,
+        hold_deadline_s: 86_400,
+    };
+    let options = options.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+    AdapterSettings { policy, options: options.collect::<BTreeMap<_, _>>() }
+}
+
+fn keys() -> Keys {
+    Keys { webhook: KeySet::new([Bytes::from_static(SECRET)]), ..Keys::default() }
+}
+
+fn verify(value: &str, settings: &AdapterSettings) -> Result<bool, VerifyError> {
+    let headers = [("x-lucra-signature", value)].into_iter().collect();
+    let delivery = Delivery { method: Method::Post, headers, body: Bytes::from_static(BODY) };
+    let verified = Adapter.verify(&delivery, settings, &keys(), Timestamp::default())?;
+    assert_eq!(verified.role(), KeyRole::Webhook);
+    Ok(verified.body_authenticated())
+}
+
+#[test]
+fn the_known_vector_verifies_and_is_what_we_sign() {
+    let settings = settings(&[]);
+    assert_eq!(verify(&format!("sha256={DIGITS}"), &settings), Ok(true));
+    let request = SignRequest {
+        method: Method::Post,
+        body: BODY,
+        key: SECRET,
+        role: KeyRole::Webhook,
+        now: Timestamp::default(),
+        settings: &settings,
+    };
+    let signed = Adapter.sign(&request).unwrap();
+    assert_eq!(signed.headers, [("X-Lucra-Signature", format!("sha256={DIGITS}"))]);
+    assert!(Adapter.sign(&SignRequest { role: KeyRole::Postback, ..request }).is_err());
+}
+
+#[test]
+fn bare_digits_are_taken_only_where_the_source_allows_them() {
+    assert_eq!(verify(DIGITS, &settings(&[])), Err(VerifyError::HeaderMalformed));
+    let strict = settings(&[("allow_bare_hex", OptionValue::Flag(false))]);
+    assert_eq!(verify(DIGITS, &strict), Err(VerifyError::HeaderMalformed));
+    let lenient = settings(&[("allow_bare_hex", OptionValue::Flag(true))]);
+    assert_eq!(verify(DIGITS, &lenient), Ok(true));
+    assert_eq!(verify(&format!("sha256={DIGITS}"), &lenient), Ok(true));
+    assert_eq!(verify(&format!("sha1={DIGITS}"), &lenient), Err(VerifyError::HeaderMalformed));
+}
+
+#[test]
+fn a_source_that_could_not_work_is_refused() {
+    let check = |options: &[(&str, OptionValue)], keys: Keys| Adapter.check(&settings(options), &keys);
+    assert_eq!(check(&[], keys()), Ok(()));
+    assert_eq!(check(&[("conversion", OptionValue::Text("none".to_owned()))], keys()), Ok(()));
+    assert_eq!(check(&[], Keys::default()), Err(SettingsError::NoKey { key: "secrets" }));
+    for bad in [
+        ("conversion", OptionValue::Text("always".to_owned())),
+        ("conversion", OptionValue::Flag(true)),
+        ("allow_bare_hex", OptionValue::Text("yes".to_owned())),
+        ("allow_bare_hexx", OptionValue::Flag(true)),
+    ] {
+        assert!(check(std::slice::from_ref(&bad), keys()).is_err(), "{bad:?}");
+    }
+}
+
+fn conversion(answer: &str) -> Payload {
+    Payload::CreditConversion(CreditConversion {
+        intent_id: "i".to_owned(),
+        player_id: PlayerId::new("p"),
+        amount: Money::new(100, Currency::new("USD", None).unwrap().code),
+        converted_amount: "120".to_owned(),
+        metadata: None,
+        answer: answer.to_owned(),
+    })
+}
+
+#[test]
+fn a_conversion_is_answered_by_its_event_and_everything_else_with_nothing() {
+    let refused = conversion("FAILED");
+    let reply = Adapter.reply(Outcome::Kept { payloads: &[&refused] });
+    let text = r#"{"status":"FAILED","responseText":"Conversion into credit is not offered here; the money stays with the player."}"#;
+    assert_eq!(reply, Reply::json(text));
+    let given = conversion("COMPLETED");
+    let reply = Adapter.reply(Outcome::Kept { payloads: &[&given] });
+    assert!(reply.body.starts_with(br#"{"status":"COMPLETED","#));
+    assert_eq!(Adapter.reply(Outcome::Kept { payloads: &[] }), Reply::ok());
+}
