@@ -251,7 +251,7 @@ fn said(
 fn verdict(ending: Ending, said: impl Iterator<Item = (Entry, Option<Grant>)>) -> Verdict {
     let mut said: Vec<_> = said.collect();
     // By digest, so that nothing depends on the order in which the provider lists the players.
-    said.sort_by(|a, b| a.0.digest.cmp(&b.0.digest));
+    said.sort_by_key(|(entry, _)| entry.digest);
     said.dedup_by(|a, b| a.0.digest == b.0.digest);
     let mut grants = BTreeMap::new();
     for (entry, grant) in &said {

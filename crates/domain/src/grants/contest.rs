@@ -1,10 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::grant::{Grant, Slot};
 use crate::event;
-use crate::ids::{PlayerId, SourceName};
+use crate::ids::{PlayerId, SourceName, derived_uuid};
 
 /// What names a contest for ever.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,10 +80,17 @@ pub struct Entry {
     pub digest: [u8; 32],
 }
 
+impl ContestKey {
+    /// The key by which tables name this contest: a UUIDv5 of it.
+    pub fn uuid(&self) -> Uuid {
+        derived_uuid("contest", &[self.source.as_str(), self.kind.as_str(), &self.contest_id])
+    }
+}
+
 impl Decision {
     /// A decision over `entries` in any order.
     pub fn new(ending: Ending, mut entries: Vec<Entry>) -> Self {
-        entries.sort_by(|a, b| a.digest.cmp(&b.digest));
+        entries.sort_by_key(|entry| entry.digest);
         entries.dedup_by(|a, b| a.digest == b.digest);
         Self { ending, entries }
     }

@@ -16,8 +16,8 @@ pub struct Slot {
     pub reward_ref: String,
 }
 
-/// The permanent id of the grant in `slot` of `contest`: a UUIDv5 of both, and the `webhook-id` under which
-/// the studio is told of it, however often.
+/// The permanent id of the grant in `slot` of `contest`: a UUIDv5 of both. Every notice of the grant carries
+/// it, so that the studio gives it once, however often it is told.
 pub fn grant_id(contest: &ContestKey, slot: &Slot) -> Uuid {
     let kind = contest.kind.as_str();
     let player = slot.player_id.as_str();

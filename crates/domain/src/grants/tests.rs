@@ -4,7 +4,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::*;
+use crate::event::{Outcome as Ended, *};
 use crate::ids::{EventId, PlayerId, SourceName};
 use crate::money::{CurrencyCode, Money};
 use crate::time::Timestamp;
@@ -47,7 +47,7 @@ fn cash(minor_units: i64) -> Reward {
 }
 
 fn entry(player: &str, reward: Option<Reward>) -> PlayerOutcome {
-    let outcome = if reward.is_some() { crate::event::Outcome::Win } else { crate::event::Outcome::Loss };
+    let outcome = if reward.is_some() { Ended::Win } else { Ended::Loss };
     PlayerOutcome { player_id: player.into(), outcome, reward }
 }
 

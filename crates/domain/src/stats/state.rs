@@ -1,0 +1,180 @@
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+
+use crate::event::{Counters, MatchStatsSnapshot, PlayerStats, Side, TeamScore};
+use crate::ids::PlayerId;
+
+/// The entry in a match's history that says that it was called off.
+pub const MATCH_CANCELED: &str = "match_canceled";
+
+/// A match as its furthest snapshot has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MatchStats {
+    /// The map, if known.
+    pub map: Option<String>,
+    /// One side.
+    pub team1: TeamScore,
+    /// The other.
+    pub team2: TeamScore,
+    /// How many rounds are over.
+    pub rounds_played: u32,
+    /// How long the snapshot's history is; it tells which of two snapshots of one round is the later.
+    pub history_len: u32,
+    /// True when no round follows.
+    pub finished: bool,
+    /// True when it was called off: it counts for nothing.
+    pub canceled: bool,
+    /// Why it was called off, if the provider said so.
+    pub cancel_reason: Option<String>,
+    /// Who won, by the scores; only of a match that ended and was not called off.
+    pub winner: Option<Winner>,
+    /// True when the totals have got this match.
+    pub counted: bool,
+    /// SHA-256 over the scores and every player's side and counters.
+    pub numbers: [u8; 32],
+}
+
+/// Who won a match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Winner {
+    /// `team1`
+    Team1,
+    /// `team2`
+    Team2,
+    /// Neither: both have as many rounds.
+    Draw,
+}
+
+/// What one match adds to one player's totals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Matches played.
+    pub matches: i64,
+    /// Of them won.
+    pub wins: i64,
+    /// Of them lost.
+    pub losses: i64,
+    /// Of them neither.
+    pub draws: i64,
+    /// Rounds of those matches; the provider does not say when a player came late.
+    pub rounds: i64,
+    /// The counters.
+    pub counters: [i64; 22],
+}
+
+impl MatchStats {
+    /// What a snapshot says of its match. `counted` is false: only [`super::apply`] counts.
+    pub(super) fn of(snapshot: &MatchStatsSnapshot) -> Self {
+        let canceled = snapshot.cancel_reason.is_some()
+            || snapshot.history.iter().any(|entry| entry.name == MATCH_CANCELED);
+        let winner = match (snapshot.team1.score, snapshot.team2.score) {
+            (Some(one), Some(two)) if snapshot.finished && !canceled => Some(match one.cmp(&two) {
+                std::cmp::Ordering::Greater => Winner::Team1,
+                std::cmp::Ordering::Less => Winner::Team2,
+                std::cmp::Ordering::Equal => Winner::Draw,
+            }),
+            _ => None,
+        };
+        Self {
+            map: snapshot.map.clone(),
+            team1: snapshot.team1.clone(),
+            team2: snapshot.team2.clone(),
+            rounds_played: snapshot.rounds_played,
+            history_len: u32::try_from(snapshot.history.len()).unwrap_or(u32::MAX),
+            finished: snapshot.finished,
+            canceled,
+            cancel_reason: snapshot.cancel_reason.clone(),
+            winner,
+            counted: false,
+            numbers: numbers(snapshot),
+        }
+    }
+
+    /// True when the match has ended, one way or the other.
+    pub const fn has_ended(&self) -> bool {
+        self.finished || self.canceled
+    }
+
+    /// How far a snapshot is: of two, the greater one counts. `finished` outweighs the rounds, which may fall
+    /// when a server restores a backup.
+    pub(super) const fn progress(&self) -> (bool, u32, u32) {
+        (self.finished, self.rounds_played, self.history_len)
+    }
+}
+
+/// The players of a snapshot, each once: the first entry of a player counts.
+pub(super) fn roster(snapshot: &MatchStatsSnapshot) -> BTreeMap<&PlayerId, &PlayerStats> {
+    let mut roster = BTreeMap::new();
+    for player in &snapshot.players {
+        roster.entry(&player.player_id).or_insert(player);
+    }
+    roster
+}
+
+/// What a finished match adds for each who played in it; who only watched gets nothing.
+pub(super) fn totals(state: &MatchStats, snapshot: &MatchStatsSnapshot) -> BTreeMap<PlayerId, Totals> {
+    let mut totals = BTreeMap::new();
+    for (id, player) in roster(snapshot) {
+        let won = match (player.side, state.winner) {
+            (Side::Spectator, _) => continue,
+            (Side::Team1, Some(Winner::Team1)) | (Side::Team2, Some(Winner::Team2)) => (1, 0, 0),
+            (Side::Team1, Some(Winner::Team2)) | (Side::Team2, Some(Winner::Team1)) => (0, 1, 0),
+            (_, Some(Winner::Draw)) => (0, 0, 1),
+            (_, None) => (0, 0, 0),
+        };
+        let (wins, losses, draws) = won;
+        let rounds = i64::from(state.rounds_played);
+        let counters = player.counters.0.map(i64::from);
+        totals.insert(id.clone(), Totals { matches: 1, wins, losses, draws, rounds, counters });
+    }
+    totals
+}
+
+fn numbers(snapshot: &MatchStatsSnapshot) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(snapshot.rounds_played.to_be_bytes());
+    for team in [&snapshot.team1, &snapshot.team2] {
+        // A missing score differs from every score.
+        hash.update(team.score.map_or(-1, i64::from).to_be_bytes());
+    }
+    for (id, player) in roster(snapshot) {
+        for part in [id.as_str(), player.side.as_str()] {
+            hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            hash.update(part.as_bytes());
+        }
+        let Counters(counters) = player.counters;
+        counters.iter().for_each(|counter| hash.update(counter.to_be_bytes()));
+    }
+    hash.finalize().into()
+}
+
+impl Totals {
+    /// Adds another match's.
+    pub fn add(&mut self, other: &Self) {
+        let mine = [&mut self.matches, &mut self.wins, &mut self.losses, &mut self.draws, &mut self.rounds];
+        let more = [other.matches, other.wins, other.losses, other.draws, other.rounds];
+        for (sum, more) in mine.into_iter().zip(more) {
+            *sum = sum.saturating_add(more);
+        }
+        for (sum, more) in self.counters.iter_mut().zip(other.counters) {
+            *sum = sum.saturating_add(more);
+        }
+    }
+}
+
+impl Winner {
+    /// The word for it in the database and in notices.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Team1 => "team1",
+            Self::Team2 => "team2",
+            Self::Draw => "draw",
+        }
+    }
+
+    /// Reads the word.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Team1, Self::Team2, Self::Draw].into_iter().find(|winner| winner.as_str() == text)
+    }
+}
