@@ -144,6 +144,7 @@ pub(super) fn sign(request: &SignRequest<'_>) -> Result<SignedRequest, KeyError>
     let now = request.now.seconds();
     let mut claims = Map::new();
     claims.insert("iat".to_owned(), now.into());
+    claims.insert("nbf".to_owned(), now.into());
     claims.insert("exp".to_owned(), now.saturating_add(LIFETIME_S).into());
     claims.insert("typ".to_owned(), "Bearer".into());
     if let Some(issuer) = request.settings.text(options::ISSUER).map_err(wrong)? {

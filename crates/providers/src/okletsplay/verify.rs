@@ -40,7 +40,7 @@ pub(super) fn verify(
 
 /// The token after the scheme, whose case does not matter (RFC 9110, 11.1).
 fn bearer_token(value: &[u8]) -> Option<&str> {
-    let (scheme, token) = std::str::from_utf8(value).ok()?.trim().split_once(' ')?;
+    let (scheme, token) = std::str::from_utf8(value).ok()?.split_once(' ')?;
     let token = token.trim_start_matches(' ');
     let one_word = !token.is_empty() && !token.contains(|c: char| c.is_whitespace());
     (scheme.eq_ignore_ascii_case("bearer") && one_word).then_some(token)

@@ -1,0 +1,87 @@
+//! AdGem: an offerwall. It tells which offers go and come, who is banned, and, signed with another key, what
+//! a player has earned.
+
+mod normalize;
+mod postback;
+mod verify;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use bytes::Bytes;
+use matchpurse_domain::time::Timestamp;
+
+use crate::delivery::{Delivery, Method};
+use crate::hmac_signature;
+use crate::keys::{KeyError, Keys, RemoteKeys};
+use crate::normalized::{NormalizeError, Normalized};
+use crate::provider::{Provider, SignRequest, SignedRequest, Verified, VerifyError};
+use crate::reply::{Outcome, Reply};
+use crate::settings::{AdapterSettings, SettingsError};
+
+/// The adapter.
+pub(crate) struct Adapter;
+
+impl Provider for Adapter {
+    fn id(&self) -> &'static str {
+        "adgem"
+    }
+
+    fn methods(&self) -> &'static [Method] {
+        &[Method::Post]
+    }
+
+    /// An offer with all its texts is a few KiB; 256 KiB leaves room for what they may add.
+    fn max_body_bytes(&self) -> usize {
+        256 * 1024
+    }
+
+    fn check(&self, settings: &AdapterSettings, keys: &Keys) -> Result<(), SettingsError> {
+        settings.only(&[])?;
+        verify::check_keys(keys)
+    }
+
+    fn remote_keys(&self, _: &AdapterSettings) -> Option<RemoteKeys> {
+        None
+    }
+
+    fn read_remote_keys(&self, _: &[u8]) -> Result<Vec<Bytes>, KeyError> {
+        Err(KeyError("this provider has no public keys".to_owned()))
+    }
+
+    fn verify(
+        &self,
+        delivery: &Delivery,
+        _: &AdapterSettings,
+        keys: &Keys,
+        _: Timestamp,
+    ) -> Result<Verified, VerifyError> {
+        verify::verify(delivery, keys)
+    }
+
+    fn normalize(
+        &self,
+        verified: &Verified,
+        settings: &AdapterSettings,
+    ) -> Result<Normalized, NormalizeError> {
+        normalize::normalize(verified, settings)
+    }
+
+    /// Nothing secret stands in the body.
+    fn redact(&self, body: &Bytes) -> Bytes {
+        body.clone()
+    }
+
+    fn reply(&self, outcome: Outcome<'_>) -> Reply {
+        match outcome {
+            Outcome::Kept { .. } => Reply::ok(),
+        }
+    }
+
+    fn sign(&self, request: &SignRequest<'_>) -> Result<SignedRequest, KeyError> {
+        // The scheme is one for both keys; the key that is given decides what the body may be.
+        let header = hmac_signature::sign(verify::SCHEME, request.body, request.key)?;
+        Ok(SignedRequest { headers: vec![header] })
+    }
+}

@@ -1,0 +1,80 @@
+//! DatHost: game servers for Counter-Strike 2 that tell how a match goes.
+
+mod normalize;
+mod redact;
+mod verify;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use bytes::Bytes;
+use matchpurse_domain::time::Timestamp;
+
+use crate::delivery::{Delivery, Method};
+use crate::keys::{KeyError, Keys, RemoteKeys};
+use crate::normalized::{NormalizeError, Normalized};
+use crate::provider::{Provider, SignRequest, SignedRequest, Verified, VerifyError};
+use crate::reply::{Outcome, Reply};
+use crate::settings::{AdapterSettings, SettingsError};
+
+/// The adapter.
+pub(crate) struct Adapter;
+
+impl Provider for Adapter {
+    fn id(&self) -> &'static str {
+        "dathost"
+    }
+
+    fn methods(&self) -> &'static [Method] {
+        &[Method::Post]
+    }
+
+    /// Ten players are 8 KiB; a history grows by 60 bytes a line, so a match of 64 rounds with a hundred
+    /// reconnects stays below 100 KiB.
+    fn max_body_bytes(&self) -> usize {
+        512 * 1024
+    }
+
+    fn check(&self, settings: &AdapterSettings, keys: &Keys) -> Result<(), SettingsError> {
+        settings.only(&[])?;
+        verify::check_keys(&keys.webhook)
+    }
+
+    fn remote_keys(&self, _: &AdapterSettings) -> Option<RemoteKeys> {
+        None
+    }
+
+    fn read_remote_keys(&self, _: &[u8]) -> Result<Vec<Bytes>, KeyError> {
+        Err(KeyError("this provider has no public keys".to_owned()))
+    }
+
+    fn verify(
+        &self,
+        delivery: &Delivery,
+        _: &AdapterSettings,
+        keys: &Keys,
+        _: Timestamp,
+    ) -> Result<Verified, VerifyError> {
+        verify::verify(delivery, &keys.webhook)
+    }
+
+    fn normalize(&self, verified: &Verified, _: &AdapterSettings) -> Result<Normalized, NormalizeError> {
+        normalize::normalize(verified.body())
+    }
+
+    /// The body echoes the very secret that proves the next delivery, and the server's password.
+    fn redact(&self, body: &Bytes) -> Bytes {
+        redact::redact(body)
+    }
+
+    fn reply(&self, outcome: Outcome<'_>) -> Reply {
+        match outcome {
+            Outcome::Kept { .. } => Reply::ok(),
+        }
+    }
+
+    fn sign(&self, request: &SignRequest<'_>) -> Result<SignedRequest, KeyError> {
+        verify::sign(request.key)
+    }
+}
