@@ -1,1 +1,3 @@
-//! The integration tests of Matchpurse, in one binary.
+//! The integration tests: one binary, the real programs against real PostgreSQL and RabbitMQ.
+
+mod architecture;

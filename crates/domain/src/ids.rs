@@ -188,6 +188,6 @@ mod tests {
         for bad in ["", "A", "a.b", "-a", "a b", "ä", &"x".repeat(41)] {
             assert!(SourceName::parse(bad).is_err(), "{bad}");
         }
-        assert!(SourceName::parse("lucra-eu_2").is_ok());
+        assert!(SourceName::parse("games-eu_2").is_ok());
     }
 }

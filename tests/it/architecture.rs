@@ -1,0 +1,224 @@
+//! The shape that ARCHITECTURE.md promises, held.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+
+/// Which crate may depend on which, in programs; a table of what is allowed, not of what is.
+const EDGES: &[(&str, &[&str])] = &[
+    ("domain", &[]),
+    ("contracts", &["domain"]),
+    ("providers", &["domain"]),
+    ("bus", &["contracts"]),
+    ("store", &["domain", "contracts", "bus"]),
+    ("service-kit", &[]),
+    ("settings", &["domain", "service-kit"]),
+    ("worker-kit", &["domain", "contracts", "bus", "store", "settings", "service-kit"]),
+    ("ingress", &["domain", "providers", "contracts", "bus", "store", "settings", "service-kit"]),
+    ("match-escrow", WORKER),
+    ("reward-fulfillment", WORKER),
+    ("player-stats", WORKER),
+    ("offer-removal", WORKER),
+    ("event-archive", WORKER),
+    ("simulator", &["domain", "contracts", "providers", "service-kit"]),
+    ("local-servers", &[]),
+    ("testkit", LIBRARIES),
+    ("cli", ALL),
+    ("tests", &[]),
+];
+
+const WORKER: &[&str] = &["domain", "contracts", "bus", "store", "settings", "service-kit", "worker-kit"];
+
+const LIBRARIES: &[&str] = &[
+    "domain",
+    "contracts",
+    "providers",
+    "bus",
+    "store",
+    "settings",
+    "service-kit",
+    "worker-kit",
+    "local-servers",
+];
+
+const ALL: &[&str] = &[
+    "domain",
+    "contracts",
+    "providers",
+    "bus",
+    "store",
+    "settings",
+    "service-kit",
+    "worker-kit",
+    "ingress",
+    "match-escrow",
+    "reward-fulfillment",
+    "player-stats",
+    "offer-removal",
+    "event-archive",
+    "simulator",
+    "local-servers",
+];
+
+/// Crates that only one of ours may use in a program, because each is dangerous in its own way.
+const OWNERS: &[(&str, &[&str])] = &[
+    ("lapin", &["bus"]),
+    ("tokio-postgres", &["store", "testkit"]),
+    ("deadpool-postgres", &["store"]),
+    ("refinery", &["store"]),
+    ("actix-web", &["ingress"]),
+    ("reqwest", &["service-kit"]),
+    ("jsonwebtoken", &["providers"]),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn metadata() -> Result<Metadata> {
+    Ok(MetadataCommand::new()
+        .manifest_path(root().join("Cargo.toml"))
+        .no_deps()
+        .other_options(vec!["--offline".into()])
+        .exec()?)
+}
+
+/// Every dependency of ours in programs: (crate, what it depends on), without our prefix.
+fn dependencies(metadata: &Metadata) -> BTreeSet<(String, String)> {
+    let ours = |name: &str| name.strip_prefix("matchpurse-").unwrap_or(name).to_owned();
+    let mut all = BTreeSet::new();
+    for package in &metadata.packages {
+        for dependency in &package.dependencies {
+            if dependency.kind == DependencyKind::Normal {
+                all.insert((ours(&package.name), ours(&dependency.name)));
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn crates_depend_only_on_what_the_table_allows() -> Result<()> {
+    let metadata = metadata()?;
+    let table: BTreeMap<&str, &[&str]> = EDGES.iter().copied().collect();
+    let members: BTreeSet<String> =
+        metadata.packages.iter().map(|p| p.name.trim_start_matches("matchpurse-").to_owned()).collect();
+    let unlisted: Vec<&String> = members.iter().filter(|name| !table.contains_key(name.as_str())).collect();
+    assert!(unlisted.is_empty(), "not in the table: {unlisted:?}");
+    let forbidden: Vec<String> = dependencies(&metadata)
+        .into_iter()
+        .filter(|(_, to)| members.contains(to))
+        .filter(|(from, to)| !table.get(from.as_str()).is_some_and(|allowed| allowed.contains(&to.as_str())))
+        .map(|(from, to)| format!("{from} -> {to}"))
+        .collect();
+    assert!(forbidden.is_empty(), "edges that the table does not have: {forbidden:#?}");
+    Ok(())
+}
+
+#[test]
+fn a_dangerous_dependency_has_one_owner() -> Result<()> {
+    let dependencies = dependencies(&metadata()?);
+    for (dependency, owners) in OWNERS {
+        let users: Vec<&str> = dependencies
+            .iter()
+            .filter(|(_, to)| to == dependency)
+            .map(|(from, _)| from.as_str())
+            .filter(|from| !owners.contains(from))
+            .collect();
+        assert!(users.is_empty(), "{dependency} belongs to {owners:?}, but {users:?} use it too");
+        assert!(
+            dependencies.iter().any(|(_, to)| to == dependency),
+            "nobody uses {dependency}: drop its line"
+        );
+    }
+    Ok(())
+}
+
+/// All Rust files below a folder.
+fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            rust_files(&path, found)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_provider_is_named_in_its_own_folder_only() -> Result<()> {
+    let providers = root().join("crates/providers/src");
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(&providers)? {
+        let entry = entry?;
+        if entry.path().join("mod.rs").is_file() {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    assert!(names.len() >= 4, "{names:?}");
+    let mut files = Vec::new();
+    rust_files(&root().join("crates"), &mut files)?;
+    let mut told = Vec::new();
+    for file in files {
+        let shown = file.strip_prefix(root())?.to_string_lossy().replace('\\', "/");
+        let own = |name: &String| shown.starts_with(&format!("crates/providers/src/{name}/"));
+        // What a test sends is data, and a test is not part of any program.
+        if shown.contains("/tests/") || names.iter().any(own) {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file)?.to_lowercase();
+        told.extend(
+            names.iter().filter(|name| text.contains(name.as_str())).map(|name| format!("{shown}: {name}")),
+        );
+    }
+    assert!(told.is_empty(), "providers named outside of their folders: {told:#?}");
+    Ok(())
+}
+
+#[test]
+fn the_pure_crates_are_pure() -> Result<()> {
+    let mut told = Vec::new();
+    for name in ["domain", "providers"] {
+        let mut files = Vec::new();
+        rust_files(&root().join("crates").join(name).join("src"), &mut files)?;
+        assert!(files.len() > 5);
+        for file in files {
+            let text = std::fs::read_to_string(&file)?;
+            let words =
+                ["async fn", ".await", "SystemTime::now", "Instant::now", "std::net", "tokio::", "std::fs"];
+            told.extend(
+                words
+                    .iter()
+                    .filter(|word| text.contains(**word))
+                    .map(|word| format!("{}: {word}", file.display())),
+            );
+        }
+        let lints = std::fs::read_to_string(root().join("crates").join(name).join("clippy.toml"))?;
+        assert!(
+            lints.contains("SystemTime::now") && lints.contains("\"f64\""),
+            "{name}/clippy.toml lost a rule"
+        );
+    }
+    assert!(told.is_empty(), "{told:#?}");
+    Ok(())
+}
+
+#[test]
+fn files_stay_readable() -> Result<()> {
+    let mut files = Vec::new();
+    rust_files(&root().join("crates"), &mut files)?;
+    let mut long = Vec::new();
+    for file in files {
+        let shown = file.display().to_string();
+        let lines = std::fs::read_to_string(&file)?.lines().count();
+        if lines > 600 && !shown.contains("/tests/") {
+            long.push(format!("{shown}: {lines} lines"));
+        }
+    }
+    assert!(long.is_empty(), "over 600 lines: {long:#?}");
+    Ok(())
+}
