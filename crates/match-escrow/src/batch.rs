@@ -1,0 +1,212 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use matchpurse_domain::escrow::{AnomalyKind, Funds, MatchState, Outcome, Transfer, Trust, apply, apply_contest};
+use matchpurse_domain::event::{ContestOutcome, Event, MatchKind, MatchSnapshot, Payload, ProviderFailure};
+use matchpurse_domain::ids::{EventId, PlayerId, SourceName};
+use matchpurse_domain::money::CurrencyCode;
+use matchpurse_domain::source::{Custody, SourcePolicy};
+use matchpurse_domain::time::Timestamp;
+use matchpurse_store::anomalies::NewAnomaly;
+use matchpurse_store::escrow::{LoadedMatch, MatchChange, MatchKey, NewMatch, funds_in_tx, load_in_tx};
+use matchpurse_store::outbox::Notice;
+use matchpurse_store::{Error, Result, Tx};
+use serde_json::json;
+
+use crate::notices;
+
+/// What one event says, and about which match.
+enum Step<'e> {
+    Snapshot(MatchKey, &'e MatchSnapshot),
+    Contest(MatchKey, &'e ContestOutcome),
+    Failure(&'e ProviderFailure),
+}
+
+/// A batch on its way through the rules.
+pub(crate) struct Batch<'e> {
+    steps: Vec<(&'e Event, &'e SourcePolicy, Step<'e>)>,
+    matches: BTreeMap<MatchKey, Current>,
+    funds: BTreeMap<(SourceName, CurrencyCode), Funds>,
+}
+
+/// A match while the batch is folded.
+struct Current {
+    match_no: i64,
+    state: Option<MatchState>,
+    transfers: Vec<(Transfer, EventId, Timestamp)>,
+    last: Option<(EventId, Timestamp)>,
+}
+
+/// What a batch does.
+#[derive(Default)]
+pub(crate) struct Decided {
+    pub(crate) changes: Vec<MatchChange>,
+    pub(crate) anomalies: Vec<NewAnomaly>,
+    pub(crate) notices: Vec<Notice>,
+    /// When each event that showed an anomaly reached us.
+    pub(crate) times: BTreeMap<EventId, Timestamp>,
+}
+
+impl<'e> Batch<'e> {
+    pub(crate) fn new(policies: &'e BTreeMap<SourceName, SourcePolicy>, events: &'e [Event]) -> Result<Self> {
+        let mut steps = Vec::with_capacity(events.len());
+        for event in events {
+            let policy = policies.get(&event.source).ok_or_else(|| {
+                Error::rejected(format!("source {} is not configured, so its rules are not known", event.source))
+            })?;
+            let key = |kind, match_id: &str| MatchKey {
+                source: event.source.clone(),
+                kind,
+                match_id: match_id.to_owned(),
+            };
+            let step = match &event.payload {
+                Payload::MatchSnapshot(snapshot) => {
+                    same_currency(snapshot, policy)?;
+                    Step::Snapshot(key(snapshot.kind, &snapshot.match_id), snapshot)
+                }
+                Payload::ContestOutcome(contest) => {
+                    Step::Contest(key(MatchKind::FreeToPlay, &contest.contest_id), contest)
+                }
+                Payload::ProviderFailure(failure) => Step::Failure(failure),
+                other => return Err(Error::rejected(format!("{} is not for this worker", other.name().as_str()))),
+            };
+            steps.push((event, policy, step));
+        }
+        Ok(Self { steps, matches: BTreeMap::new(), funds: BTreeMap::new() })
+    }
+
+    /// Locks and reads every match of the batch, and the funds that its holds may need.
+    pub(crate) async fn load(&mut self, tx: &Tx<'_>) -> Result<()> {
+        let wanted: Vec<NewMatch<'_>> = self
+            .steps
+            .iter()
+            .filter_map(|(event, policy, step)| {
+                let (Step::Snapshot(key, _) | Step::Contest(key, _)) = step else { return None };
+                Some(NewMatch { key, policy, event_id: event.id })
+            })
+            .collect();
+        let loaded = load_in_tx(tx, &wanted).await?;
+        let current = |LoadedMatch { match_no, state }| Current { match_no, state, transfers: Vec::new(), last: None };
+        self.matches = loaded.into_iter().map(|(key, loaded)| (key, current(loaded))).collect();
+        let players = self.studio_players();
+        if !players.is_empty() {
+            self.funds = funds_in_tx(tx, &players).await?;
+        }
+        Ok(())
+    }
+
+    /// Everybody whose stake the studio may have to hold.
+    fn studio_players(&self) -> BTreeSet<(SourceName, CurrencyCode, PlayerId)> {
+        let mut players = BTreeSet::new();
+        for (event, policy, step) in &self.steps {
+            let Step::Snapshot(key, snapshot) = step else { continue };
+            let known = self.matches.get(key).and_then(|current| current.state.as_ref());
+            let (custody, currency) =
+                known.map_or((policy.custody, &policy.currency.code), |state| (state.custody, &state.currency));
+            if custody == Custody::Studio {
+                let seated = known.into_iter().flat_map(|state| state.seats.keys());
+                let all = snapshot.players().chain(seated);
+                players.extend(all.map(|player| (event.source.clone(), currency.clone(), player.clone())));
+            }
+        }
+        players
+    }
+
+    /// Folds the events in the order of their arrival.
+    pub(crate) fn decide(mut self) -> Result<Decided> {
+        let mut decided = Decided::default();
+        for (event, policy, step) in std::mem::take(&mut self.steps) {
+            match step {
+                Step::Failure(failure) => {
+                    decided.times.insert(event.id, event.received_at);
+                    decided.anomalies.extend(given_up(event, failure));
+                }
+                Step::Snapshot(key, snapshot) => {
+                    let currency = policy.currency.code.clone();
+                    let funds = self.funds.entry((event.source.clone(), currency)).or_default();
+                    let trust = Trust { body_authenticated: event.provenance.body_authenticated };
+                    let current = current(&mut self.matches, &key)?;
+                    let outcome = apply(current.state.take(), snapshot, policy, funds, trust, event.received_at);
+                    take(current, &mut decided, event, outcome);
+                }
+                Step::Contest(key, contest) => {
+                    let current = current(&mut self.matches, &key)?;
+                    let outcome = apply_contest(current.state.take(), contest, policy);
+                    take(current, &mut decided, event, outcome);
+                }
+            }
+        }
+        let changed = self.matches.into_values().filter_map(|current| {
+            let (last_event, at) = current.last?;
+            let (match_no, transfers) = (current.match_no, current.transfers);
+            Some(MatchChange { match_no, state: current.state?, transfers, last_event, at })
+        });
+        decided.changes = changed.collect();
+        Ok(decided)
+    }
+}
+
+fn current<'m>(matches: &'m mut BTreeMap<MatchKey, Current>, key: &MatchKey) -> Result<&'m mut Current> {
+    matches.get_mut(key).ok_or_else(|| Error::Stored {
+        what: "match",
+        source: "it is not there although it was just made".into(),
+    })
+}
+
+/// Takes an outcome into the match and the batch's result.
+fn take(current: &mut Current, decided: &mut Decided, event: &Event, outcome: Outcome) {
+    let at = event.received_at;
+    current.transfers.extend(outcome.transfers.into_iter().map(|transfer| (transfer, event.id, at)));
+    current.last = Some((event.id, at));
+    for anomaly in &outcome.anomalies {
+        decided.times.insert(event.id, at);
+        decided.anomalies.push(NewAnomaly {
+            key: anomaly_key(event, &outcome.state, anomaly.kind, &anomaly.discriminator),
+            kind: anomaly.kind.as_str(),
+            source: event.source.clone(),
+            subject: outcome.state.match_id.clone(),
+            event_id: Some(event.id),
+            detail: json!({
+                "match_kind": outcome.state.kind.as_str(),
+                "status": outcome.state.status.as_str(),
+                "what": anomaly.detail,
+                "held": outcome.state.escrowed(),
+                "currency": outcome.state.currency.as_str(),
+            }),
+        });
+    }
+    let told = outcome.notices.iter().map(|notice| notices::of_match(event, &outcome.state, notice));
+    decided.notices.extend(told);
+    current.state = Some(outcome.state);
+}
+
+fn anomaly_key(event: &Event, state: &MatchState, kind: AnomalyKind, discriminator: &str) -> String {
+    let (source, match_kind) = (&event.source, state.kind.as_str());
+    format!("match/{source}/{match_kind}/{}/{}/{discriminator}", state.match_id, kind.as_str())
+}
+
+/// The provider has given something up: nobody but a person can go on from there.
+fn given_up(event: &Event, failure: &ProviderFailure) -> Option<NewAnomaly> {
+    if failure.will_retry != Some(false) {
+        return None;
+    }
+    let request = failure.request_id.as_deref().unwrap_or_default();
+    Some(NewAnomaly {
+        key: format!("failure/{}/{}/{}/{request}", event.source, event.provider_type, failure.entity_id),
+        kind: AnomalyKind::ProviderFailure.as_str(),
+        source: event.source.clone(),
+        subject: failure.entity_id.clone(),
+        event_id: Some(event.id),
+        detail: json!({ "event": event.provider_type, "code": failure.code, "what": failure.reason }),
+    })
+}
+
+/// A source's currency is fixed: amounts of another one would be added to what is held.
+fn same_currency(snapshot: &MatchSnapshot, policy: &SourcePolicy) -> Result<()> {
+    match &snapshot.buy_in {
+        Some(money) if money.currency != policy.currency.code => Err(Error::rejected(format!(
+            "the stake is in {}, but the source's currency is {}",
+            money.currency, policy.currency.code
+        ))),
+        _ => Ok(()),
+    }
+}
