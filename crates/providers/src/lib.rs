@@ -10,6 +10,7 @@ mod hmac_signature;
 mod json;
 mod keys;
 mod normalized;
+pub mod play;
 mod provider;
 mod reply;
 mod settings;

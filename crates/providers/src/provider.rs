@@ -4,6 +4,7 @@ use matchpurse_domain::time::Timestamp;
 use crate::delivery::{Delivery, Method};
 use crate::keys::{KeyError, KeyRole, Keys, RemoteKeys};
 use crate::normalized::{NormalizeError, Normalized};
+use crate::play::{LifeKind, PlayRequest, Script};
 use crate::reply::{Outcome, Reply};
 use crate::settings::{AdapterSettings, SettingsError};
 
@@ -68,6 +69,13 @@ pub trait Provider: Sync {
     /// # Errors
     /// When the key is none that can sign.
     fn sign(&self, request: &SignRequest<'_>) -> Result<SignedRequest, KeyError>;
+
+    /// The kinds of lives that [`Provider::play`] knows, for the simulator and tests.
+    fn lives(&self) -> &'static [LifeKind];
+
+    /// A life as the provider would send it, with the effects that it must have. None when the kind is none
+    /// of [`Provider::lives`].
+    fn play(&self, request: &PlayRequest<'_>) -> Option<Script>;
 }
 
 /// A delivery that the provider vouches for. Only `verify` can make one.

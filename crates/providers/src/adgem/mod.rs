@@ -2,6 +2,7 @@
 //! a player has earned.
 
 mod normalize;
+mod play;
 mod postback;
 mod verify;
 mod wire;
@@ -16,6 +17,7 @@ use crate::delivery::{Delivery, Method};
 use crate::hmac_signature;
 use crate::keys::{KeyError, Keys, RemoteKeys};
 use crate::normalized::{NormalizeError, Normalized};
+use crate::play::{LifeKind, PlayRequest, Script};
 use crate::provider::{Provider, SignRequest, SignedRequest, Verified, VerifyError};
 use crate::reply::{Outcome, Reply};
 use crate::settings::{AdapterSettings, SettingsError};
@@ -83,5 +85,13 @@ impl Provider for Adapter {
         // The scheme is one for both keys; the key that is given decides what the body may be.
         let header = hmac_signature::sign(verify::SCHEME, request.body, request.key)?;
         Ok(SignedRequest { headers: vec![header] })
+    }
+
+    fn lives(&self) -> &'static [LifeKind] {
+        play::LIVES
+    }
+
+    fn play(&self, request: &PlayRequest<'_>) -> Option<Script> {
+        play::play(request)
     }
 }

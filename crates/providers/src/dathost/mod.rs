@@ -1,6 +1,7 @@
 //! DatHost: game servers for Counter-Strike 2 that tell how a match goes.
 
 mod normalize;
+mod play;
 mod redact;
 mod verify;
 mod wire;
@@ -14,6 +15,7 @@ use matchpurse_domain::time::Timestamp;
 use crate::delivery::{Delivery, Method};
 use crate::keys::{KeyError, Keys, RemoteKeys};
 use crate::normalized::{NormalizeError, Normalized};
+use crate::play::{LifeKind, PlayRequest, Script};
 use crate::provider::{Provider, SignRequest, SignedRequest, Verified, VerifyError};
 use crate::reply::{Outcome, Reply};
 use crate::settings::{AdapterSettings, SettingsError};
@@ -76,5 +78,13 @@ impl Provider for Adapter {
 
     fn sign(&self, request: &SignRequest<'_>) -> Result<SignedRequest, KeyError> {
         verify::sign(request.key)
+    }
+
+    fn lives(&self) -> &'static [LifeKind] {
+        play::LIVES
+    }
+
+    fn play(&self, request: &PlayRequest<'_>) -> Option<Script> {
+        play::play(request)
     }
 }

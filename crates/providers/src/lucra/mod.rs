@@ -2,6 +2,7 @@
 //! the traps and what is guessed.
 
 mod normalize;
+mod play;
 mod reply;
 mod verify;
 mod wire;
@@ -12,6 +13,7 @@ use matchpurse_domain::time::Timestamp;
 use crate::delivery::{Delivery, Method};
 use crate::keys::{KeyError, KeyRole, Keys, RemoteKeys};
 use crate::normalized::{NormalizeError, Normalized};
+use crate::play::{LifeKind, PlayRequest, Script};
 use crate::provider::{Provider, SignRequest, SignedRequest, Verified, VerifyError};
 use crate::reply::{Outcome, Reply};
 use crate::settings::{AdapterSettings, SettingsError};
@@ -95,6 +97,14 @@ impl Provider for Adapter {
             KeyRole::Webhook => verify::sign(request.body, request.key),
             KeyRole::Postback => Err(KeyError("this provider has only webhook keys".to_owned())),
         }
+    }
+
+    fn lives(&self) -> &'static [LifeKind] {
+        play::LIVES
+    }
+
+    fn play(&self, request: &PlayRequest<'_>) -> Option<Script> {
+        play::play(request)
     }
 }
 

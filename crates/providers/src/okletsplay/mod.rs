@@ -3,6 +3,7 @@
 mod keys;
 mod normalize;
 mod options;
+mod play;
 mod token;
 mod verify;
 mod wire;
@@ -16,6 +17,7 @@ use matchpurse_domain::time::Timestamp;
 use crate::delivery::{Delivery, Method};
 use crate::keys::{KeyError, Keys, RemoteKeys};
 use crate::normalized::{NormalizeError, Normalized};
+use crate::play::{LifeKind, PlayRequest, Script};
 use crate::provider::{Provider, SignRequest, SignedRequest, Verified, VerifyError};
 use crate::reply::{Outcome, Reply};
 use crate::settings::{AdapterSettings, SettingsError};
@@ -82,5 +84,13 @@ impl Provider for Adapter {
 
     fn sign(&self, request: &SignRequest<'_>) -> Result<SignedRequest, KeyError> {
         token::sign(request)
+    }
+
+    fn lives(&self) -> &'static [LifeKind] {
+        play::LIVES
+    }
+
+    fn play(&self, request: &PlayRequest<'_>) -> Option<Script> {
+        play::play(request)
     }
 }
