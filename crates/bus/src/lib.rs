@@ -5,12 +5,29 @@
 //! gets a batch and returns a [`Disposition`] for each delivery; only this crate turns that into
 //! acknowledgements.
 
+mod backoff;
 mod delivery;
 mod failure;
+mod fallback;
+pub mod metric;
+mod options;
+mod processing;
 mod publish;
+mod rabbit;
+mod relay;
 mod spool;
+mod spool_publisher;
+mod status;
+mod transport;
 
 pub use delivery::{Delivery, Disposition, Handler};
 pub use failure::{FailureLog, FailureLogError, ParkedDelivery};
+pub use fallback::FallbackPublisher;
+pub use options::BusOptions;
 pub use publish::{PublishError, Publisher};
+pub use rabbit::{RabbitError, RabbitPublisher, RabbitTransport, TopologyError, declare_topology};
+pub use relay::{EmbeddedTransport, relay_to_broker};
 pub use spool::{Destination, Spool, SpoolError, Spooled};
+pub use spool_publisher::SpoolPublisher;
+pub use status::{State, Status};
+pub use transport::Transport;

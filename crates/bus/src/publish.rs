@@ -30,6 +30,22 @@ pub enum PublishError {
     Spool(#[source] crate::SpoolError),
 }
 
+impl PublishError {
+    /// A word for metrics and logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::NotConnected => "not_connected",
+            Self::Blocked => "blocked",
+            Self::Refused => "refused",
+            Self::Unroutable => "unroutable",
+            Self::TimedOut => "timed_out",
+            Self::Overloaded => "overloaded",
+            Self::Broken(_) => "broken",
+            Self::Spool(_) => "spool",
+        }
+    }
+}
+
 /// Puts events on durable storage.
 #[async_trait]
 pub trait Publisher: Send + Sync + 'static {

@@ -1,0 +1,22 @@
+//! The names of the bus's metrics.
+
+/// Counter: messages by `outcome` of their publish to the broker.
+pub const PUBLISHED: &str = "matchpurse_bus_published_total";
+/// Histogram: seconds from a publish to its last confirm.
+pub const CONFIRM_SECONDS: &str = "matchpurse_bus_confirm_seconds";
+/// Gauge: messages that wait for their confirm.
+pub const WAITING: &str = "matchpurse_bus_waiting_confirms";
+/// Counter: messages put into the spool because of `cause`.
+pub const SPOOLED: &str = "matchpurse_bus_spooled_total";
+/// Counter: messages that the relay brought from the spool to the broker.
+pub const RELAYED: &str = "matchpurse_bus_relayed_total";
+/// Counter: deliveries by `queue` and what became of them: `disposition`.
+pub const DELIVERIES: &str = "matchpurse_bus_deliveries_total";
+/// Histogram: deliveries in a batch, by `queue`.
+pub const BATCH_SIZE: &str = "matchpurse_bus_batch_size";
+/// Histogram: seconds that a handler took for a batch, by `queue`.
+pub const BATCH_SECONDS: &str = "matchpurse_bus_batch_seconds";
+/// Counter: connections to the broker that were made, by `service`.
+pub const CONNECTIONS: &str = "matchpurse_bus_connections_total";
+/// Counter: handlers that panicked, by `queue`.
+pub const HANDLER_PANICS: &str = "matchpurse_bus_handler_panics_total";

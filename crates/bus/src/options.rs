@@ -1,0 +1,71 @@
+use std::time::Duration;
+
+/// How the bus behaves. The defaults suit every service; tests shorten some times.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BusOptions {
+    /// The service's name; operators see it at the broker's connections.
+    pub service: String,
+    /// The broker and we ask each other this often whether the other is there; twice this long without an
+    /// answer ends the connection. Without it a dead TCP connection takes minutes to be noticed.
+    pub heartbeat: Duration,
+    /// How long connecting and the handshake may take, each.
+    pub connection_timeout: Duration,
+    /// The first wait before connecting again.
+    pub reconnect_min: Duration,
+    /// The longest wait before connecting again.
+    pub reconnect_max: Duration,
+    /// How often exchanges, queues and bindings are declared again, in case somebody deleted one.
+    pub topology_check: Duration,
+
+    /// How long a publish waits for its confirm. A wedged queue never confirms, so there must be an end.
+    pub confirm_timeout: Duration,
+    /// How many channels publish. A channel is one process in the broker, so two keep two of its cores busy.
+    pub publish_channels: usize,
+    /// How many messages may wait for their confirm before further ones are turned away.
+    pub waiting_max: usize,
+    /// How many bytes of bodies may wait for their confirm before further ones are turned away.
+    pub waiting_bytes_max: usize,
+
+    /// How many deliveries the broker hands out ahead of their acknowledgement; this bounds a worker's memory.
+    /// At least twice [`BusOptions::batch_max`], so that the next batch is there when one is done.
+    pub prefetch: u16,
+    /// The most deliveries in a batch.
+    pub batch_max: usize,
+    /// How long a batch waits for more once it has one delivery.
+    pub batch_wait: Duration,
+
+    /// For how long a batch from the spool belongs to whoever claimed it; after a crash it is handed out again
+    /// when this is over. Longer than a batch takes.
+    pub spool_lease: Duration,
+    /// How often an idle worker looks into the spool when nobody wakes it.
+    pub spool_poll: Duration,
+}
+
+impl Default for BusOptions {
+    fn default() -> Self {
+        Self {
+            service: "matchpurse".to_owned(),
+            heartbeat: Duration::from_secs(10),
+            connection_timeout: Duration::from_secs(5),
+            reconnect_min: Duration::from_millis(100),
+            reconnect_max: Duration::from_secs(5),
+            topology_check: Duration::from_secs(15),
+            confirm_timeout: Duration::from_secs(3),
+            publish_channels: 2,
+            waiting_max: 8192,
+            waiting_bytes_max: 32 * 1024 * 1024,
+            prefetch: 1024,
+            batch_max: 256,
+            batch_wait: Duration::from_millis(5),
+            spool_lease: Duration::from_secs(10),
+            spool_poll: Duration::from_millis(200),
+        }
+    }
+}
+
+impl BusOptions {
+    /// The defaults, for a service of this name.
+    pub fn for_service(service: &str) -> Self {
+        Self { service: service.to_owned(), ..Self::default() }
+    }
+}

@@ -1,0 +1,272 @@
+//! The confirms that one channel waits for.
+//!
+//! An unroutable message is *returned* and then confirmed like any other. lapin hands the returned message to
+//! whichever confirm it resolves next, and it resolves the confirms of one `multiple` acknowledgement in no
+//! order: among several in flight, a message that went nowhere may look confirmed while a neighbour's confirm
+//! carries it. Two things make this safe. A confirm that carries any message counts as a failure, and so does
+//! the confirm of the message that it carries. And no success is told before every confirm that was resolved by
+//! then has been looked at: the one that carries the message was resolved no later than the one that misses it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
+use lapin::options::BasicPublishOptions;
+use lapin::types::ShortString;
+use lapin::{Channel, Confirmation};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::Instant;
+
+use super::convert::Outgoing;
+use super::lane::{Batch, until};
+use crate::PublishError;
+
+const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+
+pub(super) struct Confirms {
+    channel: Arc<Channel>,
+    unsettled: FuturesUnordered<BoxFuture<'static, Settled>>,
+    waiting: HashMap<u64, Waiting>,
+    /// Ascending, because every batch has the same time. Batches that wait no more are skipped.
+    deadlines: VecDeque<(Instant, u64)>,
+    ids: HashMap<ShortString, InFlight>,
+    /// Batches and messages are numbered alike.
+    next: u64,
+    /// A message without an id was returned: any message before this number may be the one.
+    distrusted_before: u64,
+    broken: Option<lapin::Error>,
+}
+
+/// A batch that somebody waits for.
+struct Waiting {
+    unsettled: usize,
+    error: Option<PublishError>,
+    reply: oneshot::Sender<Result<(), PublishError>>,
+    _permits: [OwnedSemaphorePermit; 2],
+}
+
+/// The messages of one id on the channel.
+#[derive(Default)]
+struct InFlight {
+    unsettled: u32,
+    returned: u32,
+}
+
+/// What became of one message.
+struct Settled {
+    batch: u64,
+    number: u64,
+    id: Option<ShortString>,
+    result: Result<Confirmation, lapin::Error>,
+}
+
+impl Confirms {
+    pub(super) fn new(channel: Channel) -> Self {
+        Self {
+            channel: Arc::new(channel),
+            unsettled: FuturesUnordered::new(),
+            waiting: HashMap::new(),
+            deadlines: VecDeque::new(),
+            ids: HashMap::new(),
+            next: 0,
+            distrusted_before: 0,
+            broken: None,
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.channel.status().connected()
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.unsettled.len()
+    }
+
+    /// Queues a batch; it is sent when [`Confirms::settle`] is awaited.
+    pub(super) fn publish(&mut self, batch: Batch) {
+        let Batch { messages, deadline, reply, permits } = batch;
+        let number = self.number();
+        let unsettled = messages.len();
+        self.waiting.insert(number, Waiting { unsettled, error: None, reply, _permits: permits });
+        self.deadlines.push_back((deadline, number));
+        for message in messages {
+            if let Some(id) = message.id() {
+                self.ids.entry(id.clone()).or_default().unsettled += 1;
+            }
+            let confirm = publish(self.channel.clone(), message, number, self.number());
+            self.unsettled.push(confirm.boxed());
+        }
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// Sends what was queued, and waits until something is confirmed or refused. False when the channel is gone.
+    pub(super) async fn settle(&mut self) -> bool {
+        let Some(first) = self.unsettled.next().await else { return true };
+        let mut settled = vec![first];
+        // All that is resolved by now, before any of it is told: see the module.
+        while let Some(Some(next)) = self.unsettled.next().now_or_never() {
+            settled.push(next);
+        }
+        for message in &mut settled {
+            self.note_returned(message);
+        }
+        for message in settled {
+            self.tell(message);
+        }
+        self.broken.is_none()
+    }
+
+    fn note_returned(&mut self, carrier: &Settled) {
+        let Ok(Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned))) = &carrier.result
+        else {
+            return;
+        };
+        let id = returned.properties.message_id();
+        tracing::error!(
+            exchange = returned.exchange.as_str(),
+            routing_key = returned.routing_key.as_str(),
+            message_id = id.as_ref().map_or("", ShortString::as_str),
+            "the broker returned a message: no queue takes it"
+        );
+        if *id == carrier.id {
+            return;
+        }
+        match id {
+            Some(id) => {
+                // It is gone from here when its own confirm carried another message: it has failed already.
+                if let Some(messages) = self.ids.get_mut(id) {
+                    messages.returned += 1;
+                }
+            }
+            None => self.distrusted_before = self.next + 1,
+        }
+    }
+
+    fn tell(&mut self, message: Settled) {
+        let returned = self.take_returned(message.id.as_ref()) || message.number < self.distrusted_before;
+        let result = match message.result {
+            Ok(Confirmation::Ack(None)) if !returned => Ok(()),
+            Ok(Confirmation::Ack(_)) => Err(PublishError::Unroutable),
+            Ok(Confirmation::Nack(_)) => Err(PublishError::Refused),
+            Ok(Confirmation::NotRequested) => Err(PublishError::Broken("the channel has no confirms".into())),
+            Err(error) => {
+                self.broken = Some(error.clone());
+                Err(PublishError::Broken(Box::new(error)))
+            }
+        };
+        // Nobody waits any more after a deadline or while the broker is blocked.
+        let Some(waiting) = self.waiting.get_mut(&message.batch) else { return };
+        waiting.unsettled -= 1;
+        if let Err(error) = result {
+            waiting.error.get_or_insert(error);
+        }
+        if waiting.unsettled == 0
+            && let Some(waiting) = self.waiting.remove(&message.batch)
+        {
+            waiting.tell();
+        }
+    }
+
+    /// Forgets one message of this id; true when one of them was returned.
+    fn take_returned(&mut self, id: Option<&ShortString>) -> bool {
+        let Some(id) = id else { return false };
+        let Some(messages) = self.ids.get_mut(id) else { return false };
+        messages.unsettled -= 1;
+        let returned = messages.returned > 0;
+        messages.returned = messages.returned.saturating_sub(1);
+        if messages.unsettled == 0 {
+            self.ids.remove(id);
+        }
+        returned
+    }
+
+    /// When the next batch has waited long enough.
+    pub(super) fn deadline(&mut self) -> Option<Instant> {
+        while let Some((deadline, batch)) = self.deadlines.front() {
+            if self.waiting.contains_key(batch) {
+                return Some(*deadline);
+            }
+            self.deadlines.pop_front();
+        }
+        None
+    }
+
+    /// Gives up the batches that have waited long enough.
+    pub(super) fn expire(&mut self) {
+        let now = Instant::now();
+        while self.deadline().is_some_and(|deadline| deadline <= now) {
+            let expired = self.deadlines.pop_front();
+            if let Some(waiting) = expired.and_then(|(_, batch)| self.waiting.remove(&batch)) {
+                waiting.give_up(PublishError::TimedOut);
+            }
+        }
+    }
+
+    /// Gives up every batch; what the broker says of them later is ignored.
+    pub(super) fn give_up(&mut self, error: impl Fn() -> PublishError) {
+        for (_, waiting) in self.waiting.drain() {
+            waiting.give_up(error());
+        }
+    }
+
+    /// Gives up every batch, because the channel is gone.
+    pub(super) fn give_up_broken(mut self) {
+        let broken = self.broken.take();
+        self.give_up(|| {
+            PublishError::Broken(match &broken {
+                Some(error) => Box::new(error.clone()),
+                None => "the connection is gone".into(),
+            })
+        });
+    }
+
+    /// Waits for what is in flight, each batch until its deadline, and closes the channel.
+    pub(super) async fn finish(mut self) {
+        while !self.waiting.is_empty() {
+            let deadline = self.deadline();
+            tokio::select! {
+                open = self.settle() => if !open {
+                    return self.give_up_broken();
+                },
+                () = until(deadline) => self.expire(),
+            }
+        }
+        let closing = tokio::time::timeout(CLOSE_PATIENCE, self.channel.close(200, "replaced".into()));
+        if !matches!(closing.await, Ok(Ok(()))) {
+            tracing::debug!("a publishing channel was gone before it was closed");
+        }
+    }
+}
+
+impl Waiting {
+    fn tell(self) {
+        let result = self.error.map_or(Ok(()), Err);
+        // The publisher may have stopped waiting.
+        let _unheard = self.reply.send(result).is_err();
+    }
+
+    fn give_up(mut self, error: PublishError) {
+        self.error.get_or_insert(error);
+        self.tell();
+    }
+}
+
+async fn publish(channel: Arc<Channel>, message: Outgoing, batch: u64, number: u64) -> Settled {
+    let id = message.id().cloned();
+    let Outgoing { exchange, routing_key, properties, body } = message;
+    // Mandatory: a message that no queue takes is returned instead of being dropped and confirmed.
+    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    let sent = channel.basic_publish(exchange, routing_key, options, &body, properties).await;
+    let result = match sent {
+        Ok(confirm) => confirm.await,
+        Err(error) => Err(error),
+    };
+    Settled { batch, number, id, result }
+}

@@ -1,0 +1,289 @@
+//! One connection to the broker, kept for ever: connect, declare, watch, and after any failure again.
+//!
+//! lapin's own recovery is off: it gives up after some attempts and does not recover a channel that closed
+//! alone. Here a connection is never repaired; it is replaced.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use lapin::uri::AMQPUri;
+use lapin::{Connection, ConnectionProperties, Event};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::error::{RabbitError, TopologyError};
+use super::topology;
+use crate::backoff::Backoff;
+use crate::processing::chain;
+use crate::{BusOptions, Status, metric};
+
+/// How often a connection is asked whether it still is one. Nearly all ends are told by an event at once; a
+/// close that the broker asks for is not.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// How long closing may take at shutdown before the socket is just dropped.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// lapin keeps buffers of 32 frames for each direction; the broker's usual 128 KiB would make that 8 MiB a
+/// connection. Bodies longer than a frame are sent in several.
+const FRAME_MAX: u32 = 32 * 1024;
+
+/// A connection, or what is to become one; clones share it.
+#[derive(Clone)]
+pub(crate) struct Link {
+    current: watch::Receiver<Option<Arc<Connection>>>,
+    status: Status,
+}
+
+impl Link {
+    /// Starts the supervisor, which ends with its guard. `role` is what operators read beside the connection.
+    pub(crate) fn start(uri: AMQPUri, role: &str, options: &BusOptions, status: Status) -> (Self, LinkGuard) {
+        let (publish, current) = watch::channel(None);
+        let shutdown = CancellationToken::new();
+        let supervisor = Supervisor {
+            uri,
+            name: format!("{} {role}", options.service),
+            options: options.clone(),
+            status: status.clone(),
+            publish,
+            shutdown: shutdown.clone(),
+        };
+        let guard =
+            LinkGuard { supervisor: tokio::spawn(supervisor.run()), shutdown_on_drop: shutdown.drop_guard() };
+        (Self { current, status }, guard)
+    }
+
+    pub(crate) fn status(&self) -> &Status {
+        &self.status
+    }
+
+    /// The connection of this moment.
+    pub(crate) fn current(&self) -> Option<Arc<Connection>> {
+        self.current.borrow().clone()
+    }
+
+    /// Waits for a connection; None when the supervisor has ended.
+    pub(crate) async fn connection(&mut self) -> Option<Arc<Connection>> {
+        let found = self.current.wait_for(Option::is_some).await.ok()?;
+        found.clone()
+    }
+
+    /// Waits until this connection is no longer the one.
+    pub(crate) async fn replaced(&mut self, connection: &Arc<Connection>) {
+        let other =
+            |now: &Option<Arc<Connection>>| !now.as_ref().is_some_and(|now| Arc::ptr_eq(now, connection));
+        // An error means that the supervisor has ended, and its connection with it.
+        let _ended = self.current.wait_for(other).await.is_err();
+    }
+}
+
+/// Keeps a link's supervisor; dropping it closes the connection in the background.
+#[derive(Debug)]
+pub(crate) struct LinkGuard {
+    supervisor: JoinHandle<()>,
+    shutdown_on_drop: DropGuard,
+}
+
+impl LinkGuard {
+    /// Closes the connection and waits until it is closed.
+    pub(crate) async fn close(self) {
+        drop(self.shutdown_on_drop);
+        if let Err(error) = self.supervisor.await {
+            tracing::error!(%error, "a connection's supervisor failed");
+        }
+    }
+}
+
+/// Reads a URL, and fills in what it leaves open.
+pub(crate) fn parse_url(url: &str, options: &BusOptions) -> Result<AMQPUri, RabbitError> {
+    let mut uri: AMQPUri = url.parse().map_err(RabbitError::Url)?;
+    let heartbeat = u16::try_from(options.heartbeat.as_secs()).unwrap_or(u16::MAX);
+    uri.query.heartbeat.get_or_insert(heartbeat.max(1));
+    let millis = u64::try_from(options.connection_timeout.as_millis()).unwrap_or(u64::MAX);
+    uri.query.connection_timeout.get_or_insert(millis);
+    uri.query.frame_max.get_or_insert(FRAME_MAX);
+    Ok(uri)
+}
+
+/// Connects once and declares the topology: for commands that prepare or examine a broker.
+///
+/// # Errors
+/// [`RabbitError`].
+pub async fn declare_topology(url: &str, options: &BusOptions) -> Result<(), RabbitError> {
+    let uri = parse_url(url, options)?;
+    let connection = connect(&uri, &options.service, options.connection_timeout).await?;
+    let declared = topology::declare(&connection).await;
+    close(&connection).await;
+    Ok(declared?)
+}
+
+struct Supervisor {
+    uri: AMQPUri,
+    name: String,
+    options: BusOptions,
+    status: Status,
+    publish: watch::Sender<Option<Arc<Connection>>>,
+    shutdown: CancellationToken,
+}
+
+impl Supervisor {
+    async fn run(self) {
+        let mut backoff = Backoff::new(self.options.reconnect_min, self.options.reconnect_max);
+        let mut silent = false;
+        while !self.shutdown.is_cancelled() {
+            let problem = match self.open(silent).await {
+                Some(Ok(connection)) => {
+                    silent = false;
+                    let begun = Instant::now();
+                    let problem = self.keep(connection).await;
+                    // A connection that broke at once is no reason to hurry.
+                    if begun.elapsed() > self.options.reconnect_max {
+                        backoff.reset();
+                    }
+                    problem
+                }
+                Some(Err(error)) => {
+                    silent = matches!(error, RabbitError::Handshake(_));
+                    chain(&error)
+                }
+                None => break,
+            };
+            self.status.set_disconnected(problem.clone());
+            if self.shutdown.is_cancelled() {
+                break;
+            }
+            let wait = backoff.next();
+            tracing::warn!(connection = %self.name, problem, ?wait, "the broker is not connected");
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.shutdown.cancelled() => {}
+            }
+        }
+        self.status.set_disconnected("shut down".to_owned());
+    }
+
+    /// Connects and declares; None at shutdown.
+    async fn open(&self, silent: bool) -> Option<Result<Connection, RabbitError>> {
+        let opening = async {
+            if silent {
+                probe(&self.uri, self.options.connection_timeout).await?;
+            }
+            let connection = connect(&self.uri, &self.name, self.options.connection_timeout).await?;
+            match topology::declare(&connection).await {
+                Ok(()) => Ok(connection),
+                Err(error) => {
+                    close(&connection).await;
+                    Err(RabbitError::Topology(error))
+                }
+            }
+        };
+        tokio::select! {
+            opened = opening => Some(opened),
+            () = self.shutdown.cancelled() => None,
+        }
+    }
+
+    /// Hands the connection out for as long as it lives; returns why it does no longer.
+    async fn keep(&self, connection: Connection) -> String {
+        let connection = Arc::new(connection);
+        let _events = self.follow_events(&connection);
+        metrics::counter!(metric::CONNECTIONS, "service" => self.options.service.clone()).increment(1);
+        tracing::info!(connection = %self.name, "the broker is connected");
+        self.status.set_connected();
+        self.publish.send_replace(Some(connection.clone()));
+        let problem = tokio::select! {
+            problem = self.watch(&connection) => problem,
+            () = self.shutdown.cancelled() => "shut down".to_owned(),
+        };
+        self.publish.send_replace(None);
+        close(&connection).await;
+        problem
+    }
+
+    async fn watch(&self, connection: &Connection) -> String {
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        let mut declared = Instant::now();
+        loop {
+            look.tick().await;
+            if !connection.status().connected() {
+                return "the connection broke".to_owned();
+            }
+            // A blocked connection sends nothing, declarations neither.
+            if connection.status().blocked() {
+                declared = Instant::now();
+            } else if declared.elapsed() >= self.options.topology_check {
+                if let Err(error) = self.declare_again(connection).await {
+                    return chain(&error);
+                }
+                declared = Instant::now();
+            }
+        }
+    }
+
+    /// Declares again, unless the broker blocks meanwhile.
+    async fn declare_again(&self, connection: &Connection) -> Result<(), TopologyError> {
+        let mut state = self.status.subscribe();
+        tokio::select! {
+            declared = topology::declare(connection) => declared,
+            _ = state.wait_for(|state| state.blocked) => Ok(()),
+        }
+    }
+
+    fn follow_events(&self, connection: &Connection) -> AbortOnDropHandle<()> {
+        let mut events = Box::pin(connection.events_listener());
+        let (status, name) = (self.status.clone(), self.name.clone());
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            while let Some(event) = events.next().await {
+                match event {
+                    Event::ConnectionBlocked(reason) => {
+                        tracing::warn!(connection = %name, reason, "the broker has blocked publishers");
+                        status.set_blocked(Some(format!("the broker has blocked publishers: {reason}")));
+                    }
+                    Event::ConnectionUnblocked => {
+                        tracing::info!(connection = %name, "the broker takes messages again");
+                        status.set_blocked(None);
+                    }
+                    _ => {}
+                }
+            }
+        }))
+    }
+}
+
+async fn connect(uri: &AMQPUri, name: &str, patience: Duration) -> Result<Connection, RabbitError> {
+    let properties = ConnectionProperties::default().with_connection_name(name.into());
+    // lapin limits the TCP connection, but not the handshake.
+    let connecting = tokio::time::timeout(patience * 2, Connection::connect_uri(uri.clone(), properties));
+    match connecting.await {
+        Ok(connected) => connected.map_err(|error| RabbitError::Connect(error.into())),
+        Err(_) => Err(RabbitError::Handshake(patience * 2)),
+    }
+}
+
+/// Asks whether anybody speaks AMQP, without lapin: a handshake that is given up keeps a thread and a socket of
+/// lapin's for as long as the other side is silent, so one is risked only when the other side has spoken.
+async fn probe(uri: &AMQPUri, patience: Duration) -> Result<(), RabbitError> {
+    let speaks = async {
+        let mut stream = TcpStream::connect((uri.authority.host.as_str(), uri.authority.port)).await?;
+        stream.write_all(b"AMQP\x00\x00\x09\x01").await?;
+        stream.read_u8().await
+    };
+    match tokio::time::timeout(patience, speaks).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(RabbitError::Connect(error.into())),
+        Err(_) => Err(RabbitError::Handshake(patience)),
+    }
+}
+
+async fn close(connection: &Connection) {
+    let closing = tokio::time::timeout(CLOSE_PATIENCE, connection.close(200, "closed".into()));
+    if !matches!(closing.await, Ok(Ok(()))) {
+        tracing::debug!("the connection was gone before it was closed");
+    }
+}

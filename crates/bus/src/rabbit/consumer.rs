@@ -1,0 +1,208 @@
+//! Taking deliveries from one queue in batches, for ever: subscribe, take, settle, and after any failure again.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::StreamExt as _;
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
+use lapin::types::{FieldTable, ShortString};
+use lapin::uri::AMQPUri;
+use lapin::{Channel, Connection, Consumer};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::connection::Link;
+use super::convert::Incoming;
+use super::topology;
+use crate::backoff::Backoff;
+use crate::processing::chain;
+use crate::{BusOptions, Status};
+
+/// How often an idle consumer asks whether messages wait that it is not given.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// After so many looks in a row that found waiting messages and no delivery, the consumer subscribes anew.
+const STARVED_MAX: u32 = 3;
+/// Cancelling and closing at shutdown are courtesies.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What is done with a batch. Every delivery in it has to be settled, here or by the end of the channel.
+#[async_trait]
+pub(super) trait BatchSink: Send + Sync {
+    async fn take(&self, batch: Vec<Incoming>);
+}
+
+/// Takes from `queue` until `shutdown`; then the batch in hand is finished first.
+pub(super) async fn consume(
+    uri: AMQPUri,
+    queue: &str,
+    sink: &dyn BatchSink,
+    options: &BusOptions,
+    status: Status,
+    shutdown: &CancellationToken,
+) {
+    let (mut link, guard) = Link::start(uri, queue, options, status.clone());
+    let mut backoff = Backoff::new(options.reconnect_min, options.reconnect_max);
+    loop {
+        let connection = tokio::select! {
+            connection = link.connection() => connection,
+            () = shutdown.cancelled() => None,
+        };
+        let Some(connection) = connection else { break };
+        let begun = Instant::now();
+        let Err(problem) = subscribe(&connection, queue, sink, options, &status, shutdown).await else {
+            break;
+        };
+        status.set_idle(problem.clone());
+        if begun.elapsed() > options.reconnect_max {
+            backoff.reset();
+        }
+        let wait = backoff.next();
+        tracing::warn!(queue, problem, ?wait, "not consuming");
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = shutdown.cancelled() => break,
+        }
+        if connection.status().connected() {
+            declare_again(&connection, queue, &status, shutdown).await;
+        }
+    }
+    guard.close().await;
+}
+
+/// A connection that lived on may have lost its queue.
+async fn declare_again(connection: &Connection, queue: &str, status: &Status, shutdown: &CancellationToken) {
+    tokio::select! {
+        declared = topology::declare(connection) => if let Err(error) = declared {
+            status.set_idle(chain(&error));
+            tracing::error!(queue, error = chain(&error), "the topology cannot be declared");
+        },
+        () = shutdown.cancelled() => {}
+    }
+}
+
+/// Takes batches until shutdown, or until the subscription ends: then the error says why.
+async fn subscribe(
+    connection: &Connection,
+    queue: &str,
+    sink: &dyn BatchSink,
+    options: &BusOptions,
+    status: &Status,
+    shutdown: &CancellationToken,
+) -> Result<(), String> {
+    let channel = connection.create_channel().await.map_err(|error| chain(&error))?;
+    let mut subscription =
+        Subscription::open(&channel, queue, options).await.map_err(|error| chain(&error))?;
+    status.set_consuming();
+    status.progressed();
+    tracing::info!(queue, "consuming");
+    while let Some(batch) = subscription.batch(status, shutdown).await? {
+        sink.take(batch).await;
+        status.progressed();
+    }
+    subscription.close().await;
+    Ok(())
+}
+
+struct Subscription<'c> {
+    channel: &'c Channel,
+    consumer: Consumer,
+    queue: ShortString,
+    batch_max: usize,
+    batch_wait: Duration,
+}
+
+impl<'c> Subscription<'c> {
+    async fn open(channel: &'c Channel, queue: &str, options: &BusOptions) -> Result<Self, lapin::Error> {
+        // Before the subscription: lapin buffers what it is sent without a bound, so this is the only one.
+        let batches = u16::try_from(options.batch_max.saturating_mul(2)).unwrap_or(u16::MAX);
+        channel.basic_qos(options.prefetch.max(batches), BasicQosOptions::default()).await?;
+        let queue = ShortString::try_new(queue).unwrap_or_default();
+        // An empty tag: the broker makes one.
+        let (tag, arguments) = (ShortString::default(), FieldTable::default());
+        let consumer =
+            channel.basic_consume(queue.clone(), tag, BasicConsumeOptions::default(), arguments).await?;
+        let (batch_max, batch_wait) = (options.batch_max.max(1), options.batch_wait);
+        Ok(Self { channel, consumer, queue, batch_max, batch_wait })
+    }
+
+    /// The next batch: full, or as much as came within the wait after its first delivery. None at shutdown.
+    async fn batch(
+        &mut self,
+        status: &Status,
+        shutdown: &CancellationToken,
+    ) -> Result<Option<Vec<Incoming>>, String> {
+        let Some(first) = self.first(status, shutdown).await? else { return Ok(None) };
+        let mut batch = vec![first];
+        let until = Instant::now() + self.batch_wait;
+        while batch.len() < self.batch_max {
+            let next = tokio::select! {
+                biased;
+                next = self.consumer.next() => next,
+                () = tokio::time::sleep_until(until) => break,
+            };
+            // What was collected is dropped with the channel: the broker hands it out again.
+            batch.push(delivered(next)?);
+        }
+        Ok(Some(batch))
+    }
+
+    async fn first(
+        &mut self,
+        status: &Status,
+        shutdown: &CancellationToken,
+    ) -> Result<Option<Incoming>, String> {
+        let mut look = tokio::time::interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut starved = 0;
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return Ok(None),
+                next = self.consumer.next() => return delivered(next).map(Some),
+                _ = look.tick() => {}
+            }
+            if self.waiting().await? == 0 {
+                status.progressed();
+                starved = 0;
+            } else {
+                starved += 1;
+            }
+            if starved >= STARVED_MAX {
+                return Err(format!(
+                    "messages wait, but none was delivered for {:?}",
+                    LOOK_EVERY * STARVED_MAX
+                ));
+            }
+        }
+    }
+
+    /// How many messages the queue holds that nobody has been given.
+    async fn waiting(&self) -> Result<u32, String> {
+        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let declaring = self.channel.queue_declare(self.queue.clone(), options, FieldTable::default());
+        match tokio::time::timeout(LOOK_EVERY, declaring).await {
+            Ok(declared) => declared.map(|queue| queue.message_count()).map_err(|error| chain(&error)),
+            Err(_) => Err(format!("the broker has not answered for {LOOK_EVERY:?}")),
+        }
+    }
+
+    /// Gives back what was handed out ahead.
+    async fn close(self) {
+        let closing = async {
+            self.channel.basic_cancel(self.consumer.tag(), BasicCancelOptions::default()).await?;
+            self.channel.close(200, "done".into()).await
+        };
+        if !matches!(tokio::time::timeout(CLOSE_PATIENCE, closing).await, Ok(Ok(()))) {
+            tracing::debug!("a consumer's channel was gone before it was closed");
+        }
+    }
+}
+
+fn delivered(next: Option<Result<lapin::message::Delivery, lapin::Error>>) -> Result<Incoming, String> {
+    match next {
+        Some(Ok(delivery)) => Ok(delivery.into()),
+        Some(Err(error)) => Err(chain(&error)),
+        // The broker ends a subscription when its queue is deleted or moves to another node.
+        None => Err("the broker ended the subscription".to_owned()),
+    }
+}

@@ -1,0 +1,19 @@
+//! RabbitMQ.
+
+mod confirms;
+mod connection;
+mod consumer;
+mod convert;
+mod dead_letters;
+mod error;
+mod lane;
+mod publisher;
+mod settle;
+mod topology;
+mod transport;
+mod worker;
+
+pub use connection::declare_topology;
+pub use error::{RabbitError, TopologyError};
+pub use publisher::RabbitPublisher;
+pub use transport::RabbitTransport;

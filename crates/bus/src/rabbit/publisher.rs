@@ -1,0 +1,143 @@
+//! Publishing with confirms: many in flight on a few channels, and success only when the broker has said that
+//! the messages are on disk and routed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use matchpurse_contracts::wire::Message;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::connection::{Link, LinkGuard, parse_url};
+use super::convert::Outgoing;
+use super::error::RabbitError;
+use super::lane::{Batch, Lane};
+use crate::{BusOptions, PublishError, Publisher, Status, metric};
+
+/// A lane answers at its deadline; this is for a lane that is itself held up, by opening a channel.
+const GRACE: Duration = Duration::from_millis(250);
+
+/// Publishes to RabbitMQ, over one connection that is kept for ever.
+///
+/// A message counts as published when the broker has confirmed it, persistent and mandatory, and has not
+/// returned it. Everything else is an error, and nothing is tried again here: the caller knows what to do, and
+/// the same message may be published twice.
+#[derive(Debug)]
+pub struct RabbitPublisher {
+    lanes: Vec<mpsc::UnboundedSender<Batch>>,
+    next: AtomicUsize,
+    status: Status,
+    /// One permit for each message that waits; the lanes' channels are unbounded because this bounds them.
+    messages: Arc<Semaphore>,
+    messages_max: usize,
+    /// One permit for each byte of body that waits.
+    bytes: Arc<Semaphore>,
+    bytes_max: usize,
+    confirm_timeout: Duration,
+    link: Mutex<Option<LinkGuard>>,
+}
+
+impl RabbitPublisher {
+    /// Starts connecting, on the current tokio runtime, and returns at once.
+    ///
+    /// # Errors
+    /// [`RabbitError::Url`].
+    pub fn start(url: &str, options: &BusOptions) -> Result<Arc<Self>, RabbitError> {
+        let uri = parse_url(url, options)?;
+        let status = Status::new();
+        let (link, guard) = Link::start(uri, "publisher", options, status.clone());
+        let lanes =
+            (0..options.publish_channels.max(1)).map(|_| Lane::start(link.clone(), options)).collect();
+        let messages_max = options.waiting_max.clamp(1, Semaphore::MAX_PERMITS);
+        let bytes_max = options.waiting_bytes_max.clamp(1, Semaphore::MAX_PERMITS);
+        Ok(Arc::new(Self {
+            lanes,
+            next: AtomicUsize::new(0),
+            status,
+            messages: Arc::new(Semaphore::new(messages_max)),
+            messages_max,
+            bytes: Arc::new(Semaphore::new(bytes_max)),
+            bytes_max,
+            confirm_timeout: options.confirm_timeout,
+            link: Mutex::new(Some(guard)),
+        }))
+    }
+
+    /// What the connection is doing.
+    pub fn status(&self) -> &Status {
+        &self.status
+    }
+
+    /// Closes the connection; every later publish fails. To be called when nobody publishes any more.
+    pub async fn close(&self) {
+        if let Some(guard) = self.link.lock().await.take() {
+            guard.close().await;
+        }
+    }
+
+    /// Publishes anything; see [`Publisher::publish`].
+    pub(crate) async fn publish_outgoing(&self, messages: Vec<Outgoing>) -> Result<(), PublishError> {
+        let (count, begun) = (messages.len(), Instant::now());
+        let published = self.confirm(messages, begun).await;
+        let outcome = published.as_ref().map_or_else(PublishError::name, |()| "confirmed");
+        metrics::counter!(metric::PUBLISHED, "outcome" => outcome).increment(count as u64);
+        metrics::histogram!(metric::CONFIRM_SECONDS).record(begun.elapsed());
+        metrics::gauge!(metric::WAITING).set((self.messages_max - self.messages.available_permits()) as f64);
+        published
+    }
+
+    async fn confirm(&self, messages: Vec<Outgoing>, begun: Instant) -> Result<(), PublishError> {
+        if messages.is_empty() {
+            return Ok(());
+        }
+        let state = self.status.state();
+        if !state.connected {
+            return Err(PublishError::NotConnected);
+        }
+        if state.blocked {
+            return Err(PublishError::Blocked);
+        }
+        let permits = self.permits(&messages)?;
+        let (reply, replied) = oneshot::channel();
+        let deadline = begun + self.confirm_timeout;
+        let batch = Batch { messages, deadline, reply, permits };
+        let lane = self.next.fetch_add(1, Ordering::Relaxed) % self.lanes.len().max(1);
+        let lane = self.lanes.get(lane).ok_or(PublishError::NotConnected)?;
+        lane.send(batch).map_err(|_| PublishError::NotConnected)?;
+        match tokio::time::timeout_at(deadline + GRACE, replied).await {
+            Ok(Ok(result)) => result,
+            // The lane has ended with its link.
+            Ok(Err(_)) => Err(PublishError::NotConnected),
+            Err(_) => Err(PublishError::TimedOut),
+        }
+    }
+
+    /// Room for the messages. They keep it until they are confirmed or given up, even when their publisher
+    /// has stopped waiting: they are in memory for so long.
+    fn permits(&self, messages: &[Outgoing]) -> Result<[OwnedSemaphorePermit; 2], PublishError> {
+        let bytes: usize = messages.iter().map(|message| message.body.len()).sum();
+        // What is larger than all the room there is may pass alone.
+        let take = |room: &Arc<Semaphore>, wanted: usize, max: usize| {
+            let wanted = u32::try_from(wanted.min(max)).unwrap_or(u32::MAX);
+            room.clone().try_acquire_many_owned(wanted).map_err(|_| PublishError::Overloaded)
+        };
+        Ok([
+            take(&self.messages, messages.len(), self.messages_max)?,
+            take(&self.bytes, bytes, self.bytes_max)?,
+        ])
+    }
+}
+
+#[async_trait]
+impl Publisher for RabbitPublisher {
+    async fn publish(&self, messages: Vec<Message>) -> Result<(), PublishError> {
+        let messages: Result<Vec<_>, _> = messages.into_iter().map(Outgoing::event).collect();
+        self.publish_outgoing(messages?).await
+    }
+
+    fn is_ready(&self) -> bool {
+        self.status.can_publish()
+    }
+}

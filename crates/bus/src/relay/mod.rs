@@ -1,0 +1,7 @@
+//! From the spool onwards: to the broker when it is back, or straight to the workers when there is none.
+
+mod to_broker;
+mod to_workers;
+
+pub use to_broker::relay_to_broker;
+pub use to_workers::EmbeddedTransport;

@@ -1,0 +1,121 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// What a publisher or a worker is doing, for readiness probes. Clones show the same.
+#[derive(Debug, Clone)]
+pub struct Status {
+    state: Arc<watch::Sender<State>>,
+    /// Milliseconds from `born` to the last progress.
+    progress: Arc<AtomicU64>,
+    born: Instant,
+}
+
+/// One moment of a [`Status`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct State {
+    /// Connected, with the topology declared; for the spool: its database answers.
+    pub connected: bool,
+    /// The broker has blocked publishers, for want of memory or disk.
+    pub blocked: bool,
+    /// A consumer is subscribed, or the spool is being read. Always false for a publisher.
+    pub consuming: bool,
+    /// Why not, as last seen; empty when all is well.
+    pub problem: String,
+}
+
+impl Default for Status {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Status {
+    /// Not connected yet.
+    pub fn new() -> Self {
+        Self {
+            state: Arc::new(watch::Sender::new(State::default())),
+            progress: Arc::new(AtomicU64::new(0)),
+            born: Instant::now(),
+        }
+    }
+
+    /// What is so now.
+    pub fn state(&self) -> State {
+        self.state.borrow().clone()
+    }
+
+    /// True when publishing is likely to succeed.
+    pub fn can_publish(&self) -> bool {
+        let state = self.state.borrow();
+        state.connected && !state.blocked
+    }
+
+    /// True when deliveries are being taken.
+    pub fn is_consuming(&self) -> bool {
+        let state = self.state.borrow();
+        state.connected && state.consuming
+    }
+
+    /// How long ago a worker finished a batch or saw that nothing waits. Of a worker that only looks alive,
+    /// this grows while its queue does; a worker that has not begun counts from its start.
+    pub fn since_progress(&self) -> Duration {
+        let progress = Duration::from_millis(self.progress.load(Ordering::Relaxed));
+        self.born.elapsed().saturating_sub(progress)
+    }
+
+    /// Every change, for whoever waits for one.
+    pub fn subscribe(&self) -> watch::Receiver<State> {
+        self.state.subscribe()
+    }
+
+    pub(crate) fn progressed(&self) {
+        let millis = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.progress.fetch_max(millis, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_connected(&self) {
+        self.change(|state| *state = State { connected: true, ..State::default() });
+    }
+
+    pub(crate) fn set_disconnected(&self, problem: String) {
+        self.change(|state| *state = State { problem, ..State::default() });
+    }
+
+    pub(crate) fn set_blocked(&self, reason: Option<String>) {
+        self.change(|state| {
+            state.blocked = reason.is_some();
+            state.problem = reason.unwrap_or_default();
+        });
+    }
+
+    pub(crate) fn set_consuming(&self) {
+        self.change(|state| {
+            state.consuming = true;
+            state.problem.clear();
+        });
+    }
+
+    /// For the spool, where being connected and consuming are one.
+    pub(crate) fn set_reading(&self) {
+        self.change(|state| *state = State { connected: true, consuming: true, ..State::default() });
+    }
+
+    pub(crate) fn set_idle(&self, problem: String) {
+        self.change(|state| {
+            state.consuming = false;
+            state.problem = problem;
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        self.state.send_if_modified(|state| {
+            let before = state.clone();
+            change(state);
+            *state != before
+        });
+    }
+}
