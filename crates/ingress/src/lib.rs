@@ -1,1 +1,33 @@
-//! Verifies, normalizes and publishes what providers send to /hooks/{source}.
+//! Verifies, normalizes and publishes what providers send to `/hooks/{source}`.
+//!
+//! A success means that the delivery is on durable storage; everything else tells the sender to try again,
+//! or why that is of no use. The module `receive` has the order of work.
+//!
+//! | case | answer | kept |
+//! | --- | --- | --- |
+//! | confirmed by the broker, or spooled durably | the adapter's: 200 | yes |
+//! | verified, but of an unknown type or status | the adapter's: 200 | parked |
+//! | verified, but it cannot be read | 422, naming the field | parked, with the raw body |
+//! | nobody vouches for it | 401, without the reason | no; counted, and in the rejected log |
+//! | unknown source, wrong method | 404, 405 | no |
+//! | body too large, too slow, not whole | 413, 408, 400 | no |
+//! | as many deliveries in work as may be | 429 with `Retry-After` | no |
+//! | no public key known yet, or no durable storage confirms | 503 with `Retry-After` | no |
+
+mod admin;
+mod application;
+mod body;
+mod envelope;
+mod keyring;
+mod log_gate;
+pub mod metrics;
+mod problem;
+mod receive;
+mod refusal;
+mod rejected;
+mod sources;
+mod traceparent;
+
+pub use application::{Application, BuildError};
+pub use rejected::{Rejected, RejectedLog};
+pub use sources::{adapter_settings, check_sources};

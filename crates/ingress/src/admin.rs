@@ -1,0 +1,92 @@
+//! The operators' port: `/healthz`, `/readyz`, `/metrics`, and `/rejected`, the log of refused deliveries.
+
+use std::sync::Arc;
+
+use actix_web::http::header::CACHE_CONTROL;
+use actix_web::{HttpResponse, web};
+use matchpurse_bus::Publisher;
+use matchpurse_service_kit::health::{Check, Health, Report};
+use matchpurse_service_kit::metrics::Metrics;
+
+use crate::rejected::RejectedLog;
+
+/// The media type of Prometheus' text format.
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What the pages of the admin port read.
+pub(crate) struct Admin {
+    pub(crate) health: Arc<IngressHealth>,
+    pub(crate) metrics: Metrics,
+    pub(crate) rejected: Arc<RejectedLog>,
+}
+
+/// The checks of the ingress.
+pub(crate) struct IngressHealth {
+    health: Health,
+    publisher: Arc<dyn Publisher>,
+    publisher_check: Check,
+    serving_check: Check,
+}
+
+impl IngressHealth {
+    pub(crate) fn new(publisher: Arc<dyn Publisher>) -> Self {
+        let health = Health::new("ingress");
+        let (publisher_check, serving_check) = (health.check("publisher"), health.check("serving"));
+        Self { health, publisher, publisher_check, serving_check }
+    }
+
+    /// Deliveries are taken.
+    pub(crate) fn serving(&self) {
+        self.serving_check.ready();
+    }
+
+    /// Deliveries are still taken, but no new ones should be sent here.
+    pub(crate) fn draining(&self) {
+        self.serving_check.not_ready("draining");
+    }
+
+    fn report(&self) -> Report {
+        if self.publisher.is_ready() {
+            self.publisher_check.ready();
+        } else {
+            self.publisher_check.not_ready("events cannot be put on durable storage now");
+        }
+        self.health.report()
+    }
+}
+
+/// The routes of the admin port.
+pub(crate) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/healthz", web::get().to(healthz))
+        .route("/readyz", web::get().to(readyz))
+        .route("/metrics", web::get().to(metrics))
+        .route("/rejected", web::get().to(rejected));
+}
+
+/// Whether the process is alive; on the public port too, for load balancers that can ask nothing else.
+pub(crate) async fn healthz(health: web::Data<IngressHealth>) -> HttpResponse {
+    let report = health.report();
+    answer(report.alive, &report)
+}
+
+async fn readyz(health: web::Data<IngressHealth>) -> HttpResponse {
+    let report = health.report();
+    answer(report.ready, &report)
+}
+
+async fn metrics(admin: web::Data<Admin>) -> HttpResponse {
+    HttpResponse::Ok().content_type(PROMETHEUS).body(admin.metrics.render())
+}
+
+async fn rejected(admin: web::Data<Admin>) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .body(admin.rejected.to_json())
+}
+
+fn answer(good: bool, report: &Report) -> HttpResponse {
+    let mut response = if good { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    response.insert_header((CACHE_CONTROL, "no-store")).json(report)
+}

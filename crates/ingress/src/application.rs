@@ -1,0 +1,240 @@
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::{App, HttpServer, web};
+use matchpurse_bus::Publisher;
+use matchpurse_service_kit::config::ConfigError;
+use matchpurse_service_kit::http_client::{HttpClient, HttpClientOptions, HttpError};
+use matchpurse_service_kit::metrics::{self, MetricsError};
+use matchpurse_settings::{IngressSettings, Settings};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::{self, Admin, IngressHealth};
+use crate::keyring::FETCH_PAUSE;
+use crate::log_gate::LogGate;
+use crate::metrics::Meter;
+use crate::receive::{self, Ingress, Limits};
+use crate::rejected::RejectedLog;
+use crate::sources::Sources;
+
+/// How long an idle connection is kept. Longer than load balancers keep theirs (60 s is usual), so that it is
+/// never us who closes a connection on which a delivery is just being sent.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// What a publish may take beyond the limits of broker and database, which end it first when they work.
+const PUBLISH_SLACK_MS: u64 = 1000;
+
+/// Probes and scrapers are few.
+const ADMIN_WORKERS: usize = 1;
+
+/// An ingress whose ports are bound and not yet served.
+pub struct Application {
+    address: SocketAddr,
+    admin_address: Option<SocketAddr>,
+    server: Server,
+    admin: Option<Server>,
+    ingress: web::Data<Ingress>,
+    health: Arc<IngressHealth>,
+    drain_delay: Duration,
+}
+
+/// Why the ingress cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A source cannot work as it is configured.
+    #[error(transparent)]
+    Sources(#[from] ConfigError),
+    /// A port cannot be had.
+    #[error("cannot listen on {address}, the value of `{setting}`")]
+    Listen {
+        /// The address as it was given.
+        address: String,
+        /// The setting that gave it.
+        setting: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// No metrics recorder.
+    #[error("cannot set up the metrics")]
+    Metrics(#[source] MetricsError),
+    /// No HTTP client to fetch public keys with.
+    #[error("cannot set up the HTTP client")]
+    HttpClient(#[source] HttpError),
+}
+
+impl Application {
+    /// Checks the sources and binds the ports of the settings; port 0 takes a free one. `publisher` must
+    /// have been made on the runtime that outlives this, because the server's threads have their own.
+    ///
+    /// # Errors
+    /// [`BuildError`].
+    pub fn build(settings: &Settings, publisher: Arc<dyn Publisher>) -> Result<Self, BuildError> {
+        let metrics = metrics::install().map_err(BuildError::Metrics)?;
+        let client = HttpClient::new(&HttpClientOptions { user_agent: "matchpurse", ..Default::default() })
+            .map_err(BuildError::HttpClient)?;
+        let sources = Sources::new(settings, &client, FETCH_PAUSE)?;
+        let own = &settings.ingress;
+        let rejected = Arc::new(RejectedLog::new(count(own.rejected_log_max)));
+        let health = Arc::new(IngressHealth::new(Arc::clone(&publisher)));
+        let ingress = web::Data::new(Ingress {
+            sources,
+            publisher,
+            places: Arc::new(Semaphore::new(count(own.max_in_flight).min(Semaphore::MAX_PERMITS))),
+            rejected: Arc::clone(&rejected),
+            limits: limits(settings),
+            meter: Meter::new(),
+            not_believed_log: LogGate::new(),
+            turned_away_log: LogGate::new(),
+        });
+
+        let (address, server) = public_server(own, &ingress, &health)?;
+        let admin = match &own.admin_listen {
+            None => None,
+            Some(listen) => {
+                let admin = Admin { health: Arc::clone(&health), metrics, rejected };
+                Some(admin_server(listen, admin)?)
+            }
+        };
+        let (admin_address, admin) = admin.unzip();
+        let drain_delay = Duration::from_millis(own.drain_delay_ms);
+        Ok(Self { address, admin_address, server, admin, ingress, health, drain_delay })
+    }
+
+    /// Where deliveries are taken, with the real port.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The admin port, if the settings want one.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin_address
+    }
+
+    /// The log of refused deliveries; it lives on with the handle.
+    pub fn rejected(&self) -> Arc<RejectedLog> {
+        Arc::clone(&self.ingress.rejected)
+    }
+
+    /// Serves until `stop` is tripped, then drains: readiness fails, deliveries are taken for the drain delay
+    /// still, those in work end, and only then the admin port closes.
+    ///
+    /// # Errors
+    /// When a server ends by itself.
+    pub async fn run_until_stopped(self, stop: CancellationToken) -> io::Result<()> {
+        let Self { address, admin_address, server, admin, ingress, health, drain_delay } = self;
+        let mut key_fetchers = JoinSet::new();
+        let names: Vec<String> =
+            ingress.sources.iter().map(|source| source.name.as_str().to_owned()).collect();
+        for name in names {
+            let ingress = ingress.clone();
+            key_fetchers.spawn(async move {
+                if let Some(source) = ingress.sources.get(&name) {
+                    source.keyring.keep_fresh().await;
+                }
+            });
+        }
+        let (handle, admin_handle) = (server.handle(), admin.as_ref().map(Server::handle));
+        let mut servers = JoinSet::new();
+        servers.spawn(server);
+        if let Some(admin) = admin {
+            servers.spawn(admin);
+        }
+        health.serving();
+        tracing::info!(%address, admin_address = admin_address.map(tracing::field::display), "taking deliveries");
+
+        let ended = tokio::select! {
+            () = stop.cancelled() => None,
+            ended = servers.join_next() => Some(ended),
+        };
+        health.draining();
+        if ended.is_none() {
+            tracing::info!("draining");
+            tokio::time::sleep(drain_delay).await;
+        }
+        drain(handle, admin_handle).await;
+        key_fetchers.shutdown().await;
+        tracing::info!("stopped");
+        match ended {
+            None => Ok(()),
+            Some(Some(Ok(Err(error)))) => Err(error),
+            Some(Some(Err(panic))) => Err(io::Error::other(panic)),
+            Some(_) => Err(io::Error::other("the server ended by itself")),
+        }
+    }
+}
+
+/// Stops taking connections and lets the deliveries in work end; the admin port answers until then.
+async fn drain(server: ServerHandle, admin: Option<ServerHandle>) {
+    server.stop(true).await;
+    if let Some(admin) = admin {
+        admin.stop(false).await;
+    }
+}
+
+fn public_server(
+    settings: &IngressSettings,
+    ingress: &web::Data<Ingress>,
+    health: &Arc<IngressHealth>,
+) -> Result<(SocketAddr, Server), BuildError> {
+    let (ingress, health) = (ingress.clone(), web::Data::from(Arc::clone(health)));
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(ingress.clone())
+            .app_data(health.clone())
+            .route("/hooks/{source}", web::route().to(receive::deliver))
+            .route("/healthz", web::get().to(admin::healthz))
+            .default_service(web::route().to(receive::astray))
+    })
+    .client_request_timeout(Duration::from_millis(settings.request_timeout_ms))
+    .keep_alive(KEEP_ALIVE)
+    // Whole seconds are all that it takes; rounded up, so that what was promised is kept.
+    .shutdown_timeout(settings.drain_timeout_ms.div_ceil(1000));
+    let failed = |source| listen_error(&settings.listen, "ingress.listen", source);
+    let server = server.bind(&settings.listen).map_err(failed)?.disable_signals();
+    let address = bound(&server.addrs()).map_err(failed)?;
+    Ok((address, server.run()))
+}
+
+fn admin_server(listen: &str, admin: Admin) -> Result<(SocketAddr, Server), BuildError> {
+    let health = web::Data::from(Arc::clone(&admin.health));
+    let admin = web::Data::new(admin);
+    let server = HttpServer::new(move || {
+        App::new().app_data(admin.clone()).app_data(health.clone()).configure(admin::routes)
+    })
+    .workers(ADMIN_WORKERS);
+    let failed = |source| listen_error(listen, "ingress.admin_listen", source);
+    let server = server.bind(listen).map_err(failed)?.disable_signals();
+    let address = bound(&server.addrs()).map_err(failed)?;
+    Ok((address, server.run()))
+}
+
+fn listen_error(address: &str, setting: &'static str, source: io::Error) -> BuildError {
+    BuildError::Listen { address: address.to_owned(), setting, source }
+}
+
+/// The address that was bound, with its real port.
+fn bound(addresses: &[SocketAddr]) -> io::Result<SocketAddr> {
+    addresses.first().copied().ok_or_else(|| io::Error::other("no address was bound"))
+}
+
+fn limits(settings: &Settings) -> Limits {
+    let (own, broker, database) = (&settings.ingress, &settings.broker, &settings.database);
+    // Broker first, then the spool: the sum of what they allow themselves.
+    let spool_ms = database.pool_wait_ms.saturating_add(database.statement_timeout_ms.into());
+    let publish_ms = broker.confirm_timeout_ms.saturating_add(spool_ms).saturating_add(PUBLISH_SLACK_MS);
+    Limits {
+        body_time: Duration::from_millis(own.request_timeout_ms),
+        publish_time: Duration::from_millis(publish_ms),
+        retry_after_s: own.retry_after_s,
+    }
+}
+
+/// A limit of the settings; saturates where a machine cannot count so far.
+fn count(value: u32) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}

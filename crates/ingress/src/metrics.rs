@@ -1,0 +1,101 @@
+//! The metrics of the ingress. Labels are bounded: sources are configured, everything else is an enum's word.
+
+use matchpurse_domain::ids::SourceName;
+use matchpurse_providers::VerifyError;
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+
+use crate::refusal::Refusal;
+
+/// Requests, by `source` and `outcome`; a source that is not configured counts as `unknown`.
+pub const DELIVERIES_TOTAL: &str = "matchpurse_ingress_deliveries_total";
+/// Deliveries that nobody vouched for, by `source` and `reason`.
+pub const VERIFY_FAILURES_TOTAL: &str = "matchpurse_ingress_verify_failures_total";
+/// Fetches of public keys, by `source` and `outcome`.
+pub const KEY_FETCHES_TOTAL: &str = "matchpurse_ingress_key_fetches_total";
+/// Seconds from handing events to the publisher to its answer, whatever it is.
+pub const PUBLISH_SECONDS: &str = "matchpurse_ingress_publish_seconds";
+/// Deliveries in work.
+pub const IN_FLIGHT: &str = "matchpurse_ingress_in_flight";
+
+/// What stands for every source that is not configured; it cannot be confused with one called so, because
+/// only a name that is not configured is counted by it.
+const UNKNOWN_SOURCE: &str = "unknown";
+
+/// The `outcome` of a delivery that is kept.
+const KEPT: &str = "kept";
+
+/// The metrics of one source.
+pub(crate) struct SourceMeter {
+    source: String,
+    kept: Counter,
+}
+
+/// The metrics of the whole ingress.
+#[derive(Clone)]
+pub(crate) struct Meter {
+    pub(crate) in_flight: Gauge,
+    pub(crate) publish_seconds: Histogram,
+}
+
+impl SourceMeter {
+    /// The recorder must have been installed.
+    pub(crate) fn new(source: &SourceName) -> Self {
+        let source = source.as_str().to_owned();
+        // The one counter of the fast path is looked up once.
+        let kept = counter!(DELIVERIES_TOTAL, "source" => source.clone(), "outcome" => KEPT);
+        Self { source, kept }
+    }
+
+    pub(crate) fn kept(&self) {
+        self.kept.increment(1);
+    }
+
+    pub(crate) fn refused(&self, refusal: &Refusal) {
+        counter!(DELIVERIES_TOTAL, "source" => self.source.clone(), "outcome" => outcome(refusal))
+            .increment(1);
+        if let Refusal::NotBelieved(reason) = refusal {
+            self.not_verified(*reason);
+        }
+        if matches!(refusal, Refusal::NoKey) {
+            self.not_verified(VerifyError::NoKey);
+        }
+    }
+
+    fn not_verified(&self, reason: VerifyError) {
+        counter!(VERIFY_FAILURES_TOTAL, "source" => self.source.clone(), "reason" => reason.as_str())
+            .increment(1);
+    }
+}
+
+impl Meter {
+    /// The recorder must have been installed.
+    pub(crate) fn new() -> Self {
+        Self { in_flight: gauge!(IN_FLIGHT), publish_seconds: histogram!(PUBLISH_SECONDS) }
+    }
+}
+
+/// Counts a request that came to no source.
+pub(crate) fn astray(refusal: &Refusal) {
+    counter!(DELIVERIES_TOTAL, "source" => UNKNOWN_SOURCE, "outcome" => outcome(refusal)).increment(1);
+}
+
+/// Counts a fetch of public keys.
+pub(crate) fn key_fetch(source: &SourceName, outcome: &'static str) {
+    counter!(KEY_FETCHES_TOTAL, "source" => source.as_str().to_owned(), "outcome" => outcome).increment(1);
+}
+
+fn outcome(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::UnknownPath => "unknown_path",
+        Refusal::UnknownSource => "unknown_source",
+        Refusal::MethodNotAllowed { .. } => "method_not_allowed",
+        Refusal::TooMany => "too_many",
+        Refusal::TooLarge { .. } => "too_large",
+        Refusal::TooSlow => "too_slow",
+        Refusal::BrokenBody => "broken_body",
+        Refusal::NotBelieved(_) => "not_believed",
+        Refusal::NoKey => "no_key",
+        Refusal::Malformed(_) => "malformed",
+        Refusal::Unavailable(_) => "unavailable",
+    }
+}

@@ -1,0 +1,106 @@
+//! What a sender is told when a delivery is not kept: RFC 9457 problem documents.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use matchpurse_providers::NormalizeError;
+use serde::Serialize;
+
+use crate::refusal::Refusal;
+use crate::sources::Source;
+
+/// The media type of RFC 9457.
+const PROBLEM_JSON: &str = "application/problem+json";
+
+/// Too many are in work now: they take milliseconds, so the next second is soon enough.
+const RETRY_AFTER_TOO_MANY_S: u32 = 1;
+
+/// The document; the order of the fields is that of the answer.
+#[derive(Serialize)]
+struct Problem<'p> {
+    r#type: String,
+    title: &'p str,
+    status: u16,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'p str>,
+    /// Of a body that cannot be read: the field, as a path from the root.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'p str>,
+}
+
+/// The answer to a delivery that is not kept. `retry_after_s` is what 503 advises.
+pub(crate) fn answer(refusal: &Refusal, source: Option<&Source>, retry_after_s: u32) -> HttpResponse {
+    let (status, name, title) = kind(refusal);
+    let problem = Problem {
+        r#type: format!("urn:matchpurse:problem:{name}"),
+        title,
+        status: status.as_u16(),
+        detail: detail(refusal),
+        source: source.map(|source| source.name.as_str()),
+        field: match refusal {
+            Refusal::Malformed(NormalizeError { field, .. }) => Some(field),
+            _ => None,
+        },
+    };
+    let mut response = HttpResponse::build(status);
+    response.insert_header((CONTENT_TYPE, PROBLEM_JSON)).insert_header((CACHE_CONTROL, "no-store"));
+    match refusal {
+        Refusal::MethodNotAllowed { allow } => {
+            response.insert_header((ALLOW, allow.as_str()));
+        }
+        Refusal::TooMany => {
+            response.insert_header((RETRY_AFTER, HeaderValue::from(RETRY_AFTER_TOO_MANY_S)));
+        }
+        Refusal::NoKey | Refusal::Unavailable(_) => {
+            response.insert_header((RETRY_AFTER, HeaderValue::from(retry_after_s)));
+        }
+        _ => {}
+    }
+    // Texts and a number always serialize; an empty body would still carry the status.
+    response.body(serde_json::to_vec(&problem).unwrap_or_default())
+}
+
+/// Status, the last part of `type`, and title.
+fn kind(refusal: &Refusal) -> (StatusCode, &'static str, &'static str) {
+    match refusal {
+        Refusal::UnknownPath => (StatusCode::NOT_FOUND, "not-found", "Nothing is here"),
+        Refusal::UnknownSource => (StatusCode::NOT_FOUND, "unknown-source", "No such source"),
+        Refusal::MethodNotAllowed { .. } => {
+            (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed")
+        }
+        Refusal::TooMany => (StatusCode::TOO_MANY_REQUESTS, "too-many-deliveries", "Too many deliveries"),
+        Refusal::TooLarge { .. } => {
+            (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large")
+        }
+        Refusal::TooSlow => (StatusCode::REQUEST_TIMEOUT, "body-too-slow", "The body took too long"),
+        Refusal::BrokenBody => (StatusCode::BAD_REQUEST, "broken-body", "The body did not arrive whole"),
+        Refusal::NotBelieved(_) => {
+            (StatusCode::UNAUTHORIZED, "bad-signature", "The delivery is not believed")
+        }
+        Refusal::Malformed(_) => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "malformed-body", "The body cannot be read")
+        }
+        Refusal::NoKey => (StatusCode::SERVICE_UNAVAILABLE, "no-key", "Deliveries cannot be verified now"),
+        Refusal::Unavailable(_) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The delivery cannot be kept now")
+        }
+    }
+}
+
+fn detail(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::UnknownPath => "deliveries go to /hooks/{source}".to_owned(),
+        Refusal::UnknownSource => "no source of this name is configured".to_owned(),
+        Refusal::MethodNotAllowed { allow } => format!("this source takes {allow}"),
+        Refusal::TooMany => "as many deliveries are in work as may be; send it again".to_owned(),
+        Refusal::TooLarge { limit } => format!("this source takes bodies of up to {limit} bytes"),
+        Refusal::TooSlow => "the body did not arrive in time; send it again".to_owned(),
+        Refusal::BrokenBody => "the connection or the encoding broke off".to_owned(),
+        // Which part was wrong would help a forger more than a provider.
+        Refusal::NotBelieved(_) => "nothing in the request proves that the provider sent it".to_owned(),
+        Refusal::Malformed(error) => format!("{error}; it was kept for the operators to see"),
+        Refusal::NoKey => "the provider's public key could not be fetched yet; send it again".to_owned(),
+        Refusal::Unavailable(_) => "no durable storage confirmed it; send it again".to_owned(),
+    }
+}

@@ -1,0 +1,46 @@
+use matchpurse_bus::PublishError;
+use matchpurse_providers::{NormalizeError, VerifyError};
+
+/// Why a delivery is not answered with success.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// The path is not `/hooks/{source}`.
+    #[error("nothing is at this path")]
+    UnknownPath,
+    /// No source of this name is configured.
+    #[error("no such source")]
+    UnknownSource,
+    /// The provider does not use this method.
+    #[error("the method is not allowed")]
+    MethodNotAllowed {
+        /// The methods that it uses, as the `Allow` header has them.
+        allow: String,
+    },
+    /// As many deliveries are in work as may be.
+    #[error("too many deliveries are in work")]
+    TooMany,
+    /// The body is larger than the source allows.
+    #[error("the body is larger than {limit} bytes")]
+    TooLarge {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// The body did not arrive in time.
+    #[error("the body did not arrive in time")]
+    TooSlow,
+    /// The body did not arrive whole.
+    #[error("the body did not arrive whole")]
+    BrokenBody,
+    /// Nobody vouches for it.
+    #[error("the delivery is not believed")]
+    NotBelieved(#[source] VerifyError),
+    /// No key is known at the moment to verify with: not the sender's fault.
+    #[error("no key is known to verify with")]
+    NoKey,
+    /// Verified, but it cannot be read. It has been published as such.
+    #[error("the body cannot be read")]
+    Malformed(#[source] NormalizeError),
+    /// Verified, but not known to be on durable storage.
+    #[error("the delivery cannot be kept now")]
+    Unavailable(#[source] PublishError),
+}
