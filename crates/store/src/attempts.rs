@@ -12,6 +12,8 @@ impl Store {
     /// # Errors
     /// [`crate::Error`].
     pub async fn record_failure(&self, worker: &str, event: EventId, error: &str) -> Result<u32> {
+        // PostgreSQL's text takes no NUL, and an error may quote one.
+        let error = error.replace('\0', "\u{FFFD}");
         let client = self.client().await?;
         let row = client
             .query_one(

@@ -22,6 +22,12 @@ pub struct StoreOptions {
     pub connect_timeout: Duration,
     /// The longest that a statement may run.
     pub statement_timeout: Duration,
+    /// The longest that a statement may wait for a lock. Locks are held for milliseconds, so a long wait
+    /// means that something is wrong, and the batch is tried again.
+    pub lock_timeout: Duration,
+    /// The longest that a transaction may do nothing: a process that was stopped amid one must not hold the
+    /// others' rows for ever.
+    pub idle_in_transaction_timeout: Duration,
     /// Plan a prepared statement once, whatever its parameters: right for a worker, whose parameters are
     /// arrays; wrong for queries with optional filters.
     pub generic_plans: bool,
@@ -36,7 +42,9 @@ impl StoreOptions {
             pool_size: 8,
             wait_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(5),
-            statement_timeout: Duration::from_secs(30),
+            statement_timeout: Duration::from_secs(10),
+            lock_timeout: Duration::from_secs(2),
+            idle_in_transaction_timeout: Duration::from_secs(10),
             generic_plans: false,
         }
     }
@@ -55,11 +63,11 @@ impl StoreOptions {
         config.keepalives_interval(Duration::from_secs(5)).keepalives_retries(3);
         config.tcp_user_timeout(Duration::from_secs(20));
         let mut options = config.get_options().map(|given| format!("{given} ")).unwrap_or_default();
-        // Locks are held for milliseconds: two seconds mean that something is wrong, and the batch is tried
-        // again. A process that was stopped amid a transaction must not hold the others' rows for ever.
         options.push_str(&format!(
-            "-c statement_timeout={} -c lock_timeout=2000 -c idle_in_transaction_session_timeout=10000",
-            self.statement_timeout.as_millis()
+            "-c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout={}",
+            self.statement_timeout.as_millis(),
+            self.lock_timeout.as_millis(),
+            self.idle_in_transaction_timeout.as_millis()
         ));
         if self.generic_plans {
             options.push_str(" -c plan_cache_mode=force_generic_plan");

@@ -1,0 +1,198 @@
+//! Every event with the body that brought it. The rows of a source form a chain: each hash covers the row and
+//! the hash before it, so a row that is changed, removed or put in between is found.
+
+use std::collections::{BTreeMap, HashSet};
+
+use matchpurse_contracts::wire::Message;
+use matchpurse_domain::event::Event;
+use matchpurse_domain::time::Timestamp;
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use crate::time::At;
+use crate::{Result, Tx};
+
+mod verify;
+
+pub use verify::{ChainBreak, ChainReport};
+
+/// What stands before the first row of a chain.
+const GENESIS: [u8; 32] = [0; 32];
+
+/// A row's fields, in the order in which they enter its hash.
+struct Row<'r> {
+    source: &'r str,
+    seq: i64,
+    event_id: Uuid,
+    delivery_id: Uuid,
+    payload: &'r str,
+    provider: &'r str,
+    provider_type: &'r str,
+    subject: &'r str,
+    occurred_at: Option<Timestamp>,
+    received_at: Timestamp,
+    archived_at: Timestamp,
+    raw: &'r [u8],
+    event: &'r [u8],
+}
+
+impl Row<'_> {
+    /// SHA-256 over the hash before and every field, each with its length, so that no byte can move from one
+    /// field to the next.
+    fn hash(&self, before: &[u8]) -> [u8; 32] {
+        let occurred_at = self.occurred_at.map(|at| at.micros().to_be_bytes());
+        let fields: [&[u8]; 14] = [
+            before,
+            self.source.as_bytes(),
+            &self.seq.to_be_bytes(),
+            self.event_id.as_bytes(),
+            self.delivery_id.as_bytes(),
+            self.payload.as_bytes(),
+            self.provider.as_bytes(),
+            self.provider_type.as_bytes(),
+            self.subject.as_bytes(),
+            occurred_at.as_ref().map_or(&[], |bytes| bytes),
+            &self.received_at.micros().to_be_bytes(),
+            &self.archived_at.micros().to_be_bytes(),
+            self.raw,
+            self.event,
+        ];
+        let mut hash = Sha256::new();
+        for field in fields {
+            hash.update(u64::try_from(field.len()).unwrap_or(u64::MAX).to_be_bytes());
+            hash.update(field);
+        }
+        hash.finalize().into()
+    }
+}
+
+/// Adds events at the end of their sources' chains; those that are archived already stay as they are.
+///
+/// The chains' ends are locked in the order of sources until the transaction ends, so this belongs at its
+/// end.
+///
+/// # Errors
+/// [`crate::Error`].
+pub async fn append_in_tx(tx: &Tx<'_>, events: &[Event], now: Timestamp) -> Result<()> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let mut heads = lock_heads(tx, events).await?;
+    let mut known = known(tx, events).await?;
+    // The protobuf bytes without the body, which has a column of its own.
+    let fresh: Vec<(&Event, bytes::Bytes)> = events
+        .iter()
+        .filter(|event| known.insert(event.id.uuid()))
+        .map(|event| (event, Message::new(Event { raw: bytes::Bytes::new(), ..event.clone() }, None).body))
+        .collect();
+    if fresh.is_empty() {
+        return Ok(());
+    }
+    let mut rows = Vec::with_capacity(fresh.len());
+    for (event, encoded) in &fresh {
+        let head = heads.entry(event.source.as_str().to_owned()).or_insert((0, GENESIS.to_vec()));
+        head.0 = head.0.saturating_add(1);
+        let row = row_of(event, encoded, head.0, now);
+        head.1 = row.hash(&head.1).to_vec();
+        rows.push((row, head.1.clone()));
+    }
+    insert(tx, &rows).await?;
+    move_heads(tx, &heads).await
+}
+
+fn row_of<'r>(event: &'r Event, encoded: &'r [u8], seq: i64, now: Timestamp) -> Row<'r> {
+    Row {
+        source: event.source.as_str(),
+        seq,
+        event_id: event.id.uuid(),
+        delivery_id: event.delivery_id.uuid(),
+        payload: event.payload.name().as_str(),
+        provider: &event.provider,
+        provider_type: &event.provider_type,
+        subject: &event.subject,
+        occurred_at: event.occurred_at,
+        received_at: event.received_at,
+        archived_at: now,
+        raw: &event.raw,
+        event: encoded,
+    }
+}
+
+/// The ends of the chains of the events' sources: number and hash of the last row.
+async fn lock_heads(tx: &Tx<'_>, events: &[Event]) -> Result<BTreeMap<String, (i64, Vec<u8>)>> {
+    let mut sources: Vec<&str> = events.iter().map(|event| event.source.as_str()).collect();
+    sources.sort_unstable();
+    sources.dedup();
+    let lock = "SELECT source, seq, hash FROM archive_head WHERE source = ANY ($1)
+                 ORDER BY source COLLATE \"C\" FOR UPDATE";
+    let mut rows = tx.query(lock, &[&sources]).await?;
+    if rows.len() < sources.len() {
+        let add = "INSERT INTO archive_head (source, seq, hash)
+                   SELECT source, 0, $2 FROM unnest($1::text[]) AS new (source) ORDER BY source COLLATE \"C\"
+                   ON CONFLICT (source) DO NOTHING";
+        tx.execute(add, &[&sources, &GENESIS.as_slice()]).await?;
+        rows = tx.query(lock, &[&sources]).await?;
+    }
+    rows.iter().map(|row| Ok((row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?)))).collect()
+}
+
+async fn known(tx: &Tx<'_>, events: &[Event]) -> Result<HashSet<Uuid>> {
+    let ids: Vec<Uuid> = events.iter().map(|event| event.id.uuid()).collect();
+    let rows = tx.query("SELECT event_id FROM archive WHERE event_id = ANY ($1)", &[&ids]).await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+async fn insert(tx: &Tx<'_>, rows: &[(Row<'_>, Vec<u8>)]) -> Result<()> {
+    let column = |field: fn(&Row<'_>) -> At| rows.iter().map(|(row, _)| field(row)).collect::<Vec<At>>();
+    let sources: Vec<&str> = rows.iter().map(|(row, _)| row.source).collect();
+    let seqs: Vec<i64> = rows.iter().map(|(row, _)| row.seq).collect();
+    let events: Vec<Uuid> = rows.iter().map(|(row, _)| row.event_id).collect();
+    let deliveries: Vec<Uuid> = rows.iter().map(|(row, _)| row.delivery_id).collect();
+    let payloads: Vec<&str> = rows.iter().map(|(row, _)| row.payload).collect();
+    let providers: Vec<&str> = rows.iter().map(|(row, _)| row.provider).collect();
+    let types: Vec<&str> = rows.iter().map(|(row, _)| row.provider_type).collect();
+    let subjects: Vec<&str> = rows.iter().map(|(row, _)| row.subject).collect();
+    let occurred: Vec<Option<At>> = rows.iter().map(|(row, _)| row.occurred_at.map(At)).collect();
+    let received = column(|row| At(row.received_at));
+    let archived = column(|row| At(row.archived_at));
+    let raws: Vec<&[u8]> = rows.iter().map(|(row, _)| row.raw).collect();
+    let encoded: Vec<&[u8]> = rows.iter().map(|(row, _)| row.event).collect();
+    let hashes: Vec<&[u8]> = rows.iter().map(|(_, hash)| hash.as_slice()).collect();
+    let sql = "INSERT INTO archive (source, seq, event_id, delivery_id, payload, provider, provider_type,
+                                    subject, occurred_at, received_at, archived_at, raw, event, hash)
+               SELECT * FROM unnest($1::text[], $2::bigint[], $3::uuid[], $4::uuid[], $5::text[], $6::text[],
+                 $7::text[], $8::text[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[],
+                 $12::bytea[], $13::bytea[], $14::bytea[])";
+    tx.execute(
+        sql,
+        &[
+            &sources,
+            &seqs,
+            &events,
+            &deliveries,
+            &payloads,
+            &providers,
+            &types,
+            &subjects,
+            &occurred,
+            &received,
+            &archived,
+            &raws,
+            &encoded,
+            &hashes,
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+async fn move_heads(tx: &Tx<'_>, heads: &BTreeMap<String, (i64, Vec<u8>)>) -> Result<()> {
+    let sources: Vec<&str> = heads.keys().map(String::as_str).collect();
+    let seqs: Vec<i64> = heads.values().map(|(seq, _)| *seq).collect();
+    let hashes: Vec<&[u8]> = heads.values().map(|(_, hash)| hash.as_slice()).collect();
+    let sql = "UPDATE archive_head AS h SET seq = new.seq, hash = new.hash
+                 FROM unnest($1::text[], $2::bigint[], $3::bytea[]) AS new (source, seq, hash)
+                WHERE h.source = new.source";
+    tx.execute(sql, &[&sources, &seqs, &hashes]).await?;
+    Ok(())
+}

@@ -1,0 +1,258 @@
+//! Deliveries that could not be applied: kept, visible and replayable.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use matchpurse_bus::{FailureLog, FailureLogError, ParkedDelivery};
+use matchpurse_contracts::topology::{DEAD_LETTER_QUEUE, Queue, routing_key};
+use matchpurse_contracts::wire::Message;
+use matchpurse_domain::event::{Event, Payload};
+use matchpurse_domain::ids::derived_uuid;
+use matchpurse_domain::time::Timestamp;
+use sha2::{Digest as _, Sha256};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use crate::time::At;
+use crate::{Error, Result, Store, Tx};
+
+/// Why a delivery is parked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParkedKind {
+    /// A worker could not apply it.
+    Technical,
+    /// It is verified, but not something that we can read.
+    Unrecognized,
+    /// The broker gave it up.
+    DeadLetter,
+}
+
+impl ParkedKind {
+    const ALL: [Self; 3] = [Self::Technical, Self::Unrecognized, Self::DeadLetter];
+
+    /// The word for it in the database and the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Technical => "technical",
+            Self::Unrecognized => "unrecognized",
+            Self::DeadLetter => "dead_letter",
+        }
+    }
+
+    /// Reads the word.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+/// A parked delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parked {
+    /// Its number, ascending with the time of parking.
+    pub id: i64,
+    /// The event; derived from the body when a stranger sent none.
+    pub event_id: Uuid,
+    /// The queue on which it was given up.
+    pub queue: String,
+    /// Why, in one word.
+    pub kind: ParkedKind,
+    /// Why, in words.
+    pub reason: String,
+    /// The message's body: protobuf bytes, if they are what they should be.
+    pub body: Vec<u8>,
+    /// The routing key that it was published with first.
+    pub routing_key: String,
+    /// W3C trace context of the request that brought it.
+    pub traceparent: Option<String>,
+    /// When it was parked.
+    pub parked_at: Timestamp,
+    /// When somebody replayed or discarded it.
+    pub resolved_at: Option<Timestamp>,
+    /// What they did: `replayed` or `discarded`.
+    pub resolution: Option<String>,
+}
+
+/// A row to insert.
+struct Entry<'e> {
+    event_id: Uuid,
+    queue: &'e str,
+    kind: ParkedKind,
+    reason: &'e str,
+    body: &'e [u8],
+    routing_key: &'e str,
+    traceparent: Option<&'e str>,
+}
+
+const INSERT: &str = "INSERT INTO parked (event_id, queue, kind, reason, body, routing_key, traceparent)
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::text[])
+      AS given (event_id, queue) ORDER BY queue COLLATE \"C\", event_id
+    ON CONFLICT (queue, event_id) WHERE resolved_at IS NULL DO NOTHING";
+
+/// The columns of [`INSERT`], each of a row's key once, in the order of keys.
+#[derive(Default)]
+struct Columns<'e> {
+    ids: Vec<Uuid>,
+    queues: Vec<&'e str>,
+    kinds: Vec<&'e str>,
+    reasons: Vec<String>,
+    bodies: Vec<&'e [u8]>,
+    keys: Vec<&'e str>,
+    traceparents: Vec<Option<&'e str>>,
+}
+
+impl<'e> Columns<'e> {
+    fn of(entries: impl Iterator<Item = Entry<'e>>) -> Self {
+        let mut by_key = BTreeMap::new();
+        for entry in entries {
+            by_key.entry((entry.queue, entry.event_id)).or_insert(entry);
+        }
+        let mut columns = Self::default();
+        for entry in by_key.into_values() {
+            columns.ids.push(entry.event_id);
+            columns.queues.push(entry.queue);
+            columns.kinds.push(entry.kind.as_str());
+            // PostgreSQL's text takes no NUL, and an error may quote one; a reason must not stop the parking.
+            columns.reasons.push(entry.reason.replace('\0', "\u{FFFD}"));
+            columns.bodies.push(entry.body);
+            columns.keys.push(entry.routing_key);
+            columns.traceparents.push(entry.traceparent);
+        }
+        columns
+    }
+}
+
+/// Parks the events that nobody can read, among `events`; one that is parked already stays as it is.
+///
+/// # Errors
+/// [`crate::Error`].
+pub async fn park_unrecognized_in_tx(tx: &Tx<'_>, queue: Queue, events: &[Event]) -> Result<()> {
+    let unread = events.iter().filter_map(|event| match &event.payload {
+        Payload::Unrecognized(why) => Some((event, why)),
+        _ => None,
+    });
+    let parked: Vec<_> = unread
+        .map(|(event, why)| {
+            let key = routing_key(event.payload.name(), &event.provider, event.source.as_str());
+            let reason = format!("{}: {}", why.kind.as_str(), why.reason);
+            (event.id.uuid(), reason, Message::new(event.clone(), None).body, key)
+        })
+        .collect();
+    if parked.is_empty() {
+        return Ok(());
+    }
+    let c = Columns::of(parked.iter().map(|(event_id, reason, body, key)| Entry {
+        event_id: *event_id,
+        queue: queue.name(),
+        kind: ParkedKind::Unrecognized,
+        reason,
+        body,
+        routing_key: key,
+        traceparent: None,
+    }));
+    tx.execute(INSERT, &[&c.ids, &c.queues, &c.kinds, &c.reasons, &c.bodies, &c.keys, &c.traceparents])
+        .await?;
+    Ok(())
+}
+
+fn entry<'e>(parked: &'e ParkedDelivery<'e>) -> Entry<'e> {
+    let delivery = parked.delivery;
+    let from_body =
+        || derived_uuid("parked", &[&format!("{:x?}", Sha256::digest(&delivery.body).as_slice())]);
+    Entry {
+        event_id: delivery.id.unwrap_or_else(from_body),
+        queue: parked.queue,
+        kind: if parked.queue == DEAD_LETTER_QUEUE { ParkedKind::DeadLetter } else { ParkedKind::Technical },
+        reason: parked.reason,
+        body: &delivery.body,
+        routing_key: &delivery.routing_key,
+        traceparent: delivery.traceparent.as_deref(),
+    }
+}
+
+#[async_trait]
+impl FailureLog for Store {
+    async fn park(&self, parked: &[ParkedDelivery<'_>]) -> Result<(), FailureLogError> {
+        if parked.is_empty() {
+            return Ok(());
+        }
+        let c = Columns::of(parked.iter().map(entry));
+        let written = async {
+            let client = self.client().await?;
+            client
+                .execute(
+                    INSERT,
+                    &[&c.ids, &c.queues, &c.kinds, &c.reasons, &c.bodies, &c.keys, &c.traceparents],
+                )
+                .await
+        };
+        written.await.map(|_| ()).map_err(|error| FailureLogError(Box::new(error)))
+    }
+}
+
+const COLUMNS: &str = "id, event_id, queue, kind, reason, body, routing_key, traceparent, parked_at, \
+                       resolved_at, resolution";
+
+fn read(row: &Row) -> Result<Parked> {
+    let kind: &str = row.try_get("kind")?;
+    let kind = ParkedKind::parse(kind).ok_or_else(|| Error::Stored {
+        what: "kind of a parked event",
+        source: format!("{kind:?}").into(),
+    })?;
+    Ok(Parked {
+        id: row.try_get("id")?,
+        event_id: row.try_get("event_id")?,
+        queue: row.try_get("queue")?,
+        kind,
+        reason: row.try_get("reason")?,
+        body: row.try_get("body")?,
+        routing_key: row.try_get("routing_key")?,
+        traceparent: row.try_get("traceparent")?,
+        parked_at: row.try_get::<_, At>("parked_at")?.0,
+        resolved_at: row.try_get::<_, Option<At>>("resolved_at")?.map(|at| at.0),
+        resolution: row.try_get("resolution")?,
+    })
+}
+
+impl Store {
+    /// The open parked deliveries after the one with this number (0: from the first), at most `limit`.
+    ///
+    /// # Errors
+    /// [`crate::Error`].
+    pub async fn parked(&self, after: i64, limit: u32) -> Result<Vec<Parked>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM parked WHERE resolved_at IS NULL AND id > $1 ORDER BY id LIMIT $2"
+        );
+        let rows = self.client().await?.query(&sql, &[&after, &i64::from(limit)]).await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// One parked delivery, resolved or not.
+    ///
+    /// # Errors
+    /// [`crate::Error`].
+    pub async fn parked_by_id(&self, id: i64) -> Result<Option<Parked>> {
+        let sql = format!("SELECT {COLUMNS} FROM parked WHERE id = $1");
+        self.client().await?.query_opt(&sql, &[&id]).await?.as_ref().map(read).transpose()
+    }
+
+    /// How many parked deliveries are open.
+    ///
+    /// # Errors
+    /// [`crate::Error`].
+    pub async fn parked_open(&self) -> Result<u64> {
+        let sql = "SELECT count(*) FROM parked WHERE resolved_at IS NULL";
+        let count: i64 = self.client().await?.query_one(sql, &[]).await?.try_get(0)?;
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+
+    /// Closes a parked delivery as `replayed` or `discarded` and says whether it was open. A replay publishes
+    /// first and closes afterwards: in between nothing is lost, and a second replay changes nothing.
+    ///
+    /// # Errors
+    /// [`crate::Error`].
+    pub async fn resolve_parked(&self, id: i64, resolution: &str, by: &str) -> Result<bool> {
+        let sql = "UPDATE parked SET resolved_at = now(), resolution = $2, resolved_by = $3
+                    WHERE id = $1 AND resolved_at IS NULL";
+        Ok(self.client().await?.execute(sql, &[&id, &resolution, &by]).await? > 0)
+    }
+}

@@ -1,0 +1,12 @@
+//! What the store promises, against a real PostgreSQL; each test has a database of its own.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod archive;
+mod inbox;
+mod migrations;
+mod notices;
+mod outage;
+mod parked;
+mod samples;
+mod spool;
