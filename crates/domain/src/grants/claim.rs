@@ -82,7 +82,18 @@ impl Claim {
             _ => return None,
         };
         let contest = ContestKey { source: event.source.clone(), kind, contest_id: id.clone() };
-        Some(Self { contest, statement })
+        let claim = Self { contest, statement };
+        Some(if event.provenance.body_authenticated { claim } else { claim.mistrusted() })
+    }
+
+    /// The same, with nothing given before somebody has looked at it.
+    fn mistrusted(mut self) -> Self {
+        if let Statement::End(verdict) = &mut self.statement {
+            for grant in verdict.grants.values_mut().filter(|grant| grant.state == GrantState::Granted) {
+                *grant = grant.clone().held_for(Some(ReviewReason::Unauthenticated));
+            }
+        }
+        self
     }
 
     /// Every player of whom it speaks, in no order, perhaps repeatedly.

@@ -96,6 +96,8 @@ pub enum ReviewReason {
     AmbiguousReference,
     /// The provider was answered neither yes nor no: somebody has to complete the conversion.
     AnswerPending,
+    /// No signature covers the body that says so: who has the caller's token could have written it.
+    Unauthenticated,
 }
 
 impl Grant {
@@ -207,7 +209,7 @@ impl GrantState {
 
 impl ReviewReason {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::NoReference,
         Self::PayloadTooLarge,
         Self::PayloadNotJson,
@@ -216,6 +218,7 @@ impl ReviewReason {
         Self::NotAWinner,
         Self::AmbiguousReference,
         Self::AnswerPending,
+        Self::Unauthenticated,
     ];
 
     /// The word for it in the database and in notices.
@@ -229,6 +232,7 @@ impl ReviewReason {
             Self::NotAWinner => "not_a_winner",
             Self::AmbiguousReference => "ambiguous_reference",
             Self::AnswerPending => "answer_pending",
+            Self::Unauthenticated => "unauthenticated",
         }
     }
 

@@ -236,6 +236,13 @@ fn a_platforms_match_gives_no_reward_and_a_tournament_gives_its_list() {
 }
 
 #[test]
+fn what_no_signature_covers_is_not_given() {
+    let mut won = contest("ann", vec![entry("ann", Some(studio("r1", "{}")))]);
+    won.provenance.body_authenticated = false;
+    assert_eq!(told(&[won]), "ann/r1: needs_review unauthenticated");
+}
+
+#[test]
 fn only_the_first_answer_to_a_wish_is_written_down() {
     assert_eq!(play(&[wish(100, "FAILED"), wish(100, "FAILED"), wish(200, "FAILED")]).wishes, 1);
 }

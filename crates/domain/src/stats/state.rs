@@ -33,6 +33,8 @@ pub struct MatchStats {
     pub counted: bool,
     /// SHA-256 over the scores and every player's side and counters.
     pub numbers: [u8; 32],
+    /// SHA-256 over the players' ids: when it changes, lines of the match may have to go.
+    pub roster: [u8; 32],
 }
 
 /// Who won a match.
@@ -88,6 +90,7 @@ impl MatchStats {
             winner,
             counted: false,
             numbers: numbers(snapshot),
+            roster: roster_digest(snapshot),
         }
     }
 
@@ -131,6 +134,18 @@ pub(super) fn totals(state: &MatchStats, snapshot: &MatchStatsSnapshot) -> BTree
     totals
 }
 
+fn roster_digest(snapshot: &MatchStatsSnapshot) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    roster(snapshot).keys().for_each(|id| part(&mut hash, id.as_str()));
+    hash.finalize().into()
+}
+
+/// Adds a length-prefixed text, so that no two lists of texts collide.
+fn part(hash: &mut Sha256, text: &str) {
+    hash.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
+    hash.update(text.as_bytes());
+}
+
 fn numbers(snapshot: &MatchStatsSnapshot) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(snapshot.rounds_played.to_be_bytes());
@@ -139,10 +154,8 @@ fn numbers(snapshot: &MatchStatsSnapshot) -> [u8; 32] {
         hash.update(team.score.map_or(-1, i64::from).to_be_bytes());
     }
     for (id, player) in roster(snapshot) {
-        for part in [id.as_str(), player.side.as_str()] {
-            hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-            hash.update(part.as_bytes());
-        }
+        part(&mut hash, id.as_str());
+        part(&mut hash, player.side.as_str());
         let Counters(counters) = player.counters;
         counters.iter().for_each(|counter| hash.update(counter.to_be_bytes()));
     }
