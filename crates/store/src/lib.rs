@@ -8,17 +8,23 @@
 pub mod anomalies;
 pub mod archive;
 pub mod attempts;
+pub mod audit;
 mod client;
 mod error;
 pub mod escrow;
+pub mod grants;
 pub mod inbox;
 mod migrate;
+pub mod offers;
 pub mod outbox;
 pub mod parked;
 pub mod players;
 mod pool;
 mod spool;
+pub mod stats;
+pub mod survey;
 mod time;
+mod words;
 
 pub use client::{Client, Tx};
 pub use error::{Error, chain};

@@ -1,0 +1,101 @@
+//! The standing checks: what must be true of the database at every moment.
+//!
+//! Each check is one statement that returns what breaks it, so a clean ledger returns nothing and the memory
+//! that an audit takes does not grow with the ledger. Each is one statement, so it sees one moment: workers may
+//! go on meanwhile.
+
+use crate::{Client, Result};
+
+/// One thing that must be true, and the statement that returns what breaks it, as one text column.
+#[derive(Debug)]
+pub struct Check {
+    /// What must be true.
+    pub name: &'static str,
+    sql: &'static str,
+}
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What should have been true.
+    pub check: &'static str,
+    /// The row that breaks it, with its figures.
+    pub what: String,
+}
+
+/// The most findings that one check shows; a broken ledger need not be printed whole.
+pub const MAX_FINDINGS_PER_CHECK: i64 = 100;
+
+/// All checks.
+pub const CHECKS: &[Check] = &[
+    Check {
+        name: "nothing is made or lost: the balances of a currency add up to zero",
+        sql: "SELECT currency || ': ' || sum(balance) FROM account GROUP BY currency HAVING sum(balance) <> 0",
+    },
+    Check {
+        name: "every balance is the sum of its transfers",
+        sql: "SELECT 'account ' || a.id || ': balance ' || a.balance || ', transfers ' || coalesce(j.total, 0)
+                FROM account a
+                LEFT JOIN (SELECT account_id, sum(amount) AS total FROM entry GROUP BY account_id) j
+                       ON j.account_id = a.id
+               WHERE a.balance <> coalesce(j.total, 0)",
+    },
+    Check {
+        name: "a transfer joins accounts of one source and one currency",
+        sql: "SELECT 'transfer of match ' || t.match_no || ', kind ' || t.kind
+                FROM transfer t
+                LEFT JOIN account d ON d.id = t.debit_id
+                LEFT JOIN account c ON c.id = t.credit_id
+               WHERE (d.source, d.currency) IS DISTINCT FROM (c.source, c.currency) OR d.id IS NULL OR c.id IS NULL",
+    },
+    Check {
+        name: "a match's escrow account holds what is left of its pot, and nothing once it is settled",
+        sql: "SELECT m.source || '/' || m.match_id || ': escrow ' || coalesce(a.balance, 0) || ', pot ' || m.pot
+                     || ', paid ' || m.paid || ', back ' || m.refunded || ', fee ' || m.fee
+                FROM match m LEFT JOIN account a ON a.owner_key = m.match_key AND a.kind = 2
+               WHERE coalesce(a.balance, 0) <> m.pot - m.paid - m.refunded - m.fee
+                  OR (m.settlement IS NOT NULL AND coalesce(a.balance, 0) <> 0)",
+    },
+    Check {
+        name: "a match's sums are those of its transfers",
+        sql: "SELECT m.source || '/' || m.match_id
+                FROM match m
+                LEFT JOIN (SELECT match_no,
+                                  sum(amount) FILTER (WHERE kind IN (1, 6)) AS pot,
+                                  sum(amount) FILTER (WHERE kind = 2) AS paid,
+                                  sum(amount) FILTER (WHERE kind = 3) AS refunded,
+                                  sum(amount) FILTER (WHERE kind = 4) AS fee
+                             FROM transfer WHERE match_no > 0 GROUP BY match_no) t USING (match_no)
+               WHERE (m.pot, m.paid, m.refunded, m.fee) IS DISTINCT FROM
+                     (coalesce(t.pot, 0), coalesce(t.paid, 0), coalesce(t.refunded, 0), coalesce(t.fee, 0))",
+    },
+    Check {
+        name: "a match's seats add up to its sums",
+        sql: "SELECT m.source || '/' || m.match_id
+                FROM match m
+                JOIN (SELECT match_no, sum(payout) AS paid, sum(refund) AS refunded, bool_or(state = 1) AS held
+                        FROM match_participant GROUP BY match_no) p USING (match_no)
+               WHERE p.paid <> m.paid OR p.refunded <> m.refunded OR (p.held AND m.settlement IS NOT NULL)",
+    },
+    Check {
+        name: "a match that holds money has a deadline",
+        sql: "SELECT m.source || '/' || m.match_id || ': holds ' || m.pot - m.paid - m.refunded - m.fee
+                FROM match m LEFT JOIN match_deadline d USING (match_no)
+               WHERE m.settlement IS NULL AND m.pot > 0 AND d.match_no IS NULL",
+    },
+    Check {
+        name: "a settled match has no deadline",
+        sql: "SELECT m.source || '/' || m.match_id FROM match m JOIN match_deadline USING (match_no)
+               WHERE m.settlement IS NOT NULL",
+    },
+];
+
+/// Runs one check.
+///
+/// # Errors
+/// [`crate::Error`].
+pub async fn run(client: &Client, check: &Check) -> Result<Vec<Finding>> {
+    let sql = format!("SELECT * FROM ({}) AS broken LIMIT $1", check.sql);
+    let rows = client.query(&sql, &[&MAX_FINDINGS_PER_CHECK]).await?;
+    rows.iter().map(|row| Ok(Finding { check: check.name, what: row.try_get(0)? })).collect()
+}
