@@ -1,0 +1,144 @@
+use std::collections::BTreeMap;
+
+use matchpurse_domain::grants::{ContestKey, Decision, Grant, Slot, grant_id};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{Cause, ContestChange};
+use crate::client::Params;
+use crate::time::At;
+use crate::{Result, Tx};
+
+/// Writes what a batch did to contests that [`super::load_in_tx`] has locked. Their players must have been
+/// remembered.
+///
+/// # Errors
+/// [`crate::Error`].
+pub async fn save_in_tx(tx: &Tx<'_>, changes: &BTreeMap<ContestKey, ContestChange>) -> Result<()> {
+    decisions(tx, changes).await?;
+    grants(tx, changes).await?;
+    wishes(tx, changes).await
+}
+
+async fn decisions(tx: &Tx<'_>, changes: &BTreeMap<ContestKey, ContestChange>) -> Result<()> {
+    let decided = |(key, change): (&ContestKey, &ContestChange)| {
+        change.decision.as_ref().map(|(decision, cause)| (key.uuid(), (decision.clone(), *cause)))
+    };
+    let decided: BTreeMap<Uuid, (Decision, Cause)> = changes.iter().filter_map(decided).collect();
+    if decided.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<Uuid> = decided.keys().copied().collect();
+    let endings: Vec<&str> = decided.values().map(|(decision, _)| decision.ending.as_str()).collect();
+    let digests: Vec<Vec<u8>> = decided.values().map(|(decision, _)| decision.digest().to_vec()).collect();
+    let entries: Vec<Value> = decided.values().map(|(decision, _)| entries(decision)).collect();
+    let events: Vec<Uuid> = decided.values().map(|(_, cause)| cause.event_id.uuid()).collect();
+    let times: Vec<At> = decided.values().map(|(_, cause)| At(cause.at)).collect();
+    let sql = "UPDATE contest SET ending = e, outcome_digest = d, entries = list, decided_event_id = event,
+                                  decided_at = at
+                 FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::jsonb[], $5::uuid[], $6::timestamptz[])
+                   AS decided (k, e, d, list, event, at)
+                WHERE contest_key = k";
+    tx.execute(sql, &[&keys, &endings, &digests, &entries, &events, &times]).await?;
+    Ok(())
+}
+
+/// The entries as an operator reads them, with the digests by which a repeat is told.
+fn entries(decision: &Decision) -> Value {
+    let entry = |entry: &matchpurse_domain::grants::Entry| {
+        let digest: String = entry.digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        json!({
+            "player": entry.player_id.as_str(),
+            "outcome": entry.outcome.map(|outcome| outcome.as_str()),
+            "reward_ref": entry.reward_ref,
+            "digest": digest,
+        })
+    };
+    decision.entries.iter().map(entry).collect()
+}
+
+async fn grants(tx: &Tx<'_>, changes: &BTreeMap<ContestKey, ContestChange>) -> Result<()> {
+    let mut by_id: BTreeMap<Uuid, (&ContestKey, &Slot, &Grant, &Cause)> = BTreeMap::new();
+    for (key, change) in changes {
+        for (slot, (grant, cause)) in &change.grants {
+            by_id.insert(grant_id(key, slot), (key, slot, grant, cause));
+        }
+    }
+    if by_id.is_empty() {
+        return Ok(());
+    }
+    let all = || by_id.values();
+    let ids: Vec<Uuid> = by_id.keys().copied().collect();
+    let contests: Vec<Uuid> = all().map(|(key, ..)| key.uuid()).collect();
+    let sources: Vec<&str> = all().map(|(key, ..)| key.source.as_str()).collect();
+    let players: Vec<Uuid> = all().map(|(key, slot, ..)| slot.player_id.key(&key.source)).collect();
+    let references: Vec<&str> = all().map(|(_, slot, ..)| slot.reward_ref.as_str()).collect();
+    let kinds: Vec<&str> = all().map(|(_, _, grant, _)| grant.kind.as_str()).collect();
+    let money = || all().map(|(_, _, grant, _)| grant.amount.as_ref());
+    let amounts: Vec<Option<i64>> = money().map(|amount| amount.map(|m| m.minor_units)).collect();
+    let currencies: Vec<Option<&str>> = money().map(|amount| amount.map(|m| m.currency.as_str())).collect();
+    let values: Vec<Option<&str>> = all().map(|(_, _, grant, _)| grant.value.as_deref()).collect();
+    let payloads: Vec<Option<&str>> = all().map(|(_, _, grant, _)| grant.payload.as_deref()).collect();
+    let states: Vec<&str> = all().map(|(_, _, grant, _)| grant.state.as_str()).collect();
+    let reasons: Vec<Option<&str>> = all().map(|(_, _, grant, _)| grant.reason.map(|r| r.as_str())).collect();
+    let events: Vec<Uuid> = all().map(|(.., cause)| cause.event_id.uuid()).collect();
+    let sql =
+        "INSERT INTO reward_grant AS g (grant_id, contest_key, source, player_key, reward_ref, kind, amount,
+                                              currency, value, payload, state, reason, event_id)
+               SELECT id, c, s, p, r, k, a, cur, v, pay::jsonb, st, why, e
+                 FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::text[],
+                             $7::bigint[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[],
+                             $13::uuid[]) AS new (id, c, s, p, r, k, a, cur, v, pay, st, why, e)
+                ORDER BY id
+               ON CONFLICT (grant_id) DO UPDATE
+                  SET kind = EXCLUDED.kind, amount = EXCLUDED.amount, currency = EXCLUDED.currency,
+                      value = EXCLUDED.value, payload = EXCLUDED.payload, state = EXCLUDED.state,
+                      reason = EXCLUDED.reason, event_id = EXCLUDED.event_id, updated_at = now()
+                WHERE g.state IN ('reserved', 'released')";
+    let parameters: Params<'_> = &[
+        &ids,
+        &contests,
+        &sources,
+        &players,
+        &references,
+        &kinds,
+        &amounts,
+        &currencies,
+        &values,
+        &payloads,
+        &states,
+        &reasons,
+        &events,
+    ];
+    tx.execute(sql, parameters).await?;
+    Ok(())
+}
+
+async fn wishes(tx: &Tx<'_>, changes: &BTreeMap<ContestKey, ContestChange>) -> Result<()> {
+    let answered = |(key, change): (_, &ContestChange)| change.wish.clone().map(|wish| (key, wish));
+    let answered: Vec<(&ContestKey, _)> = changes.iter().filter_map(answered).collect();
+    if answered.is_empty() {
+        return Ok(());
+    }
+    let sources: Vec<&str> = answered.iter().map(|(key, _)| key.source.as_str()).collect();
+    let intents: Vec<&str> = answered.iter().map(|(key, _)| key.contest_id.as_str()).collect();
+    let players: Vec<Uuid> =
+        answered.iter().map(|(key, (wish, _))| wish.player_id.key(&key.source)).collect();
+    let amounts: Vec<i64> = answered.iter().map(|(_, (wish, _))| wish.amount.minor_units).collect();
+    let currencies: Vec<&str> = answered.iter().map(|(_, (wish, _))| wish.amount.currency.as_str()).collect();
+    let converted: Vec<&str> = answered.iter().map(|(_, (wish, _))| wish.converted_amount.as_str()).collect();
+    let answers: Vec<&str> = answered.iter().map(|(_, (wish, _))| wish.answer.as_str()).collect();
+    let events: Vec<Uuid> = answered.iter().map(|(_, (_, cause))| cause.event_id.uuid()).collect();
+    let times: Vec<At> = answered.iter().map(|(_, (_, cause))| At(cause.at)).collect();
+    // The contests are locked, so nobody else writes these rows: their order does not matter.
+    let sql =
+        "INSERT INTO credit_conversion (source, intent_id, player_key, amount, currency, converted_amount,
+                                              answer, first_event_id, at)
+               SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[], $4::bigint[], $5::text[], $6::text[],
+                                    $7::text[], $8::uuid[], $9::timestamptz[])
+               ON CONFLICT (source, intent_id) DO NOTHING";
+    let parameters: Params<'_> =
+        &[&sources, &intents, &players, &amounts, &currencies, &converted, &answers, &events, &times];
+    tx.execute(sql, parameters).await?;
+    Ok(())
+}
