@@ -1,15 +1,23 @@
 //! Bodies that are verified and still nonsense: an adapter says so, and never panics, guesses or passes on
 //! something that the database or the wire would refuse.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "clippy lets tests do so, but takes the functions that they share for something else"
+)]
+
 mod sources;
 
-use std::sync::LazyLock;
+use std::collections::{HashMap, HashSet};
+use std::sync::{LazyLock, Mutex};
 
 use bytes::Bytes;
 use matchpurse_contracts::v1;
 use matchpurse_domain::event::{Event, Payload, Provenance};
 use matchpurse_domain::ids::EventId;
-use matchpurse_providers::{NormalizeError, Normalized, Outcome};
+use matchpurse_providers::{Delivery, NormalizeError, Normalized, Outcome, Verified};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -19,7 +27,7 @@ use sources::{Fixture, NOW, Source};
 const SHOWN_CHARS_MAX: usize = 200;
 
 fn normalize(source: &Source, fixture: &Fixture, body: &Bytes) -> Result<Normalized, NormalizeError> {
-    let verified = source.verified(fixture.method, fixture.role, body);
+    let verified = verified(source, fixture, body);
     drop(source.provider.redact(body));
     let found = source.provider.normalize(&verified, &source.settings);
     match &found {
@@ -30,6 +38,25 @@ fn normalize(source: &Source, fixture: &Fixture, body: &Bytes) -> Result<Normali
         }
     }
     found
+}
+
+/// The body, vouched for. Where the signature does not cover the body, one signature serves for all, because
+/// an RSA one takes longer than everything else here.
+fn verified(source: &Source, fixture: &Fixture, body: &Bytes) -> Verified {
+    static SIGNED: LazyLock<Mutex<HashMap<(&str, &str), Delivery>>> = LazyLock::new(Mutex::default);
+    let keys = source.active_keys();
+    let verify = |delivery: &Delivery| source.provider.verify(delivery, &source.settings, &keys, NOW);
+    let mut signed = SIGNED.lock().unwrap();
+    if let Some(known) = signed.get(&(source.provider.id(), fixture.role)) {
+        let delivery = Delivery { method: fixture.method, body: body.clone(), ..known.clone() };
+        return verify(&delivery).unwrap();
+    }
+    let delivery = source.signed(fixture.method, fixture.role, body);
+    let verified = verify(&delivery).unwrap();
+    if !verified.body_authenticated() {
+        signed.insert((source.provider.id(), fixture.role), delivery);
+    }
+    verified
 }
 
 /// What holds for everything that an adapter makes.
@@ -187,12 +214,9 @@ fn no_value_in_any_field_makes_an_adapter_panic_or_pass_on_what_nobody_can_store
         "\"\"",
         "[]",
         "{}",
-        "[null]",
-        "true",
         "0",
         "-1",
         "1e999",
-        "1E-400",
         "0.001",
         "28.499999999999996",
         "99999999999999999999999999999999",
@@ -207,11 +231,24 @@ fn no_value_in_any_field_makes_an_adapter_panic_or_pass_on_what_nobody_can_store
         long.as_str(),
     ];
     const MARK: &str = "the value goes here";
+    let mut tried = HashSet::new();
     for (source, fixture) in every_fixture() {
         let Ok(body) = serde_json::from_slice::<Value>(&fixture.body) else { continue };
-        for place in 0..count(&body) {
+        let mut places = Vec::new();
+        pointers(&body, String::new(), &mut places);
+        let about = normalize(source, fixture, &fixture.body).map(|read| read.provider_type);
+        for place in places {
+            // The same field of the same kind of delivery is read the same way in the next fixture.
+            if !tried.insert((
+                source.provider.id(),
+                fixture.method.as_str(),
+                about.clone().ok(),
+                place.clone(),
+            )) {
+                continue;
+            }
             let mut marked = body.clone();
-            replace(&mut marked, &mut place.clone(), &json!(MARK));
+            *marked.pointer_mut(&place).unwrap() = json!(MARK);
             let marked = marked.to_string();
             for value in values {
                 let body = marked.replace(&format!("\"{MARK}\""), value);
@@ -221,27 +258,24 @@ fn no_value_in_any_field_makes_an_adapter_panic_or_pass_on_what_nobody_can_store
     }
 }
 
-/// How many values there are in the value, itself included.
-fn count(value: &Value) -> usize {
-    1 + match value {
-        Value::Array(values) => values.iter().map(count).sum(),
-        Value::Object(fields) => fields.values().map(count).sum(),
-        _ => 0,
-    }
-}
-
-/// Puts `new` at the `place`-th value; counts down on the way, and is done below zero.
-fn replace(value: &mut Value, place: &mut usize, new: &Value) -> bool {
-    if *place == 0 {
-        *value = new.clone();
-        return true;
-    }
-    *place -= 1;
+/// The JSON pointers to all values in the value, itself included. Of a list's elements, which are all read
+/// alike, only the first and the last count.
+fn pointers(value: &Value, at: String, found: &mut Vec<String>) {
     match value {
-        Value::Array(values) => values.iter_mut().any(|value| replace(value, place, new)),
-        Value::Object(fields) => fields.values_mut().any(|value| replace(value, place, new)),
-        _ => false,
+        Value::Array(values) => {
+            let ends = [Some(0), values.len().checked_sub(1).filter(|last| *last > 0)];
+            for index in ends.into_iter().flatten().filter(|index| *index < values.len()) {
+                pointers(&values[index], format!("{at}/{index}"), found);
+            }
+        }
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                pointers(value, format!("{at}/{}", name.replace('~', "~0").replace('/', "~1")), found);
+            }
+        }
+        _ => {}
     }
+    found.push(at);
 }
 
 proptest! {

@@ -1,5 +1,12 @@
 //! What every provider's adapter must withstand, whoever wrote it: the same abuse for all.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "clippy lets tests do so, but takes the functions that they share for something else"
+)]
+
 mod sources;
 
 use bytes::Bytes;
