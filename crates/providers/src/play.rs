@@ -161,9 +161,9 @@ pub(crate) fn rfc3339(at: Timestamp) -> String {
         .unwrap_or_default()
 }
 
-/// The first part of a body: no JSON any more, but still signed.
+/// A body without its last byte: no JSON any more, but signed like any other.
 pub(crate) fn cut_short(mut body: Vec<u8>) -> Vec<u8> {
-    body.truncate(body.len() / 2);
+    body.pop();
     body
 }
 

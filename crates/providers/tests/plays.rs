@@ -1,6 +1,8 @@
 //! What a provider plays is what its adapter understands: every delivery of every life verifies, becomes the
 //! events that the script says, and is answered as it says.
 
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 mod sources;
 
 use std::collections::BTreeSet;
