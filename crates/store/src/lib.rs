@@ -10,6 +10,7 @@ pub mod archive;
 pub mod attempts;
 pub mod audit;
 mod client;
+mod database;
 mod error;
 pub mod escrow;
 pub mod grants;
@@ -27,6 +28,7 @@ mod time;
 mod words;
 
 pub use client::{Client, Tx};
+pub use database::recreate_database;
 pub use error::{Error, chain};
 pub use migrate::Migrations;
 pub use pool::{Store, StoreOptions};

@@ -69,12 +69,12 @@ impl Migrations {
 }
 
 /// One connection outside the pool, without its time limits.
-struct Session {
-    client: Client,
+pub(crate) struct Session {
+    pub(crate) client: Client,
 }
 
 impl Session {
-    async fn open(url: &SecretString) -> Result<Self> {
+    pub(crate) async fn open(url: &SecretString) -> Result<Self> {
         let mut config = parse_url(url)?;
         config.application_name("matchpurse-migrate").connect_timeout(Duration::from_secs(10));
         let (client, connection) = config.connect(NoTls).await.map_err(Error::Connection)?;
