@@ -3,13 +3,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::{Server, ServerHandle};
+use actix_web::dev::Server;
 use actix_web::{App, HttpServer, web};
 use matchpurse_bus::Publisher;
 use matchpurse_service_kit::config::ConfigError;
 use matchpurse_service_kit::http_client::{HttpClient, HttpClientOptions, HttpError};
 use matchpurse_service_kit::metrics::{self, MetricsError};
 use matchpurse_settings::{IngressSettings, Settings};
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -41,6 +42,8 @@ pub struct Application {
     ingress: web::Data<Ingress>,
     health: Arc<IngressHealth>,
     drain_delay: Duration,
+    drain_timeout: Duration,
+    max_in_flight: u32,
 }
 
 /// Why the ingress cannot start.
@@ -68,12 +71,12 @@ pub enum BuildError {
 }
 
 impl Application {
-    /// Checks the sources and binds the ports of the settings; port 0 takes a free one. `publisher` must
-    /// have been made on the runtime that outlives this, because the server's threads have their own.
+    /// Checks the sources and binds the ports of the settings; port 0 takes a free one. Events are published
+    /// on the runtime that this is called on; the server has threads of its own.
     ///
     /// # Errors
     /// [`BuildError`].
-    pub fn build(settings: &Settings, publisher: Arc<dyn Publisher>) -> Result<Self, BuildError> {
+    pub async fn build(settings: &Settings, publisher: Arc<dyn Publisher>) -> Result<Self, BuildError> {
         let metrics = metrics::install().map_err(BuildError::Metrics)?;
         let client = HttpClient::new(&HttpClientOptions { user_agent: "matchpurse", ..Default::default() })
             .map_err(BuildError::HttpClient)?;
@@ -84,6 +87,7 @@ impl Application {
         let ingress = web::Data::new(Ingress {
             sources,
             publisher,
+            runtime: Handle::current(),
             places: Arc::new(Semaphore::new(count(own.max_in_flight).min(Semaphore::MAX_PERMITS))),
             rejected: Arc::clone(&rejected),
             limits: limits(settings),
@@ -101,8 +105,17 @@ impl Application {
             }
         };
         let (admin_address, admin) = admin.unzip();
-        let drain_delay = Duration::from_millis(own.drain_delay_ms);
-        Ok(Self { address, admin_address, server, admin, ingress, health, drain_delay })
+        Ok(Self {
+            address,
+            admin_address,
+            server,
+            admin,
+            ingress,
+            health,
+            drain_delay: Duration::from_millis(own.drain_delay_ms),
+            drain_timeout: Duration::from_millis(own.drain_timeout_ms),
+            max_in_flight: own.max_in_flight,
+        })
     }
 
     /// Where deliveries are taken, with the real port.
@@ -126,53 +139,60 @@ impl Application {
     /// # Errors
     /// When a server ends by itself.
     pub async fn run_until_stopped(self, stop: CancellationToken) -> io::Result<()> {
-        let Self { address, admin_address, server, admin, ingress, health, drain_delay } = self;
-        let mut key_fetchers = JoinSet::new();
+        let key_fetchers = self.fetch_keys();
+        let (handle, admin_handle) = (self.server.handle(), self.admin.as_ref().map(Server::handle));
+        let mut servers = JoinSet::new();
+        servers.spawn(self.server);
+        if let Some(admin) = self.admin {
+            servers.spawn(admin);
+        }
+        self.health.serving();
+        let admin_address = self.admin_address.map(tracing::field::display);
+        tracing::info!(address = %self.address, admin_address, "taking deliveries");
+
+        let ended = tokio::select! {
+            () = stop.cancelled() => None,
+            Some(ended) = servers.join_next() => Some(ended),
+        };
+        self.health.draining();
+        if ended.is_none() {
+            tracing::info!("draining");
+            tokio::time::sleep(self.drain_delay).await;
+        }
+        handle.stop(true).await;
+        // Those whose sender has hung up are in work without a connection.
+        let idle = self.ingress.places.acquire_many(self.max_in_flight);
+        if tokio::time::timeout(self.drain_timeout, idle).await.is_err() {
+            tracing::warn!("deliveries were still in work at the end of the drain");
+        }
+        // Probes were answered until here.
+        if let Some(admin_handle) = admin_handle {
+            admin_handle.stop(false).await;
+        }
+        drop(key_fetchers);
+        tracing::info!("stopped");
+        match ended {
+            None => Ok(()),
+            Some(Ok(Err(error))) => Err(error),
+            Some(Err(panic)) => Err(io::Error::other(panic)),
+            Some(Ok(Ok(()))) => Err(io::Error::other("a server ended by itself")),
+        }
+    }
+
+    /// Keeps the public keys of the sources fresh until the set is dropped.
+    fn fetch_keys(&self) -> JoinSet<()> {
+        let mut fetchers = JoinSet::new();
         let names: Vec<String> =
-            ingress.sources.iter().map(|source| source.name.as_str().to_owned()).collect();
+            self.ingress.sources.iter().map(|source| source.name.as_str().to_owned()).collect();
         for name in names {
-            let ingress = ingress.clone();
-            key_fetchers.spawn(async move {
+            let ingress = self.ingress.clone();
+            fetchers.spawn(async move {
                 if let Some(source) = ingress.sources.get(&name) {
                     source.keyring.keep_fresh().await;
                 }
             });
         }
-        let (handle, admin_handle) = (server.handle(), admin.as_ref().map(Server::handle));
-        let mut servers = JoinSet::new();
-        servers.spawn(server);
-        if let Some(admin) = admin {
-            servers.spawn(admin);
-        }
-        health.serving();
-        tracing::info!(%address, admin_address = admin_address.map(tracing::field::display), "taking deliveries");
-
-        let ended = tokio::select! {
-            () = stop.cancelled() => None,
-            ended = servers.join_next() => Some(ended),
-        };
-        health.draining();
-        if ended.is_none() {
-            tracing::info!("draining");
-            tokio::time::sleep(drain_delay).await;
-        }
-        drain(handle, admin_handle).await;
-        key_fetchers.shutdown().await;
-        tracing::info!("stopped");
-        match ended {
-            None => Ok(()),
-            Some(Some(Ok(Err(error)))) => Err(error),
-            Some(Some(Err(panic))) => Err(io::Error::other(panic)),
-            Some(_) => Err(io::Error::other("the server ended by itself")),
-        }
-    }
-}
-
-/// Stops taking connections and lets the deliveries in work end; the admin port answers until then.
-async fn drain(server: ServerHandle, admin: Option<ServerHandle>) {
-    server.stop(true).await;
-    if let Some(admin) = admin {
-        admin.stop(false).await;
+        fetchers
     }
 }
 

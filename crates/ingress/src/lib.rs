@@ -17,11 +17,13 @@
 mod admin;
 mod application;
 mod body;
+mod egress;
 mod envelope;
 mod keyring;
 mod log_gate;
 pub mod metrics;
 mod problem;
+mod process;
 mod receive;
 mod refusal;
 mod rejected;
@@ -29,5 +31,7 @@ mod sources;
 mod traceparent;
 
 pub use application::{Application, BuildError};
+pub use egress::{Egress, EgressError};
+pub use process::{healthcheck, run};
 pub use rejected::{Rejected, RejectedLog};
 pub use sources::{adapter_settings, check_sources};

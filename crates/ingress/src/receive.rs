@@ -16,6 +16,7 @@ use matchpurse_contracts::wire::Message;
 use matchpurse_domain::event::Payload;
 use matchpurse_domain::time::Timestamp;
 use matchpurse_providers::{Delivery, Headers, Method, Outcome, Reply, Verified, VerifyError};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::envelope::Envelope;
@@ -30,6 +31,9 @@ use crate::{body, metrics, problem, traceparent};
 pub(crate) struct Ingress {
     pub(crate) sources: Sources,
     pub(crate) publisher: Arc<dyn Publisher>,
+    /// Where publishing runs. Not on the server's threads: each has a runtime of its own, and a connection
+    /// that the publisher opens there would stand still while that thread is busy.
+    pub(crate) runtime: Handle,
     pub(crate) places: Arc<Semaphore>,
     pub(crate) rejected: Arc<RejectedLog>,
     pub(crate) limits: Limits,
@@ -170,7 +174,7 @@ impl Ingress {
     /// place is taken until the publisher has answered.
     async fn publish(&self, messages: Vec<Message>, place: Place) -> Result<(), Refusal> {
         let (publisher, limit) = (Arc::clone(&self.publisher), self.limits.publish_time);
-        let publishing = tokio::spawn(async move {
+        let publishing = self.runtime.spawn(async move {
             let began = Instant::now();
             let outcome = tokio::time::timeout(limit, publisher.publish(messages)).await;
             place.meter.publish_seconds.record(began.elapsed());

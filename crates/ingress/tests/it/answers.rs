@@ -17,7 +17,7 @@ fn payloads(messages: &[Message]) -> Vec<PayloadName> {
 
 #[tokio::test]
 async fn what_is_kept_is_answered_200_for_every_provider() {
-    let ingress = Ingress::start();
+    let ingress = Ingress::start().await;
     for (source, method, name) in [
         ("duel", Method::Post, "game_created"),
         ("arena", Method::Put, "match_put"),
@@ -40,7 +40,7 @@ async fn what_is_kept_is_answered_200_for_every_provider() {
 
 #[tokio::test]
 async fn the_event_says_where_it_came_from() {
-    let ingress = Ingress::start();
+    let ingress = Ingress::start().await;
     let before = now();
     let sent = body("game_created");
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -64,7 +64,7 @@ async fn the_event_says_where_it_came_from() {
 
 #[tokio::test]
 async fn a_delivery_without_a_trace_gets_one_that_names_it() {
-    let ingress = Ingress::start();
+    let ingress = Ingress::start().await;
     let request = ingress.signed("duel", Method::Post, &body("game_created"));
     for traces in [&[][..], &["nonsense"], &["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"; 2]] {
         let request =
@@ -79,7 +79,7 @@ async fn a_delivery_without_a_trace_gets_one_that_names_it() {
 
 #[tokio::test]
 async fn the_same_bytes_again_are_the_same_event_and_answer() {
-    let ingress = Ingress::start();
+    let ingress = Ingress::start().await;
     let request = ingress.signed("duel", Method::Post, &body("conversion"));
     let first = ingress.send(&request).await.to_string();
     assert_eq!(ingress.send(&request).await.to_string(), first);
@@ -90,7 +90,7 @@ async fn the_same_bytes_again_are_the_same_event_and_answer() {
 
 #[tokio::test]
 async fn a_conversion_is_answered_so_that_the_money_returns() {
-    let ingress = Ingress::start();
+    let ingress = Ingress::start().await;
     let answer = ingress.send(&ingress.signed("duel", Method::Post, &body("conversion"))).await;
     assert_snapshot!(answer, @r#"
     200
@@ -104,7 +104,7 @@ async fn a_conversion_is_answered_so_that_the_money_returns() {
 
 #[tokio::test]
 async fn an_unknown_event_is_kept_and_answered_200() {
-    let ingress = Ingress::start();
+    let ingress = Ingress::start().await;
     let answer = ingress.send(&ingress.signed("duel", Method::Post, &body("unknown_event"))).await;
     assert_eq!(answer.status, 200);
     let [event] = &ingress.publisher.events()[..] else { panic!("one event") };
@@ -115,7 +115,7 @@ async fn an_unknown_event_is_kept_and_answered_200() {
 
 #[tokio::test]
 async fn a_body_that_cannot_be_read_is_kept_and_answered_422() {
-    let ingress = Ingress::start();
+    let ingress = Ingress::start().await;
     let answer = ingress.send(&ingress.signed("duel", Method::Post, &body("game_negative"))).await;
     assert_snapshot!(answer, @r#"
     422
@@ -141,7 +141,7 @@ async fn a_body_that_cannot_be_read_is_kept_and_answered_422() {
 
 #[tokio::test]
 async fn a_secret_in_a_body_is_not_published() {
-    let ingress = Ingress::start();
+    let ingress = Ingress::start().await;
     let sent = body("round_end");
     let secrets = ["8f6a2c0b5d1e4f7a9c3b", "hunter2"];
     assert!(secrets.iter().all(|secret| String::from_utf8_lossy(&sent).contains(secret)));
@@ -159,7 +159,7 @@ async fn a_secret_in_a_body_is_not_published() {
 
 #[tokio::test]
 async fn what_nobody_vouches_for_is_answered_401_without_the_reason() {
-    let ingress = Ingress::start();
+    let ingress = Ingress::start().await;
     let sent = body("game_created");
     let signed = ingress.signed("duel", Method::Post, &sent);
     let unsigned = Request { headers: Vec::new(), ..signed.clone() };
@@ -223,7 +223,7 @@ async fn what_nobody_vouches_for_is_answered_401_without_the_reason() {
 
 #[tokio::test]
 async fn both_secrets_of_a_rotation_are_accepted() {
-    let ingress = Ingress::start();
+    let ingress = Ingress::start().await;
     for key in ["the new one", "the old one"] {
         let request = ingress.signed_by(key.as_bytes(), "duel", Method::Post, &body("game_created"));
         assert_eq!(ingress.send(&request).await.status, 200, "{key}");
@@ -232,7 +232,7 @@ async fn both_secrets_of_a_rotation_are_accepted() {
 
 #[tokio::test]
 async fn an_unknown_source_is_answered_404() {
-    let ingress = Ingress::start();
+    let ingress = Ingress::start().await;
     let mut request = ingress.signed("duel", Method::Post, &body("game_created"));
     request.path = "/hooks/duell".to_owned();
     assert_snapshot!(ingress.send(&request).await, @r#"
@@ -257,7 +257,7 @@ async fn an_unknown_source_is_answered_404() {
 
 #[tokio::test]
 async fn a_method_that_the_provider_does_not_use_is_answered_405() {
-    let ingress = Ingress::start();
+    let ingress = Ingress::start().await;
     let mut request = ingress.signed("arena", Method::Put, &body("match_put"));
     request.method = "POST".to_owned();
     assert_snapshot!(ingress.send(&request).await, @r#"
@@ -280,7 +280,7 @@ async fn a_method_that_the_provider_does_not_use_is_answered_405() {
 
 #[tokio::test]
 async fn what_no_durable_storage_confirms_is_answered_503() {
-    let ingress = Ingress::start();
+    let ingress = Ingress::start().await;
     let request = ingress.signed("duel", Method::Post, &body("conversion"));
     ingress.publisher.set(Mode::Fail(|| PublishError::Unroutable));
     assert_snapshot!(ingress.send(&request).await, @r#"

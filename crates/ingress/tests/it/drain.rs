@@ -8,7 +8,7 @@ use crate::publisher::Mode;
 
 #[tokio::test]
 async fn what_is_in_work_ends_before_the_ingress_does() {
-    let ingress = Ingress::start();
+    let ingress = Ingress::start().await;
     ingress.publisher.set(Mode::Hold);
     let request = ingress.signed("duel", Method::Post, &body("game_created"));
     let mut in_work = Connection::open(ingress.address).await;
@@ -34,7 +34,8 @@ async fn what_is_in_work_ends_before_the_ingress_does() {
 
 #[tokio::test]
 async fn deliveries_are_taken_while_load_balancers_learn_of_the_end() {
-    let ingress = Ingress::start_with(&SOURCES.replace("drain_delay_ms = 0", "drain_delay_ms = 600000"));
+    let ingress =
+        Ingress::start_with(&SOURCES.replace("drain_delay_ms = 0", "drain_delay_ms = 600000")).await;
     ingress.stop.cancel();
     // The runtime of this test has one thread, so the token is seen at the first wait.
     assert_eq!(ingress.get_admin("/readyz").await.status, 503);
@@ -46,7 +47,7 @@ async fn deliveries_are_taken_while_load_balancers_learn_of_the_end() {
 
 #[tokio::test]
 async fn the_ports_are_free_when_it_has_ended() {
-    let ingress = Ingress::start();
+    let ingress = Ingress::start().await;
     let (address, admin) = (ingress.address, ingress.admin);
     assert_eq!(ingress.get_admin("/readyz").await.status, 200);
     ingress.stop().await;

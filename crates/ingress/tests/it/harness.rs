@@ -39,15 +39,15 @@ pub(crate) struct Ingress {
 }
 
 impl Ingress {
-    pub(crate) fn start() -> Self {
-        Self::start_with(SOURCES)
+    pub(crate) async fn start() -> Self {
+        Self::start_with(SOURCES).await
     }
 
     /// Starts with another configuration.
-    pub(crate) fn start_with(text: &str) -> Self {
+    pub(crate) async fn start_with(text: &str) -> Self {
         let settings = Settings::parse_str(text).unwrap();
         let publisher = Arc::new(TestPublisher::new());
-        let application = Application::build(&settings, Arc::clone(&publisher) as _).unwrap();
+        let application = Application::build(&settings, Arc::clone(&publisher) as _).await.unwrap();
         let (address, admin) = (application.address(), application.admin_address().unwrap());
         let (rejected, stop) = (application.rejected(), CancellationToken::new());
         let running = tokio::spawn(application.run_until_stopped(stop.clone()));

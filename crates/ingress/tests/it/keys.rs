@@ -46,17 +46,17 @@ impl Endpoint {
     }
 
     /// An ingress that fetches the keys of the source `arena` here.
-    fn ingress(&self) -> Ingress {
+    async fn ingress(&self) -> Ingress {
         let configured = "secrets = [{ file = \"tests/keys/public.pem\" }]";
         let fetched = format!("options.public_key_url = \"http://{}/key\"", self.address);
-        Ingress::start_with(&SOURCES.replace(configured, &fetched))
+        Ingress::start_with(&SOURCES.replace(configured, &fetched)).await
     }
 }
 
 #[tokio::test]
 async fn a_key_that_is_fetched_verifies_from_the_first_delivery_on() {
     let endpoint = Endpoint::start("200 OK", include_str!("../keys/public.pem")).await;
-    let ingress = endpoint.ingress();
+    let ingress = endpoint.ingress().await;
     let good = ingress.signed_by(TOKEN_KEY, "arena", Method::Put, &body("match_put"));
     assert_eq!(ingress.send(&good).await.status, 200);
 }
@@ -64,7 +64,7 @@ async fn a_key_that_is_fetched_verifies_from_the_first_delivery_on() {
 #[tokio::test]
 async fn without_a_key_it_is_not_the_senders_fault() {
     let endpoint = Endpoint::start("500 Internal Server Error", "").await;
-    let ingress = endpoint.ingress();
+    let ingress = endpoint.ingress().await;
     let good = ingress.signed_by(TOKEN_KEY, "arena", Method::Put, &body("match_put"));
     assert_snapshot!(ingress.send(&good).await, @r#"
     503
@@ -87,7 +87,7 @@ async fn without_a_key_it_is_not_the_senders_fault() {
 #[tokio::test]
 async fn forged_tokens_cannot_make_us_fetch_without_end() {
     let endpoint = Endpoint::start("200 OK", include_str!("../keys/public.pem")).await;
-    let ingress = endpoint.ingress();
+    let ingress = endpoint.ingress().await;
     let forged = ingress.signed_by(OTHER_TOKEN_KEY, "arena", Method::Put, &body("match_put"));
     for _ in 0..20 {
         assert_eq!(ingress.send(&forged).await.status, 401);

@@ -28,7 +28,7 @@ fn chunked(request: &Request, pieces: &[&[u8]]) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_answered_413_before_it_is_sent() {
-    let ingress = Ingress::start();
+    let ingress = Ingress::start().await;
     let request = ingress.signed("duel", Method::Post, &padded(LIMIT + 1));
     let mut connection = Connection::open(ingress.address).await;
     let bytes = request.bytes();
@@ -50,7 +50,7 @@ async fn a_body_over_the_limit_is_answered_413_before_it_is_sent() {
 
 #[tokio::test]
 async fn a_body_without_a_length_is_read_up_to_the_limit_and_no_further() {
-    let ingress = Ingress::start();
+    let ingress = Ingress::start().await;
     let over = padded(LIMIT + 1);
     let request = ingress.signed("duel", Method::Post, &over);
     let mut connection = Connection::open(ingress.address).await;
@@ -71,7 +71,7 @@ async fn a_body_without_a_length_is_read_up_to_the_limit_and_no_further() {
 #[tokio::test]
 async fn a_body_that_does_not_come_is_answered_408() {
     let ingress =
-        Ingress::start_with(&SOURCES.replace("request_timeout_ms = 60000", "request_timeout_ms = 50"));
+        Ingress::start_with(&SOURCES.replace("request_timeout_ms = 60000", "request_timeout_ms = 50")).await;
     let request = ingress.signed("duel", Method::Post, &body("game_created")).bytes();
     let mut connection = Connection::open(ingress.address).await;
     connection.write(&request[..request.len() - 1]).await;
@@ -89,7 +89,7 @@ async fn a_body_that_does_not_come_is_answered_408() {
 
 #[tokio::test]
 async fn a_body_that_is_framed_wrongly_is_answered_400() {
-    let ingress = Ingress::start();
+    let ingress = Ingress::start().await;
     let request = ingress.signed("duel", Method::Post, b"");
     let mut connection = Connection::open(ingress.address).await;
     let framed = request.header("transfer-encoding", "chunked").bytes();
@@ -100,7 +100,7 @@ async fn a_body_that_is_framed_wrongly_is_answered_400() {
 
 #[tokio::test]
 async fn two_lengths_that_contradict_are_refused() {
-    let ingress = Ingress::start();
+    let ingress = Ingress::start().await;
     let request = ingress.signed("duel", Method::Post, &body("game_created"));
     let length = request.body.len();
     let doubled = request.header("content-length", length.to_string()).header("content-length", "1");
@@ -110,7 +110,7 @@ async fn two_lengths_that_contradict_are_refused() {
 
 #[tokio::test]
 async fn a_compressed_body_is_verified_as_it_came() {
-    let ingress = Ingress::start();
+    let ingress = Ingress::start().await;
     // The signature is over these bytes; that nobody can read them is another matter.
     let compressed = b"\x1f\x8b\x08\x00 whatever was compressed";
     let request = ingress.signed("duel", Method::Post, compressed).header("content-encoding", "gzip");
@@ -120,7 +120,7 @@ async fn a_compressed_body_is_verified_as_it_came() {
 
 #[tokio::test]
 async fn a_sender_that_asks_first_is_told_to_go_on() {
-    let ingress = Ingress::start();
+    let ingress = Ingress::start().await;
     let request =
         ingress.signed("duel", Method::Post, &body("game_created")).header("expect", "100-continue");
     let bytes = request.bytes();
@@ -134,7 +134,7 @@ async fn a_sender_that_asks_first_is_told_to_go_on() {
 
 #[tokio::test]
 async fn a_connection_serves_one_delivery_after_the_other() {
-    let ingress = Ingress::start();
+    let ingress = Ingress::start().await;
     let kept = ingress.signed("duel", Method::Post, &body("game_created")).bytes();
     let refused = Request::new("POST", "/hooks/duel", b"{}").bytes();
     let probe = Request::new("HEAD", "/hooks/duel", b"").bytes();
@@ -151,7 +151,7 @@ async fn a_connection_serves_one_delivery_after_the_other() {
 
 #[tokio::test]
 async fn too_many_at_once_are_answered_429() {
-    let ingress = Ingress::start_with(&SOURCES.replace("[ingress]", "[ingress]\nmax_in_flight = 2"));
+    let ingress = Ingress::start_with(&SOURCES.replace("[ingress]", "[ingress]\nmax_in_flight = 2")).await;
     ingress.publisher.set(Mode::Hold);
     let request = ingress.signed("duel", Method::Post, &body("game_created"));
     let mut held = Vec::new();
@@ -184,7 +184,7 @@ async fn too_many_at_once_are_answered_429() {
 
 #[tokio::test]
 async fn a_sender_that_hangs_up_keeps_its_place_and_its_event_is_kept() {
-    let ingress = Ingress::start_with(&SOURCES.replace("[ingress]", "[ingress]\nmax_in_flight = 1"));
+    let ingress = Ingress::start_with(&SOURCES.replace("[ingress]", "[ingress]\nmax_in_flight = 1")).await;
     ingress.publisher.set(Mode::Hold);
     let request = ingress.signed("duel", Method::Post, &body("game_created"));
     let mut connection = Connection::open(ingress.address).await;
@@ -201,7 +201,7 @@ async fn a_sender_that_hangs_up_keeps_its_place_and_its_event_is_kept() {
 #[tokio::test]
 async fn a_publisher_that_never_answers_is_answered_503_in_the_end() {
     let limits = "statement_timeout_ms = 10\npool_wait_ms = 10\n[broker]\nconfirm_timeout_ms = 10\n[ingress]";
-    let ingress = Ingress::start_with(&SOURCES.replace("[ingress]", limits));
+    let ingress = Ingress::start_with(&SOURCES.replace("[ingress]", limits)).await;
     ingress.publisher.set(Mode::Hold);
     let answer = ingress.send(&ingress.signed("duel", Method::Post, &body("game_created"))).await;
     assert_eq!(answer.status, 503);

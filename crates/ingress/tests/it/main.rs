@@ -1,6 +1,14 @@
 //! The ingress as its senders and operators see it: a real server on a free port, real adapters, and a
 //! publisher that fails on demand.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 mod answers;
 mod drain;
 mod harness;
@@ -8,5 +16,6 @@ mod http;
 mod keys;
 mod limits;
 mod operators;
+mod process;
 mod publisher;
 mod start;

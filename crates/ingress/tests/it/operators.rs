@@ -8,7 +8,7 @@ use crate::http::Request;
 
 #[tokio::test]
 async fn readiness_follows_the_publisher_and_liveness_does_not() {
-    let ingress = Ingress::start();
+    let ingress = Ingress::start().await;
     assert_eq!(ingress.get_admin("/readyz").await.status, 200);
     ingress.publisher.set_ready(false);
     let answer = ingress.get_admin("/readyz").await;
@@ -23,7 +23,7 @@ async fn readiness_follows_the_publisher_and_liveness_does_not() {
 #[tokio::test]
 async fn every_outcome_is_counted_by_source() {
     // A source of its own: the metrics are the process's.
-    let ingress = Ingress::start_with(&SOURCES.replace("sources.duel", "sources.counted"));
+    let ingress = Ingress::start_with(&SOURCES.replace("sources.duel", "sources.counted")).await;
     let kept = ingress.signed("counted", Method::Post, &body("game_created"));
     let unsigned = Request { headers: Vec::new(), ..kept.clone() };
     let malformed = ingress.signed("counted", Method::Post, &body("game_negative"));
@@ -47,7 +47,7 @@ async fn every_outcome_is_counted_by_source() {
 
 #[tokio::test]
 async fn a_name_that_anybody_can_invent_becomes_no_label() {
-    let ingress = Ingress::start();
+    let ingress = Ingress::start().await;
     ingress.send(&Request::new("POST", "/hooks/invented", b"")).await;
     ingress.send(&Request::new("POST", "/invented", b"")).await;
     let metrics = ingress.get_admin("/metrics").await.body;
@@ -59,7 +59,7 @@ async fn a_name_that_anybody_can_invent_becomes_no_label() {
 
 #[tokio::test]
 async fn refused_deliveries_are_shown_without_what_they_held() {
-    let ingress = Ingress::start();
+    let ingress = Ingress::start().await;
     let forged = ingress.signed_by(b"a guess", "duel", Method::Post, &body("game_created"));
     ingress.send(&forged).await;
     let answer = ingress.get_admin("/rejected").await;

@@ -7,9 +7,9 @@ use matchpurse_settings::Settings;
 use crate::harness::SOURCES;
 use crate::publisher::TestPublisher;
 
-fn refused(text: &str) -> String {
+async fn refused(text: &str) -> String {
     let settings = Settings::parse_str(text).unwrap();
-    let error = Application::build(&settings, std::sync::Arc::new(TestPublisher::new())).err().unwrap();
+    let error = Application::build(&settings, std::sync::Arc::new(TestPublisher::new())).await.err().unwrap();
     assert_eq!(check_sources(&settings).unwrap_err().to_string(), error.to_string());
     let named = |text: String, (place, adapter): (usize, &&dyn matchpurse_providers::Provider)| {
         text.replace(adapter.id(), &format!("provider{place}"))
@@ -24,7 +24,7 @@ async fn a_source_that_could_not_verify_stops_the_start() {
         .replace("secrets = [\"Bearer 8f6a2c0b5d1e4f7a9c3b\"]", "secrets = []")
         .replace("options.issuer", "options.isuer")
         .replace("secrets = [\"the wall's\"]", "secrets = [\"one\"]\nkeys.postbak = [\"two\"]");
-    assert_snapshot!(refused(&text), @r#"
+    assert_snapshot!(refused(&text).await, @r#"
     `sources.arena`: no option `isuer`; it has: issuer, audience, azp, public_key_url, public_key, on_inconsistent
     `sources.duel.provider`: no adapter is called "xprovider2"; there are provider0, provider1, provider2, provider3; did you mean `provider2`?
     `sources.servers`: no secret is configured, so nothing could be verified: set `secrets`
@@ -35,7 +35,7 @@ async fn a_source_that_could_not_verify_stops_the_start() {
 #[tokio::test]
 async fn no_source_at_all_stops_the_start() {
     let without = SOURCES.split("# Signs the body; two").next().unwrap();
-    assert_snapshot!(refused(without), @"`sources`: none is configured, so nothing could be received; add a table [sources.NAME]");
+    assert_snapshot!(refused(without).await, @"`sources`: none is configured, so nothing could be received; add a table [sources.NAME]");
 }
 
 #[tokio::test]
@@ -44,6 +44,6 @@ async fn a_port_that_is_taken_stops_the_start() {
     let listen = format!("\nlisten = \"{}\"", taken.local_addr().unwrap());
     let text = SOURCES.replacen("\nlisten = \"127.0.0.1:0\"", &listen, 1);
     let settings = Settings::parse_str(&text).unwrap();
-    let error = Application::build(&settings, std::sync::Arc::new(TestPublisher::new())).err().unwrap();
+    let error = Application::build(&settings, std::sync::Arc::new(TestPublisher::new())).await.err().unwrap();
     assert!(error.to_string().ends_with("the value of `ingress.listen`"), "{error}");
 }

@@ -1,0 +1,43 @@
+//! The ingress as a program.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use matchpurse_ingress::{check_sources, healthcheck, run};
+use matchpurse_settings::{Settings, process_environment};
+
+/// Takes the providers' webhooks at /hooks/{source}: verifies, normalizes and publishes them.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// The configuration file; MATCHPURSE_* variables lie over it.
+    #[arg(long, env = "MATCHPURSE_CONFIG", global = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve until SIGTERM or SIGINT (the default).
+    Run,
+    /// Check the configuration and print the one in effect, without its secrets.
+    CheckConfig,
+    /// Ask the ingress on this machine whether it is alive.
+    Healthcheck,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let settings = Settings::load(arguments.config.as_deref(), process_environment())?;
+    match arguments.command.unwrap_or(Command::Run) {
+        Command::Run => run(&settings).await,
+        Command::CheckConfig => {
+            check_sources(&settings)?;
+            print!("{}", settings.render());
+            Ok(())
+        }
+        Command::Healthcheck => healthcheck(&settings).await,
+    }
+}
