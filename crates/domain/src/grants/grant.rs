@@ -86,7 +86,7 @@ pub enum ReviewReason {
     PayloadTooLarge,
     /// What came along is no JSON.
     PayloadNotJson,
-    /// What came along is JSON with something that the database cannot keep: a NUL, a number without end.
+    /// What came along is JSON with something that cannot be kept exactly: a NUL, a number without end.
     PayloadNotStorable,
     /// Money without an amount.
     NoAmount,

@@ -9,6 +9,10 @@ pub const MAX_PAYLOAD_BYTES: usize = 8 * 1024;
 /// The most digits of a number's exponent: PostgreSQL's `numeric` ends beyond 131,072 digits.
 const MAX_EXPONENT_DIGITS: usize = 3;
 
+/// The most whole digits of a number: 64 bits hold any of so many, and a notice must not round what the
+/// studio sent along as an id.
+const MAX_WHOLE_DIGITS: usize = 18;
+
 /// The payload in `metadata` as a JSON text that the database can keep, or why there is none. An absent or
 /// blank one is no payload and no flaw.
 pub(super) fn judge(metadata: Option<&str>) -> Result<Option<String>, ReviewReason> {
@@ -37,11 +41,11 @@ fn has_nul(value: &Value) -> bool {
 }
 
 /// True when a number in the JSON text has an exponent that `numeric` may not hold (`1e-99999` is zero to
-/// a parser of doubles, and an error to `jsonb`).
+/// a parser of doubles, and an error to `jsonb`), or so many whole digits that a reader would round it.
 fn has_endless_number(json: &str) -> bool {
     let mut in_text = false;
     let mut escaped = false;
-    let mut digits_of_exponent = None;
+    let mut part = Part::None;
     for c in json.bytes() {
         if in_text {
             in_text = escaped || c != b'"';
@@ -49,16 +53,32 @@ fn has_endless_number(json: &str) -> bool {
             continue;
         }
         in_text = c == b'"';
-        digits_of_exponent = match (c, digits_of_exponent) {
+        part = match (c, part) {
             // The last letter of `true` and `false` starts no exponent: no digit follows it.
-            (b'e' | b'E', _) => Some(0),
-            (b'+' | b'-', Some(0)) => Some(0),
-            (b'0'..=b'9', Some(digits)) if digits >= MAX_EXPONENT_DIGITS => return true,
-            (b'0'..=b'9', Some(digits)) => Some(digits.saturating_add(1)),
-            _ => None,
+            (b'e' | b'E', _) => Part::Exponent(0),
+            (b'+' | b'-', Part::Exponent(0)) => Part::Exponent(0),
+            (b'0'..=b'9', Part::Exponent(digits)) => Part::Exponent(digits.saturating_add(1)),
+            (b'0'..=b'9', Part::Whole(digits)) => Part::Whole(digits.saturating_add(1)),
+            (b'0'..=b'9', Part::None) => Part::Whole(1),
+            (b'.', _) | (b'0'..=b'9', Part::Fraction) => Part::Fraction,
+            _ => Part::None,
         };
+        match part {
+            Part::Exponent(digits) if digits > MAX_EXPONENT_DIGITS => return true,
+            Part::Whole(digits) if digits > MAX_WHOLE_DIGITS => return true,
+            _ => {}
+        }
     }
     false
+}
+
+/// Which part of a number the text is in, with its digits so far.
+#[derive(Clone, Copy)]
+enum Part {
+    None,
+    Whole(usize),
+    Fraction,
+    Exponent(usize),
 }
 
 #[cfg(test)]
@@ -69,13 +89,18 @@ mod tests {
     fn what_a_client_sent_along_is_kept_only_when_the_database_can() {
         let long = format!("\"{}\"", "x".repeat(MAX_PAYLOAD_BYTES));
         let deep = "[".repeat(200);
-        let table: [(&str, Result<Option<&str>, ReviewReason>); 14] = [
+        let table: [(&str, Result<Option<&str>, ReviewReason>); 16] = [
             ("", Ok(None)),
             ("null", Ok(None)),
             (" {} ", Ok(Some("{}"))),
             (r#"{"sku":"drink","qty":1}"#, Ok(Some(r#"{"sku":"drink","qty":1}"#))),
             (r#"{"note":"take\"e99999\""}"#, Ok(Some(r#"{"note":"take\"e99999\""}"#))),
             ("[true,1e3,1E-300]", Ok(Some("[true,1e3,1E-300]"))),
+            (
+                "[123456789012345678,0.30000000000000004]",
+                Ok(Some("[123456789012345678,0.30000000000000004]")),
+            ),
+            ("[1,-1234567890123456789]", Err(ReviewReason::PayloadNotStorable)),
             ("{", Err(ReviewReason::PayloadNotJson)),
             ("NaN", Err(ReviewReason::PayloadNotJson)),
             (r#""\ud800""#, Err(ReviewReason::PayloadNotJson)),

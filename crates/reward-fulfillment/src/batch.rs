@@ -1,0 +1,112 @@
+use std::collections::BTreeMap;
+
+use matchpurse_domain::event::Event;
+use matchpurse_domain::grants::{Anomaly, Claim, Contest, ContestKey, Decision, Outcome, apply};
+use matchpurse_domain::ids::{EventId, PlayerId, SourceName};
+use matchpurse_store::anomalies::NewAnomaly;
+use matchpurse_store::grants::{Cause, ContestChange};
+use matchpurse_store::outbox::Notice;
+use serde_json::{Value, json};
+
+use crate::notices;
+
+/// What the events of a batch say about rewards, in the order of their arrival.
+pub(crate) struct Batch<'e> {
+    claims: Vec<(&'e Event, Claim)>,
+}
+
+/// What a batch does.
+#[derive(Default)]
+pub(crate) struct Decided {
+    pub(crate) changes: BTreeMap<ContestKey, ContestChange>,
+    pub(crate) players: Vec<(SourceName, PlayerId)>,
+    pub(crate) anomalies: Vec<NewAnomaly>,
+    pub(crate) notices: Vec<Notice>,
+}
+
+impl<'e> Batch<'e> {
+    pub(crate) fn read(events: &'e [Event]) -> Self {
+        Self { claims: events.iter().filter_map(|event| Some((event, Claim::of(event)?))).collect() }
+    }
+
+    /// The contests, each with the first event that speaks of it.
+    pub(crate) fn contests(&self) -> BTreeMap<ContestKey, EventId> {
+        let mut contests = BTreeMap::new();
+        for (event, claim) in &self.claims {
+            contests.entry(claim.contest.clone()).or_insert(event.id);
+        }
+        contests
+    }
+
+    /// Folds the claims, contest by contest.
+    pub(crate) fn decide(self, mut contests: BTreeMap<ContestKey, Contest>) -> Decided {
+        let mut decided = Decided::default();
+        for (event, claim) in self.claims {
+            let before = contests.remove(&claim.contest).unwrap_or_default();
+            let outcome = apply(&before, &claim);
+            let players = claim.players().map(|player| (event.source.clone(), player.clone()));
+            decided.players.extend(players);
+            let after = decided.take(event, &claim.contest, &before, outcome);
+            contests.insert(claim.contest, after);
+        }
+        decided.changes.retain(|_, change| *change != ContestChange::default());
+        decided
+    }
+}
+
+impl Decided {
+    /// Takes what one claim does, and returns the contest afterwards.
+    fn take(&mut self, event: &Event, key: &ContestKey, before: &Contest, outcome: Outcome) -> Contest {
+        let cause = Cause { event_id: event.id, at: event.occurred_at.unwrap_or(event.received_at) };
+        let change = self.changes.entry(key.clone()).or_default();
+        if outcome.state.decision != before.decision {
+            change.decision = outcome.state.decision.clone().map(|decision| (decision, cause));
+        }
+        for (slot, grant) in &outcome.state.grants {
+            if before.grants.get(slot) != Some(grant) {
+                change.grants.insert(slot.clone(), (grant.clone(), cause));
+            }
+        }
+        if let Some(wish) = outcome.wish {
+            change.wish = Some((wish, cause));
+        }
+        self.anomalies.extend(outcome.anomaly.map(|anomaly| opened(event, key, &anomaly)));
+        let told = outcome.notices.iter();
+        self.notices.extend(told.filter_map(|notice| notices::of_grant(event, key, &outcome.state, notice)));
+        outcome.state
+    }
+}
+
+/// The anomaly's row. Its key has what was said now, so that each contradiction is opened once, however
+/// often and in whatever copies it comes.
+fn opened(event: &Event, key: &ContestKey, anomaly: &Anomaly) -> NewAnomaly {
+    let (kind, contest_kind) = (anomaly.kind.as_str(), key.kind.as_str());
+    let digest: String = anomaly.other.digest().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    NewAnomaly {
+        key: format!("reward/{}/{contest_kind}/{}/{kind}/{digest}", key.source, key.contest_id),
+        kind,
+        source: key.source.clone(),
+        subject: key.contest_id.clone(),
+        event_id: Some(event.id),
+        detail: json!({
+            "about": "rewards",
+            "contest_kind": contest_kind,
+            "first": said(&anomaly.first),
+            "other": said(&anomaly.other),
+        }),
+    }
+}
+
+fn said(decision: &Decision) -> Value {
+    let entry = |entry: &matchpurse_domain::grants::Entry| {
+        json!({
+            "player_id": entry.player_id.as_str(),
+            "outcome": entry.outcome.map(|outcome| outcome.as_str()),
+            "reward_ref": entry.reward_ref,
+        })
+    };
+    json!({
+        "ending": decision.ending.as_str(),
+        "entries": decision.entries.iter().map(entry).collect::<Vec<_>>(),
+    })
+}
