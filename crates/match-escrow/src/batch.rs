@@ -1,6 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use matchpurse_domain::escrow::{AnomalyKind, Funds, MatchState, Outcome, Transfer, Trust, apply, apply_contest};
+use matchpurse_domain::escrow::{
+    AnomalyKind, Funds, MatchState, Outcome, Transfer, Trust, apply, apply_contest,
+};
 use matchpurse_domain::event::{ContestOutcome, Event, MatchKind, MatchSnapshot, Payload, ProviderFailure};
 use matchpurse_domain::ids::{EventId, PlayerId, SourceName};
 use matchpurse_domain::money::CurrencyCode;
@@ -51,7 +53,10 @@ impl<'e> Batch<'e> {
         let mut steps = Vec::with_capacity(events.len());
         for event in events {
             let policy = policies.get(&event.source).ok_or_else(|| {
-                Error::rejected(format!("source {} is not configured, so its rules are not known", event.source))
+                Error::rejected(format!(
+                    "source {} is not configured, so its rules are not known",
+                    event.source
+                ))
             })?;
             let key = |kind, match_id: &str| MatchKey {
                 source: event.source.clone(),
@@ -67,7 +72,9 @@ impl<'e> Batch<'e> {
                     Step::Contest(key(MatchKind::FreeToPlay, &contest.contest_id), contest)
                 }
                 Payload::ProviderFailure(failure) => Step::Failure(failure),
-                other => return Err(Error::rejected(format!("{} is not for this worker", other.name().as_str()))),
+                other => {
+                    return Err(Error::rejected(format!("{} is not for this worker", other.name().as_str())));
+                }
             };
             steps.push((event, policy, step));
         }
@@ -85,7 +92,8 @@ impl<'e> Batch<'e> {
             })
             .collect();
         let loaded = load_in_tx(tx, &wanted).await?;
-        let current = |LoadedMatch { match_no, state }| Current { match_no, state, transfers: Vec::new(), last: None };
+        let current =
+            |LoadedMatch { match_no, state }| Current { match_no, state, transfers: Vec::new(), last: None };
         self.matches = loaded.into_iter().map(|(key, loaded)| (key, current(loaded))).collect();
         let players = self.studio_players();
         if !players.is_empty() {
@@ -100,8 +108,8 @@ impl<'e> Batch<'e> {
         for (event, policy, step) in &self.steps {
             let Step::Snapshot(key, snapshot) = step else { continue };
             let known = self.matches.get(key).and_then(|current| current.state.as_ref());
-            let (custody, currency) =
-                known.map_or((policy.custody, &policy.currency.code), |state| (state.custody, &state.currency));
+            let (custody, currency) = known
+                .map_or((policy.custody, &policy.currency.code), |state| (state.custody, &state.currency));
             if custody == Custody::Studio {
                 let seated = known.into_iter().flat_map(|state| state.seats.keys());
                 let all = snapshot.players().chain(seated);
@@ -125,7 +133,8 @@ impl<'e> Batch<'e> {
                     let funds = self.funds.entry((event.source.clone(), currency)).or_default();
                     let trust = Trust { body_authenticated: event.provenance.body_authenticated };
                     let current = current(&mut self.matches, &key)?;
-                    let outcome = apply(current.state.take(), snapshot, policy, funds, trust, event.received_at);
+                    let outcome =
+                        apply(current.state.take(), snapshot, policy, funds, trust, event.received_at);
                     take(current, &mut decided, event, outcome);
                 }
                 Step::Contest(key, contest) => {

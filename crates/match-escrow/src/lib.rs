@@ -17,7 +17,12 @@ use matchpurse_domain::source::SourcePolicy;
 use matchpurse_domain::time::Timestamp;
 use matchpurse_settings::Settings;
 use matchpurse_store::{Tx, anomalies, escrow, outbox};
-use matchpurse_worker_kit::Effects;
+use matchpurse_worker_kit::{Effects, Plan};
+
+/// The worker, with the rules of every configured source.
+pub fn plan(settings: &Settings) -> Plan<MatchEscrow> {
+    Plan::new(MatchEscrow::new(settings))
+}
 
 /// The worker's effects.
 pub struct MatchEscrow {
@@ -38,7 +43,12 @@ impl Effects for MatchEscrow {
         Queue::MatchEscrow
     }
 
-    async fn apply_in_tx(&self, tx: &Tx<'_>, events: &[Event], _now: Timestamp) -> matchpurse_store::Result<()> {
+    async fn apply_in_tx(
+        &self,
+        tx: &Tx<'_>,
+        events: &[Event],
+        _now: Timestamp,
+    ) -> matchpurse_store::Result<()> {
         let mut batch = batch::Batch::new(&self.policies, events)?;
         batch.load(tx).await?;
         let decided = batch.decide()?;
