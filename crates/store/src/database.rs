@@ -29,6 +29,7 @@ fn with_database(url: &SecretString, name: &str) -> Result<SecretString> {
         return Err(Error::Url);
     };
     let server = url.expose_secret().split_once("://").ok_or(Error::Url)?.1;
-    let credentials = server.rsplit_once('@').map(|(credentials, _)| format!("{credentials}@")).unwrap_or_default();
+    let credentials =
+        server.rsplit_once('@').map(|(credentials, _)| format!("{credentials}@")).unwrap_or_default();
     Ok(format!("postgres://{credentials}{host}:{port}/{name}").into())
 }

@@ -82,6 +82,14 @@ impl Error {
     }
 }
 
+impl Error {
+    /// True for those of the transient errors that are about some rows only: others may be had meanwhile.
+    pub fn is_contention(&self) -> bool {
+        // Deadlock, serialization failure, lock timeout, statement timeout.
+        matches!(self.code(), Some("40P01" | "40001" | "55P03" | "57014"))
+    }
+}
+
 /// By SQLSTATE, never by text.
 fn is_transient_code(code: &str) -> bool {
     // 08: connection; 53: out of disk, memory, connections; 58: the server's own I/O.

@@ -9,6 +9,7 @@ use matchpurse_contracts::wire::Message;
 use matchpurse_domain::event::{Event, Payload};
 use matchpurse_domain::ids::derived_uuid;
 use matchpurse_domain::time::Timestamp;
+use postgres_types::ToSql;
 use sha2::{Digest as _, Sha256};
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -83,7 +84,11 @@ struct Entry<'e> {
     traceparent: Option<&'e str>,
 }
 
-const INSERT: &str = "INSERT INTO parked (event_id, queue, kind, reason, body, routing_key, traceparent)
+/// What is replayed after it was parked begins to count anew, so the attempts go.
+const INSERT: &str = "WITH cleared AS (
+      DELETE FROM attempts AS a USING unnest($1::uuid[], $8::text[]) AS given (event_id, worker)
+       WHERE a.worker = given.worker AND a.event_id = given.event_id)
+    INSERT INTO parked (event_id, queue, kind, reason, body, routing_key, traceparent)
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::text[])
       AS given (event_id, queue) ORDER BY queue COLLATE \"C\", event_id
     ON CONFLICT (queue, event_id) WHERE resolved_at IS NULL DO NOTHING";
@@ -98,6 +103,8 @@ struct Columns<'e> {
     bodies: Vec<&'e [u8]>,
     keys: Vec<&'e str>,
     traceparents: Vec<Option<&'e str>>,
+    /// The queues' workers; none for the queue of dead letters.
+    workers: Vec<Option<&'static str>>,
 }
 
 impl<'e> Columns<'e> {
@@ -116,8 +123,23 @@ impl<'e> Columns<'e> {
             columns.bodies.push(entry.body);
             columns.keys.push(entry.routing_key);
             columns.traceparents.push(entry.traceparent);
+            columns.workers.push(Queue::by_name(entry.queue).map(Queue::worker));
         }
         columns
+    }
+
+    /// The parameters of [`INSERT`].
+    fn params(&self) -> [&(dyn ToSql + Sync); 8] {
+        [
+            &self.ids,
+            &self.queues,
+            &self.kinds,
+            &self.reasons,
+            &self.bodies,
+            &self.keys,
+            &self.traceparents,
+            &self.workers,
+        ]
     }
 }
 
@@ -140,7 +162,7 @@ pub async fn park_unrecognized_in_tx(tx: &Tx<'_>, queue: Queue, events: &[Event]
     if parked.is_empty() {
         return Ok(());
     }
-    let c = Columns::of(parked.iter().map(|(event_id, reason, body, key)| Entry {
+    let columns = Columns::of(parked.iter().map(|(event_id, reason, body, key)| Entry {
         event_id: *event_id,
         queue: queue.name(),
         kind: ParkedKind::Unrecognized,
@@ -149,8 +171,7 @@ pub async fn park_unrecognized_in_tx(tx: &Tx<'_>, queue: Queue, events: &[Event]
         routing_key: key,
         traceparent: None,
     }));
-    tx.execute(INSERT, &[&c.ids, &c.queues, &c.kinds, &c.reasons, &c.bodies, &c.keys, &c.traceparents])
-        .await?;
+    tx.execute(INSERT, &columns.params()).await?;
     Ok(())
 }
 
@@ -175,16 +196,8 @@ impl FailureLog for Store {
         if parked.is_empty() {
             return Ok(());
         }
-        let c = Columns::of(parked.iter().map(entry));
-        let written = async {
-            let client = self.client().await?;
-            client
-                .execute(
-                    INSERT,
-                    &[&c.ids, &c.queues, &c.kinds, &c.reasons, &c.bodies, &c.keys, &c.traceparents],
-                )
-                .await
-        };
+        let columns = Columns::of(parked.iter().map(entry));
+        let written = async { self.client().await?.execute(INSERT, &columns.params()).await };
         written.await.map(|_| ()).map_err(|error| FailureLogError(Box::new(error)))
     }
 }

@@ -1,1 +1,31 @@
-//! How every worker runs: a batch is one transaction, halved until the culprit is found.
+//! How every worker runs.
+//!
+//! A batch is one transaction: inbox rows, then the worker's [`Effects`], then commit, and only then are the
+//! deliveries acknowledged. Statements go in a fixed order (inbox, then the worker's tables, each by ascending
+//! key), so two workers never wait for each other in a circle.
+//!
+//! | what happens | what becomes of it |
+//! | --- | --- |
+//! | the transaction commits | every delivery of it is acknowledged |
+//! | the database is away or busy | the batch waits for it in place, for seconds; then it is retried later, and nothing is counted |
+//! | anything else | the batch is halved until the one culprit is alone; the others are applied |
+//! | the culprit | is counted in PostgreSQL, tried again after a growing pause, and parked after so many attempts |
+//! | it can never be applied ([`store::Error::Rejected`](matchpurse_store::Error::Rejected)) | parked at once |
+//! | it is no event | parked at once |
+//!
+//! [`main`] is the whole of a worker's `main.rs`; [`spawn`] runs the same in a process that has other work.
+
+mod apply;
+mod backoff;
+mod command;
+mod effects;
+pub mod metric;
+mod plan;
+mod service;
+mod worker;
+
+pub use command::main;
+pub use effects::Effects;
+pub use plan::{Context, Plan};
+pub use service::{bus_options, run, spawn, store_options};
+pub use worker::{Worker, WorkerOptions};

@@ -1,0 +1,106 @@
+//! One transaction.
+
+use std::any::Any;
+use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use futures_util::FutureExt as _;
+use matchpurse_domain::event::Event;
+use matchpurse_domain::ids::EventId;
+use matchpurse_domain::time::Timestamp;
+use matchpurse_store::{Store, attempts, inbox};
+
+use crate::{Effects, metric};
+
+/// Why a transaction came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The store says why.
+    #[error(transparent)]
+    Store(#[from] matchpurse_store::Error),
+    /// A defect of ours that one event brings out must not stop the others.
+    #[error("applying the event panicked: {0}")]
+    Panic(String),
+}
+
+impl Failure {
+    /// The database is away or busy; the events are not to blame.
+    pub(crate) fn is_transient(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_transient())
+    }
+
+    /// The database works but these events' rows could not be had in time; fewer events may fare better.
+    pub(crate) fn is_contention(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_contention())
+    }
+
+    /// No attempt will ever succeed.
+    pub(crate) fn is_rejection(&self) -> bool {
+        matches!(self, Self::Store(matchpurse_store::Error::Rejected { .. }))
+    }
+}
+
+/// The time of a batch.
+pub(crate) fn now() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_micros(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// Applies events in one transaction of their own; all or none.
+pub(crate) async fn apply<E: Effects>(store: &Store, effects: &E, events: &[Event]) -> Result<(), Failure> {
+    let worker = effects.queue().worker();
+    let begun = Instant::now();
+    // Unwinding drops the transaction, which rolls it back; effects keep nothing that could be left half done.
+    let applied = AssertUnwindSafe(transaction(store, effects, events)).catch_unwind().await;
+    let applied = applied.unwrap_or_else(|panic| Err(Failure::Panic(words(panic.as_ref()))));
+    let outcome = if applied.is_ok() { "committed" } else { "failed" };
+    metrics::histogram!(metric::TRANSACTION_SECONDS, "worker" => worker, "outcome" => outcome)
+        .record(begun.elapsed());
+    metrics::histogram!(metric::TRANSACTION_EVENTS, "worker" => worker).record(events.len() as f64);
+    let new = applied?;
+    let duplicates = events.len().saturating_sub(new.len()) as u64;
+    metrics::counter!(metric::EVENTS, "worker" => worker, "outcome" => "applied").increment(new.len() as u64);
+    metrics::counter!(metric::EVENTS, "worker" => worker, "outcome" => "duplicate").increment(duplicates);
+    let committed_at = now();
+    let age = metrics::histogram!(metric::EVENT_AGE_SECONDS, "worker" => worker);
+    for event in events.iter().filter(|event| new.contains(&event.id)) {
+        let micros = committed_at.micros().saturating_sub(event.received_at.micros());
+        age.record(Duration::from_micros(u64::try_from(micros).unwrap_or(0)));
+    }
+    Ok(())
+}
+
+/// Returns the events that were new.
+async fn transaction<E: Effects>(
+    store: &Store,
+    effects: &E,
+    events: &[Event],
+) -> Result<HashSet<EventId>, Failure> {
+    let worker = effects.queue().worker();
+    let ids: Vec<EventId> = events.iter().map(|event| event.id).collect();
+    let mut client = store.client().await?;
+    let tx = client.begin().await?;
+    // Polled together, they make one round trip.
+    let (new, ()) =
+        tokio::try_join!(inbox::claim_in_tx(&tx, worker, &ids), attempts::clear_in_tx(&tx, worker, &ids))?;
+    match new.len() {
+        0 => {}
+        // As many as there are: all are new and none comes twice.
+        count if count == events.len() => effects.apply_in_tx(&tx, events, now()).await?,
+        _ => effects.apply_in_tx(&tx, &first_of_each(events, new.clone()), now()).await?,
+    }
+    tx.commit().await?;
+    Ok(new)
+}
+
+/// The new events in the order of arrival, each once even when the batch has it twice.
+fn first_of_each(events: &[Event], mut new: HashSet<EventId>) -> Vec<Event> {
+    events.iter().filter(|event| new.remove(&event.id)).cloned().collect()
+}
+
+/// What a panic said.
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without words").to_owned()
+}

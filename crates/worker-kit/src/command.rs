@@ -1,0 +1,180 @@
+//! A worker's command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use matchpurse_bus::{EmbeddedTransport, RabbitTransport, Transport};
+use matchpurse_contracts::topology::Queue;
+use matchpurse_service_kit::admin::AdminServer;
+use matchpurse_service_kit::health::{Check, Health};
+use matchpurse_service_kit::{metrics, shutdown, telemetry};
+use matchpurse_settings::{Settings, process_environment};
+use matchpurse_store::{Migrations, Store, chain};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::backoff::backoff;
+use crate::service::{admin_setting, watch_database};
+use crate::{Context, Effects, Plan, bus_options, run, store_options};
+
+/// How long a health check may take in all.
+const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(3);
+
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// The configuration file; what it leaves out is by default, and MATCHPURSE_* variables win over it.
+    #[arg(long, global = true, env = "MATCHPURSE_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand, Clone, Copy)]
+enum Command {
+    /// Run until SIGTERM or SIGINT; this is the default.
+    Run,
+    /// Check the configuration and print what is in effect, without secrets.
+    CheckConfig,
+    /// Ask the running worker on its admin port whether it is ready.
+    Healthcheck,
+}
+
+/// The `main` of a worker: reads the command line, runs, and reports an error once with all its causes.
+pub fn main<E: Effects>(queue: Queue, plan: impl FnOnce(&Settings) -> Result<Plan<E>>) -> ExitCode {
+    match execute(queue, plan) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}: {error:#}", queue.worker());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute<E: Effects>(queue: Queue, plan: impl FnOnce(&Settings) -> Result<Plan<E>>) -> Result<()> {
+    let matches = Arguments::command().name(queue.worker()).get_matches();
+    let Arguments { config, command } = Arguments::from_arg_matches(&matches)?;
+    let settings = Settings::load(config.as_deref(), process_environment())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    match command.unwrap_or(Command::Run) {
+        Command::CheckConfig => {
+            print!("{}", settings.render());
+            Ok(())
+        }
+        Command::Healthcheck => runtime.block_on(healthcheck(queue, &settings)),
+        Command::Run => runtime.block_on(async {
+            let plan = plan(&settings)?;
+            serve(queue, plan, settings).await
+        }),
+    }
+}
+
+/// Runs a worker as a process of its own.
+async fn serve<E: Effects>(queue: Queue, plan: Plan<E>, settings: Settings) -> Result<()> {
+    let service = queue.worker();
+    telemetry::init(service, settings.telemetry.log_format, &settings.telemetry.log_filter)?;
+    let metrics = metrics::install()?;
+    let shutdown = shutdown::on_signals().context("cannot listen for signals")?;
+    let health = Health::new(service);
+    // The admin port outlives the worker, so that a worker that drains can be seen to.
+    let ended = CancellationToken::new();
+    let admin_listen = settings.workers.of(service).and_then(|own| own.admin_listen.as_deref());
+    let admin = match admin_listen {
+        None => None,
+        Some(address) => {
+            let server = AdminServer::bind(address, &admin_setting(queue), health.clone(), metrics).await?;
+            tracing::info!(address = %server.address(), "health and metrics");
+            Some(tokio::spawn(server.run(ended.clone())))
+        }
+    };
+    let outcome = work(plan, Arc::new(settings), health, shutdown).await;
+    ended.cancel();
+    if let Some(admin) = admin {
+        admin.await.context("the admin port's task panicked")?;
+    }
+    outcome?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn work<E: Effects>(
+    plan: Plan<E>,
+    settings: Arc<Settings>,
+    health: Health,
+    shutdown: CancellationToken,
+) -> Result<()> {
+    let service = health.service();
+    let store = Store::new(&store_options(&settings, service))?;
+    let migrated = health.check("migrations");
+    let ready = tokio::select! {
+        () = await_database(&settings, &migrated) => true,
+        () = shutdown.cancelled() => false,
+    };
+    if !ready {
+        return Ok(());
+    }
+    let options = bus_options(&settings, service);
+    let transport = match &settings.broker.url {
+        Some(url) => Transport::Rabbit(RabbitTransport::start(url.expose(), &options)?),
+        None => {
+            let spool = Arc::new(store.spool(settings.ingress.spool_events_max));
+            Transport::Embedded(EmbeddedTransport::new(spool, &options))
+        }
+    };
+    let watching = tokio::spawn(watch_database(store.clone(), health.clone(), shutdown.clone()));
+    let context = Context { store, transport: transport.clone(), settings, health, shutdown };
+    let outcome = run(plan, context).await;
+    watching.abort();
+    transport.close().await;
+    outcome
+}
+
+/// Returns when the database answers and lacks no migration. A worker may start before either is so.
+async fn await_database(settings: &Settings, migrated: &Check) {
+    const MIN: Duration = Duration::from_millis(200);
+    const MAX: Duration = Duration::from_secs(5);
+    let url = settings.database.url.expose().into();
+    for attempt in 1.. {
+        let problem = match Migrations::pending(&url).await {
+            Ok(pending) if pending.is_empty() => break,
+            Ok(pending) => format!("the database lacks migrations: {}", pending.join(", ")),
+            Err(error) => chain(&error),
+        };
+        tracing::warn!(problem, "waiting for the database");
+        migrated.not_ready(problem);
+        tokio::time::sleep(backoff(MIN, MAX, attempt)).await;
+    }
+    migrated.ready();
+}
+
+/// Asks the worker that runs by these settings.
+async fn healthcheck(queue: Queue, settings: &Settings) -> Result<()> {
+    let own = settings.workers.of(queue.worker());
+    let Some(address) = own.and_then(|own| own.admin_listen.as_deref()) else {
+        bail!("there is no admin port to ask: `{}` is empty", admin_setting(queue));
+    };
+    // A server that listens everywhere is asked here.
+    let address = address.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]");
+    let asked = tokio::time::timeout(HEALTHCHECK_TIMEOUT, ask(&address)).await;
+    let answer = asked.with_context(|| format!("no answer from {address}"))??;
+    let status = answer.split(' ').nth(1).unwrap_or_default();
+    if status != "200" {
+        let body = answer.split("\r\n\r\n").nth(1).unwrap_or_default();
+        bail!("not ready: {body}");
+    }
+    Ok(())
+}
+
+async fn ask(address: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(address).await.with_context(|| format!("cannot reach {address}"))?;
+    let request = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
+}

@@ -1,0 +1,79 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use matchpurse_bus::Transport;
+use matchpurse_service_kit::health::Health;
+use matchpurse_settings::Settings;
+use matchpurse_store::{Store, chain};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+/// What a worker and its jobs have to work with.
+#[derive(Clone)]
+pub struct Context {
+    /// The database.
+    pub store: Store,
+    /// The way of the events.
+    pub transport: Transport,
+    /// The configuration.
+    pub settings: Arc<Settings>,
+    /// The checks of the process.
+    pub health: Health,
+    /// Tripped when it is time to end.
+    pub shutdown: CancellationToken,
+}
+
+impl Context {
+    /// Does `work` now and after every `pause`, until shutdown. What fails is logged and done again at the
+    /// next turn; what is being done when shutdown comes is finished first.
+    pub async fn every<F>(&self, pause: Duration, name: &str, mut work: impl FnMut() -> F)
+    where
+        F: Future<Output = matchpurse_store::Result<()>>,
+    {
+        let mut turn = tokio::time::interval(pause);
+        turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.shutdown.cancelled() => return,
+                _ = turn.tick() => {}
+            }
+            if let Err(error) = work().await {
+                tracing::warn!(job = name, reason = chain(&error), "a job failed; it is done again");
+            }
+        }
+    }
+}
+
+pub(crate) type JobFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Something that a worker does beside its queue, until shutdown.
+pub(crate) struct Job {
+    pub(crate) name: &'static str,
+    pub(crate) start: Box<dyn FnOnce(Context) -> JobFuture + Send>,
+}
+
+/// What a worker is made of: its effects, and what it does beside its queue.
+pub struct Plan<E> {
+    pub(crate) effects: E,
+    pub(crate) jobs: Vec<Job>,
+}
+
+impl<E> Plan<E> {
+    /// A worker that does nothing but its effects.
+    pub fn new(effects: E) -> Self {
+        Self { effects, jobs: Vec::new() }
+    }
+
+    /// Adds a job, which runs until [`Context::shutdown`]; one that ends earlier ends the worker.
+    #[must_use]
+    pub fn job<F>(mut self, name: &'static str, start: impl FnOnce(Context) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.jobs.push(Job { name, start: Box::new(move |context| Box::pin(start(context))) });
+        self
+    }
+}

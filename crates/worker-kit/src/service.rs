@@ -1,0 +1,175 @@
+//! A worker with all that it needs around it, in a process of its own or beside others.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use matchpurse_bus::{BusOptions, FailureLog, Status};
+use matchpurse_contracts::topology::Queue;
+use matchpurse_service_kit::health::{Check, Health};
+use matchpurse_settings::Settings;
+use matchpurse_store::StoreOptions;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Context, Effects, Plan, Worker, WorkerOptions};
+
+/// How often a worker's health is brought up to date.
+const HEALTH_EVERY: Duration = Duration::from_millis(500);
+
+/// The database as the settings say, for a worker.
+pub fn store_options(settings: &Settings, service: &str) -> StoreOptions {
+    let database = &settings.database;
+    StoreOptions {
+        pool_size: usize::from(database.pool_size),
+        wait_timeout: Duration::from_millis(database.pool_wait_ms),
+        connect_timeout: Duration::from_millis(database.connect_timeout_ms),
+        statement_timeout: Duration::from_millis(database.statement_timeout_ms.into()),
+        lock_timeout: Duration::from_millis(database.lock_timeout_ms.into()),
+        idle_in_transaction_timeout: Duration::from_millis(database.idle_in_transaction_timeout_ms.into()),
+        ..StoreOptions::for_worker(database.url.expose().into(), service)
+    }
+}
+
+/// The bus as the settings say.
+pub fn bus_options(settings: &Settings, service: &str) -> BusOptions {
+    let broker = &settings.broker;
+    BusOptions {
+        heartbeat: Duration::from_secs(broker.heartbeat_s.into()),
+        connection_timeout: Duration::from_millis(broker.connect_timeout_ms),
+        reconnect_min: Duration::from_millis(broker.reconnect_min_ms),
+        reconnect_max: Duration::from_millis(broker.reconnect_max_ms),
+        confirm_timeout: Duration::from_millis(broker.confirm_timeout_ms),
+        waiting_max: usize::try_from(broker.unconfirmed_max).unwrap_or(usize::MAX),
+        prefetch: broker.prefetch,
+        batch_max: usize::from(broker.batch_max),
+        batch_wait: Duration::from_millis(broker.batch_wait_ms),
+        ..BusOptions::for_service(service)
+    }
+}
+
+/// Runs a worker and its jobs in the background of this process; see [`run`].
+pub fn spawn<E: Effects>(plan: Plan<E>, context: Context) -> JoinHandle<Result<()>> {
+    tokio::spawn(run(plan, context))
+}
+
+/// Runs a worker and its jobs until [`Context::shutdown`], then lets the batch in hand end, for as long as
+/// the settings allow. What is not finished by then is as after a crash: it is handed out again.
+///
+/// # Errors
+/// When a job ends by itself or panics, which is a defect.
+pub async fn run<E: Effects>(plan: Plan<E>, context: Context) -> Result<()> {
+    let queue = plan.effects.queue();
+    let workers = &context.settings.workers;
+    // Jobs end with the worker, however it ends.
+    let shutdown = context.shutdown.child_token();
+    let context = Context { shutdown: shutdown.clone(), ..context.clone() };
+    let options = WorkerOptions {
+        attempts_max: workers.attempts_max,
+        retry_min: Duration::from_millis(workers.retry_min_ms),
+        retry_max: Duration::from_millis(workers.retry_max_ms),
+        shutdown: shutdown.clone(),
+        ..WorkerOptions::default()
+    };
+    let mut tasks = JoinSet::new();
+    for job in plan.jobs {
+        let running = (job.start)(context.clone());
+        tasks.spawn(async move {
+            running.await;
+            job.name
+        });
+    }
+    let worker = Arc::new(Worker::new(context.store.clone(), plan.effects, options));
+    let status = Status::new();
+    let consuming = {
+        let (context, status) = (context.clone(), status.clone());
+        let log: Arc<dyn FailureLog> = Arc::new(context.store.clone());
+        async move { context.transport.run_worker(queue, worker, log, status, context.shutdown).await }
+    };
+    tasks.spawn(async move {
+        consuming.await;
+        queue.worker()
+    });
+    let stall_after = Duration::from_millis(workers.stall_after_ms);
+    let check = context.health.check_with_progress(queue.worker(), stall_after);
+    tasks.spawn(report_health(check, status, stall_after, shutdown.clone()));
+
+    let first = tasks.join_next().await;
+    let asked = shutdown.is_cancelled();
+    shutdown.cancel();
+    let drain = Duration::from_millis(workers.drain_timeout_ms);
+    let drained = timeout(drain, async {
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(panic) = ended {
+                tracing::error!(worker = queue.worker(), %panic, "a part of the worker panicked at the end");
+            }
+        }
+    })
+    .await;
+    if drained.is_err() {
+        tracing::warn!(
+            worker = queue.worker(),
+            ?drain,
+            "a batch or a job did not end in time; it is abandoned"
+        );
+        tasks.shutdown().await;
+    }
+    match first {
+        Some(Ok(_)) | None if asked => Ok(()),
+        Some(Ok(name)) => bail!("{name} ended by itself"),
+        Some(Err(panic)) => Err(panic).with_context(|| format!("a part of {} panicked", queue.worker())),
+        None => Ok(()),
+    }
+}
+
+/// Keeps a worker's check up to date with what the bus says.
+async fn report_health(
+    check: Check,
+    status: Status,
+    stall_after: Duration,
+    shutdown: CancellationToken,
+) -> &'static str {
+    loop {
+        let state = status.state();
+        if !status.is_consuming() {
+            let problem =
+                if state.problem.is_empty() { "not consuming yet".to_owned() } else { state.problem };
+            check.not_ready(problem);
+        } else if status.since_progress() < stall_after {
+            check.ready();
+        }
+        // Otherwise the check is left alone, and fails by its age: the worker only looks alive.
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            () = tokio::time::sleep(HEALTH_EVERY) => {}
+        }
+    }
+    check.not_ready("shutting down");
+    "health"
+}
+
+/// Keeps the check `database` up to date until shutdown.
+pub(crate) async fn watch_database(
+    store: matchpurse_store::Store,
+    health: Health,
+    shutdown: CancellationToken,
+) {
+    const EVERY: Duration = Duration::from_secs(2);
+    let check = health.check("database");
+    loop {
+        match store.ping().await {
+            Ok(()) => check.ready(),
+            Err(error) => check.not_ready(matchpurse_store::chain(&error)),
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(EVERY) => {}
+        }
+    }
+}
+
+/// The key that gives a worker's admin port.
+pub(crate) fn admin_setting(queue: Queue) -> String {
+    format!("workers.{}.admin_listen", queue.worker().replace('-', "_"))
+}
