@@ -1,1 +1,64 @@
-//! Worker: event-archive.
+//! The event archive: every event with the body that brought it, in a chain of hashes a source.
+//!
+//! It also makes visible what cannot be applied: events that nobody can read, and what the broker gave up. And
+//! it keeps house: old inbox rows are forgotten here, for all workers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use matchpurse_bus::{FailureLog, Status};
+use matchpurse_contracts::topology::Queue;
+use matchpurse_domain::event::Event;
+use matchpurse_domain::time::Timestamp;
+use matchpurse_store::{Tx, archive, parked};
+use matchpurse_worker_kit::{Context, Effects, Plan};
+
+/// How long the inbox remembers. The longest that a provider is known to repeat a delivery is 7 days; an
+/// event that comes again later still changes nothing, because every effect has a permanent key.
+const INBOX_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Rows that are forgotten at a time, so that no worker waits for it.
+const INBOX_PRUNED_MAX: u32 = 5_000;
+/// How often.
+const INBOX_PRUNED_EVERY: Duration = Duration::from_secs(10);
+
+/// The worker's effects.
+pub struct EventArchive;
+
+#[async_trait]
+impl Effects for EventArchive {
+    fn queue(&self) -> Queue {
+        Queue::EventArchive
+    }
+
+    async fn apply_in_tx(
+        &self,
+        tx: &Tx<'_>,
+        events: &[Event],
+        now: Timestamp,
+    ) -> matchpurse_store::Result<()> {
+        parked::park_unrecognized_in_tx(tx, self.queue(), events).await?;
+        // Last, because it locks the ends of the sources' chains.
+        archive::append_in_tx(tx, events, now).await
+    }
+}
+
+/// The worker with what it does beside its queue.
+pub fn plan() -> Plan<EventArchive> {
+    Plan::new(EventArchive).job("dead letters", drain_dead_letters).job("inbox pruning", prune_inbox)
+}
+
+/// Parks what the broker itself has given up, for whichever queue.
+async fn drain_dead_letters(context: Context) {
+    let log: Arc<dyn FailureLog> = Arc::new(context.store.clone());
+    context.transport.drain_dead_letters(log, Status::new(), context.shutdown.clone()).await;
+}
+
+async fn prune_inbox(context: Context) {
+    let store = context.store.clone();
+    context
+        .every(INBOX_PRUNED_EVERY, "inbox pruning", || async {
+            store.prune_inbox(INBOX_KEPT, INBOX_PRUNED_MAX).await.map(|_| ())
+        })
+        .await;
+}

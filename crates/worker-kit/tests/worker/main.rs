@@ -1,0 +1,8 @@
+//! What every worker promises, on a real PostgreSQL.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod batches;
+mod embedded;
+mod failures;
+mod samples;
