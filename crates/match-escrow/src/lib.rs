@@ -20,8 +20,11 @@ use matchpurse_store::{Tx, anomalies, escrow, outbox};
 use matchpurse_worker_kit::{Effects, Plan};
 
 /// The worker, with the rules of every configured source.
-pub fn plan(settings: &Settings) -> Plan<MatchEscrow> {
-    Plan::new(MatchEscrow::new(settings))
+///
+/// # Errors
+/// None; the signature is every worker's.
+pub fn plan(settings: &Settings) -> anyhow::Result<Plan<MatchEscrow>> {
+    Ok(Plan::new(MatchEscrow::new(settings)))
 }
 
 /// The worker's effects.

@@ -1,10 +1,10 @@
-//! The match escrow as a process of its own.
+//! The worker `match-escrow` as a process of its own.
 
 use std::process::ExitCode;
 
-use matchpurse_contracts::topology::Queue;
-use matchpurse_match_escrow::plan;
-
 fn main() -> ExitCode {
-    matchpurse_worker_kit::main(Queue::MatchEscrow, |settings| Ok(plan(settings)))
+    matchpurse_worker_kit::main(
+        matchpurse_contracts::topology::Queue::MatchEscrow,
+        matchpurse_match_escrow::plan,
+    )
 }

@@ -1,5 +1,13 @@
 //! The match escrow against a real PostgreSQL: every order, every repeat, several workers at once.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -280,7 +280,7 @@ impl Decision {
         seat.refund = seat.hold.saturating_sub(kept.unwrap_or(0)).max(0);
         let (amount, generation) = (seat.refund, seat.generation);
         self.state.refunded = self.sum(self.state.refunded, amount);
-        self.from_escrow(TransferKind::Refund, Account::Player(player.clone()), generation, amount);
+        self.leave_escrow(TransferKind::Refund, Account::Player(player.clone()), generation, amount);
     }
 
     /// Pays a player out of escrow; zero only closes the seat.
@@ -290,7 +290,7 @@ impl Decision {
         seat.payout = amount;
         let generation = seat.generation;
         self.state.paid = self.sum(self.state.paid, amount);
-        self.from_escrow(TransferKind::Payout, Account::Player(player.clone()), generation, amount);
+        self.leave_escrow(TransferKind::Payout, Account::Player(player.clone()), generation, amount);
     }
 
     /// Books what is left in escrow as the fee: the studio's where it holds the stakes, else the provider's.
@@ -300,7 +300,7 @@ impl Decision {
             Custody::Studio => Account::House,
             Custody::Provider => Account::External,
         };
-        self.from_escrow(TransferKind::Fee, to, 0, amount);
+        self.leave_escrow(TransferKind::Fee, to, 0, amount);
     }
 
     /// Brings the provider's promotional money into escrow.
@@ -316,7 +316,7 @@ impl Decision {
         });
     }
 
-    fn from_escrow(&mut self, kind: TransferKind, to: Account, generation: i16, amount: i64) {
+    fn leave_escrow(&mut self, kind: TransferKind, to: Account, generation: i16, amount: i64) {
         if amount > 0 {
             self.transfers.push(Transfer {
                 kind,
