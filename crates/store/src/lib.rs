@@ -23,6 +23,7 @@ pub mod players;
 mod pool;
 mod spool;
 pub mod stats;
+pub mod story;
 pub mod survey;
 mod time;
 mod words;
