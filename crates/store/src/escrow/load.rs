@@ -70,6 +70,8 @@ async fn insert(tx: &Tx<'_>, matches: &BTreeMap<Uuid, &NewMatch<'_>>) -> Result<
     let fees: Vec<i32> = all().map(|m| i32::from(m.policy.fee_bps)).collect();
     let ties: Vec<&str> = all().map(|m| m.policy.tie_policy.as_str()).collect();
     let events: Vec<Uuid> = all().map(|m| m.event_id.uuid()).collect();
+    // Of any unique key, not only `match_key`: of two workers that make one match at the same moment, the
+    // second may meet the first in the other index.
     let sql = "INSERT INTO match (match_key, source, kind, match_id, status, rank, custody, currency, fee_bps,
                                   tie_policy, first_event_id, last_event_id)
                SELECT k, s, kind, id, 'OPEN', 10, c, cur, f, t, e, e
@@ -77,7 +79,7 @@ async fn insert(tx: &Tx<'_>, matches: &BTreeMap<Uuid, &NewMatch<'_>>) -> Result<
                              $8::text[], $9::uuid[]) AS new (k, s, kind, id, c, cur, f, t, e)
                 WHERE NOT EXISTS (SELECT FROM match WHERE match_key = k)
                 ORDER BY k
-               ON CONFLICT (match_key) DO NOTHING
+               ON CONFLICT DO NOTHING
                RETURNING match_key";
     let rows = tx
         .query(sql, &[&uuids, &sources, &kinds, &ids, &custody, &currencies, &fees, &ties, &events])

@@ -62,11 +62,13 @@ async fn insert(
     let ids: Vec<&str> = by_uuid.values().map(|key| key.contest_id.as_str()).collect();
     let events: Vec<Option<Uuid>> =
         by_uuid.values().map(|key| contests.get(*key).map(|event| event.uuid())).collect();
+    // A conflict of any unique key, not only `contest_key`: of two workers that make one row at the same moment,
+    // the second may meet the first in the other index.
     let sql = "INSERT INTO contest (contest_key, source, kind, contest_id, first_event_id)
                SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[]) AS new (key)
                 WHERE NOT EXISTS (SELECT FROM contest WHERE contest_key = key)
                 ORDER BY key
-               ON CONFLICT (contest_key) DO NOTHING";
+               ON CONFLICT DO NOTHING";
     tx.execute(sql, &[&uuids, &sources, &kinds, &ids, &events]).await?;
     Ok(())
 }

@@ -29,12 +29,14 @@ pub async fn load_in_tx(
     let sources: Vec<&str> = by_uuid.values().map(|(key, _)| key.source.as_str()).collect();
     let ids: Vec<&str> = by_uuid.values().map(|(key, _)| key.match_id.as_str()).collect();
     let events: Vec<Uuid> = by_uuid.values().map(|(_, event)| event.uuid()).collect();
+    // A conflict of any unique key, not only `stats_key`: of two workers that make one row at the same moment,
+    // the second may meet the first in the other index.
     let sql = "INSERT INTO stats_match (stats_key, source, match_id, first_event_id, last_event_id)
                SELECT k, s, id, e, e FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[])
                  AS new (k, s, id, e)
                 WHERE NOT EXISTS (SELECT FROM stats_match WHERE stats_key = k)
                 ORDER BY k
-               ON CONFLICT (stats_key) DO NOTHING";
+               ON CONFLICT DO NOTHING";
     tx.execute(sql, &[&uuids, &sources, &ids, &events]).await?;
     let sql = "SELECT * FROM stats_match WHERE stats_key = ANY($1) ORDER BY stats_key FOR NO KEY UPDATE";
     let mut loaded = BTreeMap::new();
