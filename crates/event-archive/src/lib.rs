@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use matchpurse_bus::{FailureLog, Status};
+use matchpurse_bus::{FailureLog, Status, Transport};
 use matchpurse_contracts::topology::Queue;
 use matchpurse_domain::event::Event;
 use matchpurse_domain::time::Timestamp;
@@ -48,10 +48,17 @@ pub fn plan() -> Plan<EventArchive> {
     Plan::new(EventArchive).job("dead letters", drain_dead_letters).job("inbox pruning", prune_inbox)
 }
 
-/// Parks what the broker itself has given up, for whichever queue.
+/// Parks what the broker itself has given up, for whichever queue. The spool gives up nothing.
 async fn drain_dead_letters(context: Context) {
     let log: Arc<dyn FailureLog> = Arc::new(context.store.clone());
-    context.transport.drain_dead_letters(log, Status::new(), context.shutdown.clone()).await;
+    let status = Status::new();
+    let draining = context.transport.drain_dead_letters(log, status.clone(), context.shutdown.clone());
+    match context.transport {
+        Transport::Rabbit(_) => {
+            tokio::join!(draining, context.watch("dead letters", &status));
+        }
+        Transport::Embedded(_) => draining.await,
+    }
 }
 
 async fn prune_inbox(context: Context) {

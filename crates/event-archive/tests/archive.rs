@@ -1,8 +1,12 @@
-//! The event archive as a worker, on a real PostgreSQL.
+//! The event archive as a worker and as a program, on a real PostgreSQL.
 
-use anyhow::Result;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
-use matchpurse_bus::{Delivery, Disposition};
+use matchpurse_bus::{BusOptions, Delivery, Disposition, EmbeddedTransport, Publisher as _};
 use matchpurse_contracts::wire::Message;
 use matchpurse_domain::event::{Event, Payload, PlayerKicked, Provenance, Unrecognized, UnrecognizedKind};
 use matchpurse_domain::ids::{EventId, SourceName};
@@ -11,6 +15,7 @@ use matchpurse_event_archive::EventArchive;
 use matchpurse_store::parked::ParkedKind;
 use matchpurse_testkit::Database;
 use matchpurse_worker_kit::{Worker, WorkerOptions};
+use tokio::process::{Child, Command};
 
 fn event(n: u32, payload: Payload) -> Result<Event> {
     let source = SourceName::parse("main")?;
@@ -31,6 +36,10 @@ fn event(n: u32, payload: Payload) -> Result<Event> {
     })
 }
 
+fn kicked(n: u32) -> Payload {
+    Payload::PlayerKicked(PlayerKicked { match_id: format!("match-{n}"), player_id: "7".into() })
+}
+
 fn delivery(event: &Event) -> Delivery {
     let message = Message::new(event.clone(), None);
     Delivery {
@@ -47,8 +56,6 @@ async fn every_event_is_kept_with_its_body_and_what_nobody_can_read_is_parked_to
     let database = Database::create().await?;
     let store = database.store().await?;
     let worker = Worker::new(store.clone(), EventArchive, WorkerOptions::default());
-    let kicked =
-        |n| Payload::PlayerKicked(PlayerKicked { match_id: format!("match-{n}"), player_id: "7".into() });
     let strange =
         Unrecognized { kind: UnrecognizedKind::Malformed, reason: "amount: not a number".to_owned() };
     let events = [event(1, kicked(1))?, event(2, Payload::Unrecognized(strange))?, event(3, kicked(3))?];
@@ -73,5 +80,57 @@ async fn every_event_is_kept_with_its_body_and_what_nobody_can_read_is_parked_to
     assert_eq!(parked.len(), 1);
     assert_eq!(parked[0].kind, ParkedKind::Unrecognized);
     assert_eq!(parked[0].reason, "malformed: amount: not a number");
+    Ok(())
+}
+
+/// The program, reading the spool of this database.
+fn start(database: &Database) -> Result<Child> {
+    Ok(Command::new(env!("CARGO_BIN_EXE_matchpurse-event-archive"))
+        .env("MATCHPURSE_DATABASE__URL", database.url())
+        .env("MATCHPURSE_WORKERS__EVENT_ARCHIVE__ADMIN_LISTEN", "")
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?)
+}
+
+/// Returns when so many events are archived.
+async fn archived(database: &Database, at_least: i64) -> Result<()> {
+    let connection = database.connection().await?;
+    let counting = async {
+        while connection.query_one("SELECT count(*) FROM archive", &[]).await?.get::<_, i64>(0) < at_least {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(Duration::from_secs(60), counting).await.context("the events are not archived")?
+}
+
+/// Killed at any moment, even between a commit and what follows it, the program loses and doubles nothing;
+/// asked to stop, it ends well.
+#[tokio::test]
+async fn the_program_survives_being_killed_and_stops_when_asked() -> Result<()> {
+    const EVENTS: i64 = 3_000;
+    const KILLS: i64 = 6;
+    let database = Database::create().await?;
+    let store = database.store().await?;
+    let transport = EmbeddedTransport::new(Arc::new(store.spool(10_000)), &BusOptions::default());
+    let events = (0..u32::try_from(EVENTS)?).map(|n| Ok(Message::new(event(n, kicked(n))?, None)));
+    transport.publisher().publish(events.collect::<Result<Vec<_>>>()?).await?;
+    for kill in 0..KILLS {
+        let mut program = start(&database)?;
+        archived(&database, 1 + kill * EVENTS / (KILLS * 2)).await?;
+        program.kill().await?;
+        // What it had claimed is handed out again when its lease is over; that time passes here.
+        let over = "UPDATE spool_destination SET available_at = '-infinity'";
+        database.connection().await?.execute(over, &[]).await?;
+    }
+    let mut program = start(&database)?;
+    archived(&database, EVENTS).await?;
+    let pid = program.id().context("the program has ended")?.to_string();
+    ensure!(Command::new("kill").args(["-TERM", &pid]).status().await?.success());
+    assert!(program.wait().await?.success());
+    let report = store.verify_chain(&SourceName::parse("main")?).await?;
+    assert_eq!((report.verified, report.broken), (u64::try_from(EVENTS)?, None));
     Ok(())
 }

@@ -12,8 +12,10 @@ use uuid::Uuid;
 use crate::time::At;
 use crate::{Result, Tx};
 
+mod read;
 mod verify;
 
+pub use read::Archived;
 pub use verify::{ChainBreak, ChainReport};
 
 /// What stands before the first row of a chain.

@@ -1,6 +1,6 @@
 use deadpool_postgres::{Object, Transaction};
 use postgres_types::ToSql;
-use tokio_postgres::{Row, RowStream};
+use tokio_postgres::Row;
 
 use crate::Result;
 
@@ -50,7 +50,7 @@ impl Client {
     }
 }
 
-impl<'c> Tx<'c> {
+impl Tx<'_> {
     /// Makes everything since [`Client::begin`] durable and visible.
     ///
     /// # Errors
@@ -82,32 +82,9 @@ impl<'c> Tx<'c> {
         Ok(self.0.query(&statement, params).await?)
     }
 
-    /// As [`Tx::query`], for at most one row.
-    pub(crate) async fn query_opt(&self, sql: &str, params: Params<'_>) -> Result<Option<Row>> {
-        let statement = self.0.prepare_cached(sql).await?;
-        Ok(self.0.query_opt(&statement, params).await?)
-    }
-
-    /// As [`Tx::query`], for exactly one row.
-    pub(crate) async fn query_one(&self, sql: &str, params: Params<'_>) -> Result<Row> {
-        let statement = self.0.prepare_cached(sql).await?;
-        Ok(self.0.query_one(&statement, params).await?)
-    }
-
-    /// As [`Tx::query`], row by row.
-    pub(crate) async fn query_raw(&self, sql: &str, params: Params<'_>) -> Result<RowStream> {
-        let statement = self.0.prepare_cached(sql).await?;
-        Ok(self.0.query_raw(&statement, params.iter().copied()).await?)
-    }
-
     /// Runs a statement and returns how many rows it touched.
     pub(crate) async fn execute(&self, sql: &str, params: Params<'_>) -> Result<u64> {
         let statement = self.0.prepare_cached(sql).await?;
         Ok(self.0.execute(&statement, params).await?)
-    }
-
-    /// The transaction underneath.
-    pub(crate) const fn inner(&self) -> &Transaction<'c> {
-        &self.0
     }
 }

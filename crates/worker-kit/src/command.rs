@@ -26,7 +26,10 @@ use crate::{Context, Effects, Plan, bus_options, run, store_options};
 const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(3);
 
 #[derive(Parser)]
-#[command(version)]
+#[command(
+    version,
+    about = "A worker of Matchpurse: applies the events of its queue to PostgreSQL, once each"
+)]
 struct Arguments {
     /// The configuration file; what it leaves out is by default, and MATCHPURSE_* variables win over it.
     #[arg(long, global = true, env = "MATCHPURSE_CONFIG", value_name = "FILE")]
@@ -111,6 +114,8 @@ async fn work<E: Effects>(
     let service = health.service();
     let store = Store::new(&store_options(&settings, service))?;
     let migrated = health.check("migrations");
+    // Not ready from the beginning; the worker itself takes this check over when it runs.
+    health.check(service);
     let ready = tokio::select! {
         () = await_database(&settings, &migrated) => true,
         () = shutdown.cancelled() => false,

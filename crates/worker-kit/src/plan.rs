@@ -3,12 +3,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use matchpurse_bus::Transport;
+use matchpurse_bus::{Status, Transport};
 use matchpurse_service_kit::health::Health;
 use matchpurse_settings::Settings;
 use matchpurse_store::{Store, chain};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
+
+/// How often a consumer's health is brought up to date.
+const HEALTH_EVERY: Duration = Duration::from_millis(500);
 
 /// What a worker and its jobs have to work with.
 #[derive(Clone)]
@@ -44,6 +47,28 @@ impl Context {
                 tracing::warn!(job = name, reason = chain(&error), "a job failed; it is done again");
             }
         }
+    }
+}
+
+impl Context {
+    /// Keeps the check `name` up to date with what the bus says of a consumer, until shutdown.
+    pub async fn watch(&self, name: &'static str, status: &Status) {
+        let stall_after = Duration::from_millis(self.settings.workers.stall_after_ms);
+        let check = self.health.check_with_progress(name, stall_after);
+        while !self.shutdown.is_cancelled() {
+            let problem = status.state().problem;
+            if !status.is_consuming() {
+                check.not_ready(if problem.is_empty() { "not consuming yet" } else { &problem });
+            } else if status.since_progress() < stall_after {
+                check.ready();
+            }
+            // Otherwise the check is left alone, and fails by its age: the consumer only looks alive.
+            tokio::select! {
+                () = self.shutdown.cancelled() => {}
+                () = tokio::time::sleep(HEALTH_EVERY) => {}
+            }
+        }
+        check.not_ready("shutting down");
     }
 }
 

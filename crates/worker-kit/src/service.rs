@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use matchpurse_bus::{BusOptions, FailureLog, Status};
 use matchpurse_contracts::topology::Queue;
-use matchpurse_service_kit::health::{Check, Health};
+use matchpurse_service_kit::health::Health;
 use matchpurse_settings::Settings;
 use matchpurse_store::StoreOptions;
 use tokio::task::{JoinHandle, JoinSet};
@@ -14,9 +14,6 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Context, Effects, Plan, Worker, WorkerOptions};
-
-/// How often a worker's health is brought up to date.
-const HEALTH_EVERY: Duration = Duration::from_millis(500);
 
 /// The database as the settings say, for a worker.
 pub fn store_options(settings: &Settings, service: &str) -> StoreOptions {
@@ -91,9 +88,11 @@ pub async fn run<E: Effects>(plan: Plan<E>, context: Context) -> Result<()> {
         consuming.await;
         queue.worker()
     });
-    let stall_after = Duration::from_millis(workers.stall_after_ms);
-    let check = context.health.check_with_progress(queue.worker(), stall_after);
-    tasks.spawn(report_health(check, status, stall_after, shutdown.clone()));
+    let watching = context.clone();
+    tasks.spawn(async move {
+        watching.watch(queue.worker(), &status).await;
+        "health"
+    });
 
     let first = tasks.join_next().await;
     let asked = shutdown.is_cancelled();
@@ -121,32 +120,6 @@ pub async fn run<E: Effects>(plan: Plan<E>, context: Context) -> Result<()> {
         Some(Err(panic)) => Err(panic).with_context(|| format!("a part of {} panicked", queue.worker())),
         None => Ok(()),
     }
-}
-
-/// Keeps a worker's check up to date with what the bus says.
-async fn report_health(
-    check: Check,
-    status: Status,
-    stall_after: Duration,
-    shutdown: CancellationToken,
-) -> &'static str {
-    loop {
-        let state = status.state();
-        if !status.is_consuming() {
-            let problem =
-                if state.problem.is_empty() { "not consuming yet".to_owned() } else { state.problem };
-            check.not_ready(problem);
-        } else if status.since_progress() < stall_after {
-            check.ready();
-        }
-        // Otherwise the check is left alone, and fails by its age: the worker only looks alive.
-        tokio::select! {
-            () = shutdown.cancelled() => break,
-            () = tokio::time::sleep(HEALTH_EVERY) => {}
-        }
-    }
-    check.not_ready("shutting down");
-    "health"
 }
 
 /// Keeps the check `database` up to date until shutdown.

@@ -107,3 +107,18 @@ async fn concurrent_appenders_make_one_chain() -> Result<()> {
     assert_eq!(store.verify_chain(&source("b")).await?, ChainReport { verified: 60, broken: None });
     Ok(())
 }
+
+#[tokio::test]
+async fn an_archived_event_comes_back_as_it_was() -> Result<()> {
+    let database = Database::create().await?;
+    let store = archived(&database).await?;
+    let seven = event("s", 7);
+    let found = store.archived(seven.id).await?.unwrap();
+    assert_eq!((found.seq, found.archived_at, found.event), (7, NOW, seven));
+    assert_eq!(store.archived(event("s", 11).id).await?, None);
+    let page = store.archived_of(&source("s"), None, 4, 3).await?;
+    assert_eq!(page.iter().map(|a| a.seq).collect::<Vec<_>>(), [5, 6, 7]);
+    let about = store.archived_of(&source("s"), Some("match-2"), 0, 10).await?;
+    assert_eq!(about.iter().map(|a| &a.event).collect::<Vec<_>>(), [&event("s", 2)]);
+    Ok(())
+}
