@@ -9,9 +9,9 @@ use anyhow::{Context as _, bail, ensure};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
 /// Names the broker: `amqp://USER:PASSWORD@HOST:PORT/VHOST?OPTIONS`.
-pub const AMQP_URL: &str = "MATCHPURSE_TEST_AMQP_URL";
+const AMQP_URL: &str = "MATCHPURSE_TEST_AMQP_URL";
 /// Names its management API: `http://USER:PASSWORD@HOST:PORT`.
-pub const MANAGEMENT_URL: &str = "MATCHPURSE_TEST_AMQP_MANAGEMENT_URL";
+const MANAGEMENT_URL: &str = "MATCHPURSE_TEST_AMQP_MANAGEMENT_URL";
 
 /// A virtual host that nobody else uses; deleted, with everything in it, on drop.
 #[derive(Debug)]
@@ -41,20 +41,25 @@ pub struct Answer {
 impl Vhost {
     /// Makes one.
     ///
+    /// # Errors
+    /// When the broker is away or refuses.
+    ///
     /// # Panics
-    /// When the environment does not name a broker, or it does not answer: a test can do nothing then.
-    pub fn create() -> Self {
+    /// When the environment does not name a broker: a test that needs one must not pass without.
+    pub fn create() -> anyhow::Result<Self> {
         let [amqp, management] = [AMQP_URL, MANAGEMENT_URL].map(|variable| {
-            let value = std::env::var(variable)
-                .unwrap_or_else(|_| panic!("{variable} is not set: run the tests with tests/run"));
-            Url::parse(&value).unwrap_or_else(|error| panic!("{variable}: {error:#}"))
+            let Ok(url) = std::env::var(variable) else {
+                #[expect(clippy::panic, reason = "this is for tests, and says how to run them")]
+                {
+                    panic!("{variable} is not set: run tests/run, which starts a private RabbitMQ")
+                }
+            };
+            Url::parse(&url).with_context(|| format!("failed to read {variable}"))
         });
-        let vhost = Self { name: unique_name(), amqp, management };
-        let path = format!("/api/vhosts/{}", vhost.name);
-        let made = vhost.request("PUT", &path, "{\"default_queue_type\":\"quorum\"}");
-        let answer = made.unwrap_or_else(|error| panic!("no virtual host from the broker: {error:#}"));
-        assert!(answer.status < 300, "no virtual host from the broker: {answer:?}");
-        vhost
+        let vhost = Self { name: unique_name(), amqp: amqp?, management: management? };
+        let answer = vhost.request("PUT", &format!("/api/vhosts/{}", vhost.name), "{}")?;
+        ensure!(answer.status < 300, "the broker makes no virtual host: {answer:?}");
+        Ok(vhost)
     }
 
     /// Its name; letters, digits and dashes.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,11 +21,19 @@ enum Mode {
     Cut,
 }
 
+#[derive(Debug, Clone, Copy)]
+struct State {
+    mode: Mode,
+    /// How often it was cut: a connection from before the last cut ends, even if it never saw the cut itself.
+    cuts: u64,
+}
+
 /// A proxy on a free port of 127.0.0.1. Dropping it ends every connection through it.
 #[derive(Debug)]
 pub struct FaultProxy {
     address: SocketAddr,
-    mode: watch::Sender<Mode>,
+    state: watch::Sender<State>,
+    said: broadcast::Sender<Vec<u8>>,
     accepted: Arc<AtomicU64>,
     listener: JoinHandle<()>,
 }
@@ -38,10 +46,12 @@ impl FaultProxy {
     pub async fn start(target: &str) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let (mode, watched) = watch::channel(Mode::Open);
+        let (state, watched) = watch::channel(State { mode: Mode::Open, cuts: 0 });
         let accepted = Arc::new(AtomicU64::new(0));
-        let listener = tokio::spawn(accept(listener, target.to_owned(), watched, accepted.clone()));
-        Ok(Self { address, mode, accepted, listener })
+        let said = broadcast::Sender::new(16);
+        let served = Served { target: target.to_owned(), state: watched, said: said.clone() };
+        let listener = tokio::spawn(accept(listener, served, accepted.clone()));
+        Ok(Self { address, state, said, accepted, listener })
     }
 
     /// Where to connect to instead of the target.
@@ -54,47 +64,57 @@ impl FaultProxy {
         self.accepted.load(Ordering::SeqCst)
     }
 
+    /// Says something to every client in the server's place. Between two of the server's own messages only: the
+    /// caller sees to it that the server is silent.
+    pub fn say_to_clients(&self, bytes: &[u8]) {
+        // Nobody may be connected.
+        self.said.send(bytes.to_vec()).ok();
+    }
+
     /// Closes every connection, and new ones as soon as they are made.
     pub fn cut(&self) {
-        self.mode.send_replace(Mode::Cut);
+        self.state.send_modify(|state| *state = State { mode: Mode::Cut, cuts: state.cuts + 1 });
     }
 
     /// Lets nothing through, but keeps connections open and accepts new ones.
     pub fn pause(&self) {
-        self.mode.send_replace(Mode::Paused);
+        self.state.send_modify(|state| state.mode = Mode::Paused);
     }
 
     /// Lets everything through again. Connections that were cut stay closed.
     pub fn restore(&self) {
-        self.mode.send_replace(Mode::Open);
+        self.state.send_modify(|state| state.mode = Mode::Open);
     }
 }
 
 impl Drop for FaultProxy {
     fn drop(&mut self) {
-        self.mode.send_replace(Mode::Cut);
+        self.cut();
         self.listener.abort();
     }
 }
 
-async fn accept(
-    listener: TcpListener,
+/// What every connection through the proxy shares.
+#[derive(Clone)]
+struct Served {
     target: String,
-    mode: watch::Receiver<Mode>,
-    accepted: Arc<AtomicU64>,
-) {
+    state: watch::Receiver<State>,
+    said: broadcast::Sender<Vec<u8>>,
+}
+
+async fn accept(listener: TcpListener, served: Served, accepted: Arc<AtomicU64>) {
     loop {
         let Ok((client, _)) = listener.accept().await else { continue };
         accepted.fetch_add(1, Ordering::SeqCst);
-        tokio::spawn(serve(client, target.clone(), mode.clone()));
+        tokio::spawn(serve(client, served.clone()));
     }
 }
 
-async fn serve(client: TcpStream, target: String, mut mode: watch::Receiver<Mode>) {
+async fn serve(client: TcpStream, served: Served) {
+    let Served { target, mut state, said } = served;
     // A paused target accepts too, in its kernel; so does the proxy, without connecting on.
-    if mode.wait_for(|mode| *mode != Mode::Paused).await.map_or(true, |mode| *mode == Mode::Cut) {
-        return;
-    }
+    let begun = state.wait_for(|state| state.mode != Mode::Paused).await.map(|state| *state);
+    let Ok(State { mode: Mode::Open, cuts }) = begun else { return };
     let Ok(server) = TcpStream::connect(&target).await else { return };
     // Small frames must not wait for each other: the proxy is to be invisible while it is open.
     if client.set_nodelay(true).and_then(|()| server.set_nodelay(true)).is_err() {
@@ -102,28 +122,41 @@ async fn serve(client: TcpStream, target: String, mut mode: watch::Receiver<Mode
     }
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
+    // Only clients are told things.
+    let nothing_said = broadcast::Sender::new(1);
     tokio::select! {
-        () = copy(from_client, to_server, mode.clone()) => {}
-        () = copy(from_server, to_client, mode) => {}
+        () = copy(from_client, to_server, state.clone(), cuts, nothing_said.subscribe()) => {}
+        () = copy(from_server, to_client, state, cuts, said.subscribe()) => {}
     }
 }
 
 /// Copies until an end closes or the proxy is cut; dropping both halves then closes the connection.
-async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mode: watch::Receiver<Mode>) {
+async fn copy(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut state: watch::Receiver<State>,
+    cuts: u64,
+    mut said: broadcast::Receiver<Vec<u8>>,
+) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        let now = *mode.borrow_and_update();
-        let read = tokio::select! {
-            changed = mode.changed() => match changed {
+        let now = *state.borrow_and_update();
+        if now.cuts != cuts {
+            return;
+        }
+        let bytes: &[u8] = tokio::select! {
+            changed = state.changed() => match changed {
                 Ok(()) => continue,
                 Err(_) => return,
             },
-            read = from.read(&mut buffer), if now == Mode::Open => read,
+            Ok(words) = said.recv() => &words.clone(),
+            read = from.read(&mut buffer), if now.mode == Mode::Open => match read {
+                Ok(count @ 1..) => buffer.get(..count).unwrap_or_default(),
+                _ => return,
+            },
         };
-        let Ok(count @ 1..) = read else { return };
-        let Some(bytes) = buffer.get(..count) else { return };
         // What was read while open may still be written after a cut: a network does that too.
-        if now == Mode::Cut || to.write_all(bytes).await.is_err() {
+        if to.write_all(bytes).await.is_err() {
             return;
         }
     }
@@ -161,6 +194,12 @@ mod tests {
         let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
         assert_eq!(say(&mut stream, b"ping").await.unwrap(), *b"ping");
 
+        let mut also = TcpStream::connect(proxy.address()).await.unwrap();
+        assert_eq!(say(&mut also, b"ping").await.unwrap(), *b"ping");
+        proxy.cut();
+        proxy.restore();
+        assert!(say(&mut also, b"ping").await.is_err(), "however short, a cut is a cut");
+
         proxy.cut();
         assert!(say(&mut stream, b"ping").await.is_err());
         let mut refused = TcpStream::connect(proxy.address()).await.unwrap();
@@ -169,7 +208,7 @@ mod tests {
         proxy.restore();
         let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
         assert_eq!(say(&mut stream, b"pong").await.unwrap(), *b"pong");
-        assert_eq!(proxy.accepted(), 3);
+        assert_eq!(proxy.accepted(), 4);
     }
 
     #[tokio::test]
@@ -188,5 +227,17 @@ mod tests {
         proxy.restore();
         stream.read_exact(&mut answer).await.unwrap();
         assert_eq!(answer, *b"late");
+    }
+
+    #[tokio::test]
+    async fn a_client_hears_what_the_proxy_says() {
+        let proxy = FaultProxy::start(&echo().await.to_string()).await.unwrap();
+        let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
+        assert_eq!(say(&mut stream, b"ping").await.unwrap(), *b"ping");
+        proxy.say_to_clients(b"psst");
+        let mut heard = [0; 4];
+        stream.read_exact(&mut heard).await.unwrap();
+        assert_eq!(heard, *b"psst");
+        assert_eq!(say(&mut stream, b"pong").await.unwrap(), *b"pong");
     }
 }

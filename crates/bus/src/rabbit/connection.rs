@@ -195,8 +195,9 @@ impl Supervisor {
         let _events = self.follow_events(&connection);
         metrics::counter!(metric::CONNECTIONS, "service" => self.options.service.clone()).increment(1);
         tracing::info!(connection = %self.name, "the broker is connected");
-        self.status.set_connected();
+        // Whoever sees the status finds the connection.
         self.publish.send_replace(Some(connection.clone()));
+        self.status.set_connected();
         let problem = tokio::select! {
             problem = self.watch(&connection) => problem,
             () = self.shutdown.cancelled() => "shut down".to_owned(),

@@ -1,0 +1,12 @@
+//! The bus against a real RabbitMQ and a real PostgreSQL: what both transports promise alike, and what each
+//! does when its server fails.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+
+mod conformance;
+mod dead_letters;
+mod fallback;
+mod publishing;
+mod reconnecting;
+mod rig;
+mod topology;
