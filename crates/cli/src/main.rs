@@ -1,2 +1,77 @@
-//! The matchpurse command.
-fn main() {}
+//! `matchpurse`: every service in one process, and the operator's commands.
+
+mod audit;
+mod config;
+mod demo;
+mod demo_sources;
+mod dev;
+mod explain;
+mod observe;
+mod servers;
+mod services;
+mod simulate;
+mod summary;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Turns the webhooks of competitive-gaming providers into effects that a studio can rely on.
+///
+/// New here? `matchpurse demo --install` starts everything on this machine, plays four providers for some
+/// seconds, and shows what came of it.
+#[derive(Debug, Parser)]
+#[command(name = "matchpurse", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start everything here, play the providers, show what came of it; then stay up
+    Demo(demo::DemoArgs),
+    /// Start everything here and stay up, for developing against it
+    Dev(dev::DevArgs),
+    /// Play the providers against a running ingress
+    Simulate(simulate::SimulateArgs),
+    /// Check that everything in the database is as it must be
+    Audit(audit::AuditArgs),
+    /// Tell the whole story of one match, contest, offer or player
+    Explain(explain::ExplainArgs),
+    /// Bring the database's schema up to date
+    Migrate(config::ConfigArgs),
+    /// Check the configuration and print the one in effect, without its secrets
+    CheckConfig(config::ConfigArgs),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Demo(args) => demo::run(args).await,
+        Command::Dev(args) => dev::run(args).await,
+        Command::Simulate(args) => simulate::run(args).await,
+        Command::Audit(args) => audit::run(args).await,
+        Command::Explain(args) => explain::run(args).await,
+        Command::Migrate(args) => config::migrate(args).await,
+        Command::CheckConfig(args) => config::check(&args),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("matchpurse: {}", chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error with its causes, one a line.
+fn chain(error: &anyhow::Error) -> String {
+    let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+    causes.join("\n  because: ")
+}
+
+/// Tells what is being done.
+fn say(text: &str) {
+    eprintln!("matchpurse: {text}");
+}

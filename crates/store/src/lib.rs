@@ -32,6 +32,7 @@ pub use client::{Client, Tx};
 pub use database::recreate_database;
 pub use error::{Error, chain};
 pub use migrate::Migrations;
+pub use secrecy::ExposeSecret;
 pub use pool::{Store, StoreOptions};
 pub use spool::SpoolTable;
 

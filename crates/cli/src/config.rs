@@ -1,0 +1,59 @@
+//! `matchpurse migrate` and `matchpurse check-config`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use matchpurse_ingress::check_sources;
+use matchpurse_settings::{Settings, process_environment};
+use matchpurse_store::{Migrations, Store, StoreOptions};
+
+use crate::say;
+
+/// Where the configuration is.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ConfigArgs {
+    /// The configuration file; `MATCHPURSE_*` variables lie over it
+    #[arg(long, value_name = "FILE", env = "MATCHPURSE_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+impl ConfigArgs {
+    /// Loads it.
+    pub(crate) fn load(&self) -> Result<Settings> {
+        Ok(Settings::load(self.config.as_deref(), process_environment())?)
+    }
+}
+
+/// The store of the settings.
+pub(crate) async fn store(settings: &Settings) -> Result<Store> {
+    let options = StoreOptions::new(settings.database.url.expose().to_owned().into(), "matchpurse");
+    Store::connect(&options)
+        .await
+        .with_context(|| format!("the database cannot be reached: {}", settings.database.url.redacted()))
+}
+
+/// Brings the schema up to date; nothing to do is success.
+pub(crate) async fn migrate(args: ConfigArgs) -> Result<ExitCode> {
+    let settings = args.load()?;
+    let url = settings.database.url.expose().to_owned().into();
+    let applied = Migrations::run(&url)
+        .await
+        .with_context(|| format!("the database {} was not migrated", settings.database.url.redacted()))?;
+    if applied.is_empty() {
+        say("the schema is up to date");
+    }
+    for name in applied {
+        say(&format!("applied {name}"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Checks everything that can be checked without starting: keys, values, adapters' options, secrets.
+pub(crate) fn check(args: &ConfigArgs) -> Result<ExitCode> {
+    let settings = args.load()?;
+    check_sources(&settings)?;
+    print!("{}", settings.render());
+    say(&format!("the configuration is good; {} source(s)", settings.sources.len()));
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,160 @@
+//! `matchpurse demo`: everything on this machine, four providers played, and what came of it.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use matchpurse_domain::ids::SourceName;
+use matchpurse_service_kit::{shutdown, telemetry};
+use matchpurse_settings::Settings;
+use matchpurse_simulator::{Difference, Expected, Plan, Played, play};
+use matchpurse_store::{Migrations, Store, survey};
+use tokio_util::sync::CancellationToken;
+
+use crate::servers::{ServerArgs, Servers, fresh_database};
+use crate::services::Services;
+use crate::simulate::{PlayArgs, end_progress_line, plan, play_options, print_report, progress_line};
+use crate::{audit, demo_sources, dev, say, summary};
+
+/// The private server's database of the demo; each demo begins with an empty one.
+const DATABASE: &str = "matchpurse_demo";
+
+/// How long nothing may change before the demo stops waiting for the workers.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Starts everything, plays four providers, shows what came of it
+#[derive(Debug, clap::Args)]
+pub(crate) struct DemoArgs {
+    /// End when everything is shown, with 0 if all is as it must be; otherwise it stays up
+    #[arg(long)]
+    exit: bool,
+    /// The port for deliveries; 0 takes a free one
+    #[arg(long, default_value_t = 8080)]
+    port: u16,
+    #[command(flatten)]
+    play: PlayArgs,
+    #[command(flatten)]
+    servers: ServerArgs,
+}
+
+/// Runs the demo.
+pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode> {
+    let stop = shutdown::on_signals().context("cannot listen for signals")?;
+    let servers = Servers::start(&args.servers).await?;
+    let done = with_servers(&args, &servers, &stop).await;
+    // Servers that were started here end in any case; the first error is the one to tell.
+    let stopped = servers.stop().await;
+    let code = done?;
+    stopped?;
+    Ok(code)
+}
+
+async fn with_servers(args: &DemoArgs, servers: &Servers, stop: &CancellationToken) -> Result<ExitCode> {
+    let database_url = match &args.servers.database_url {
+        Some(url) => url.clone(),
+        None => fresh_database(&servers.database_url, DATABASE).await?,
+    };
+    let listen = format!("127.0.0.1:{}", args.port);
+    let settings = demo_sources::settings(&database_url, servers.broker_url.as_deref(), &listen)?;
+    telemetry::init("matchpurse", settings.telemetry.log_format, &settings.telemetry.log_filter)?;
+    let applied =
+        Migrations::run(&database_url.as_str().into()).await.context("the database was not migrated")?;
+    say(&format!("{} migrations applied", applied.len()));
+    let plan = Arc::new(plan(&settings, &demo_sources::signing_keys(), &args.play)?);
+    let mut services = Services::start(settings.clone()).await.with_context(|| {
+        format!("the services did not start; if port {} is taken, choose another one with --port", args.port)
+    })?;
+    dev::tell(&services, &database_url);
+    empty_before(&services.store, &plan).await?;
+
+    let target = format!("http://{}", services.address);
+    let store = services.store.clone();
+    let clean = tokio::select! {
+        clean = show(args, &plan, &target, &store, &settings) => clean?,
+        error = services.failed() => return Err(error),
+        () = stop.cancelled() => bail!("stopped before it was over"),
+    };
+    if !args.exit {
+        println!();
+        say("everything stays up; the README's curl works now, and Ctrl-C ends it");
+        tokio::select! {
+            () = stop.cancelled() => {}
+            error = services.failed() => return Err(error),
+        }
+    }
+    services.stop().await?;
+    Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What is there already would be counted as if the play had brought it.
+async fn empty_before(store: &Store, plan: &Plan) -> Result<()> {
+    let client = store.client().await?;
+    for name in plan.source_names() {
+        let events = survey::events(&client, &SourceName::parse(name)?).await?;
+        if !events.is_empty() {
+            bail!("this database has events of source {name} already; give the demo one without");
+        }
+    }
+    Ok(())
+}
+
+/// Plays, waits until everything is applied, and prints what is in the database. True when it is all as it
+/// must be.
+async fn show(
+    args: &DemoArgs,
+    plan: &Arc<Plan>,
+    target: &str,
+    store: &Store,
+    settings: &Settings,
+) -> Result<bool> {
+    say(&format!("playing four providers: {} requests, seed {}", plan.items().len(), args.play.seed));
+    let options = play_options(&args.play, vec![target.to_owned()]);
+    let Played { report, accepted } = play(plan, &options, progress_line()).await?;
+    end_progress_line();
+    let expected = plan.expected_after(&accepted);
+    let waited = Instant::now();
+    let differences = settle(store, &expected).await?;
+    say(&format!("the workers were done {} ms after the last answer", waited.elapsed().as_millis()));
+    let findings = audit::standing_checks(store, |_| {}).await?;
+
+    println!("\nWhat was sent");
+    print_report(&report);
+    summary::print(store, settings).await?;
+    println!("\nAudit");
+    println!(
+        "  standing checks of the ledger and the archive: {} made, {} broken",
+        findings.checks,
+        findings.problems.len()
+    );
+    println!("  effects compared with what the play must lead to: {} differences", differences.len());
+    for problem in
+        findings.problems.iter().cloned().chain(differences.iter().map(ToString::to_string)).take(20)
+    {
+        println!("  ! {problem}");
+    }
+    let clean = findings.clean() && differences.is_empty() && report.is_as_planned();
+    println!(
+        "\n{}",
+        if clean { "Everything is as it must be: audit clean." } else { "Something is NOT as it must be." }
+    );
+    Ok(clean)
+}
+
+/// Waits until the database has what must be there; what still differs when nothing changes any more is
+/// returned.
+async fn settle(store: &Store, expected: &Expected) -> Result<Vec<Difference>> {
+    let mut last = usize::MAX;
+    let mut changed = Instant::now();
+    loop {
+        let differences = audit::compare(store, expected).await?;
+        if differences.is_empty() || changed.elapsed() > PATIENCE {
+            return Ok(differences);
+        }
+        if differences.len() != last {
+            last = differences.len();
+            changed = Instant::now();
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

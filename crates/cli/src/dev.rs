@@ -1,0 +1,75 @@
+//! `matchpurse dev`: every service in this process, for developing against it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use matchpurse_service_kit::{shutdown, telemetry};
+use matchpurse_settings::{Settings, process_environment};
+use matchpurse_store::Migrations;
+
+use crate::servers::{ServerArgs, Servers};
+use crate::services::Services;
+use crate::{demo_sources, say};
+
+/// Starts everything and stays up
+#[derive(Debug, clap::Args)]
+pub(crate) struct DevArgs {
+    /// Your sources; without it one of each provider, with secrets that are published
+    #[arg(long, value_name = "FILE", env = "MATCHPURSE_CONFIG")]
+    config: Option<PathBuf>,
+    /// The port for deliveries; 0 takes a free one
+    #[arg(long, default_value_t = 8080)]
+    port: u16,
+    #[command(flatten)]
+    servers: ServerArgs,
+}
+
+/// Runs until Ctrl-C.
+pub(crate) async fn run(args: DevArgs) -> Result<ExitCode> {
+    let stop = shutdown::on_signals().context("cannot listen for signals")?;
+    let servers = Servers::start(&args.servers).await?;
+    let settings = settings(&args, &servers)?;
+    telemetry::init("matchpurse", settings.telemetry.log_format, &settings.telemetry.log_filter)?;
+    let url = settings.database.url.expose().to_owned().into();
+    for applied in Migrations::run(&url).await.context("the database was not migrated")? {
+        say(&format!("applied {applied}"));
+    }
+    let mut services = Services::start(settings).await?;
+    tell(&services, &servers.database_url);
+    say("Ctrl-C ends it");
+    let failed = tokio::select! {
+        () = stop.cancelled() => None,
+        error = services.failed() => Some(error),
+    };
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    services.stop().await?;
+    servers.stop().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn settings(args: &DevArgs, servers: &Servers) -> Result<Settings> {
+    let listen = format!("127.0.0.1:{}", args.port);
+    let broker = servers.broker_url.as_deref();
+    let Some(path) = &args.config else {
+        return demo_sources::settings(&servers.database_url, broker, &listen);
+    };
+    let over = [
+        ("MATCHPURSE_DATABASE__URL", servers.database_url.as_str()),
+        ("MATCHPURSE_BROKER__URL", broker.unwrap_or_default()),
+        ("MATCHPURSE_INGRESS__LISTEN", &listen),
+    ];
+    let over = over.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    Ok(Settings::load(Some(path), process_environment().chain(over))?)
+}
+
+/// Where everything is.
+pub(crate) fn tell(services: &Services, database_url: &str) {
+    say(&format!("deliveries are taken at http://{}/hooks/SOURCE", services.address));
+    if let Some(admin) = services.admin_address {
+        say(&format!("health and metrics at http://{admin}/readyz and /metrics"));
+    }
+    say(&format!("the database is {database_url}"));
+}

@@ -1,0 +1,129 @@
+//! Every service in this process: the ingress, and the workers behind it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use matchpurse_bus::{EmbeddedTransport, Publisher, RabbitTransport, Transport};
+use matchpurse_ingress::{Application, Egress};
+use matchpurse_service_kit::health::Health;
+use matchpurse_settings::Settings;
+use matchpurse_store::Store;
+use matchpurse_worker_kit::{Context, bus_options, spawn, store_options};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// The services, running.
+pub(crate) struct Services {
+    /// Where deliveries are taken.
+    pub(crate) address: SocketAddr,
+    /// Health and metrics, if the settings want a port for them.
+    pub(crate) admin_address: Option<SocketAddr>,
+    /// The database.
+    pub(crate) store: Store,
+    stop_ingress: CancellationToken,
+    stop_workers: CancellationToken,
+    ingress: tokio::task::JoinHandle<std::io::Result<()>>,
+    workers: JoinSet<Result<()>>,
+    egress: Option<Egress>,
+    transport: Transport,
+}
+
+impl Services {
+    /// Starts them, on RabbitMQ where the settings have one, else on the spool.
+    pub(crate) async fn start(settings: Settings) -> Result<Self> {
+        let settings = Arc::new(settings);
+        let store = Store::connect(&store_options(&settings, "matchpurse")).await.with_context(|| {
+            format!("the database cannot be reached: {}", settings.database.url.redacted())
+        })?;
+        let options = bus_options(&settings, "matchpurse");
+        let (transport, egress) = match &settings.broker.url {
+            Some(url) => {
+                let rabbit = RabbitTransport::start(url.expose(), &options)
+                    .with_context(|| format!("the broker cannot be used: {}", url.redacted()))?;
+                (Transport::Rabbit(rabbit), Some(Egress::start(&settings).await?))
+            }
+            None => {
+                let spool = Arc::new(store.spool(settings.ingress.spool_events_max));
+                (Transport::Embedded(EmbeddedTransport::new(spool, &options)), None)
+            }
+        };
+        let publisher: Arc<dyn Publisher> = match &egress {
+            Some(egress) => egress.publisher(),
+            None => transport.publisher(),
+        };
+        let (stop_ingress, stop_workers) = (CancellationToken::new(), CancellationToken::new());
+        let application = Application::build(&settings, publisher).await?;
+        let (address, admin_address) = (application.address(), application.admin_address());
+        let ingress = tokio::spawn(application.run_until_stopped(stop_ingress.clone()));
+        let context = Context {
+            store: store.clone(),
+            transport: transport.clone(),
+            settings: Arc::clone(&settings),
+            health: Health::new("matchpurse"),
+            shutdown: stop_workers.clone(),
+        };
+        let workers = workers(&settings, &context)?;
+        Ok(Self {
+            address,
+            admin_address,
+            store,
+            stop_ingress,
+            stop_workers,
+            ingress,
+            workers,
+            egress,
+            transport,
+        })
+    }
+
+    /// Returns when a service ends by itself, which is a failure.
+    pub(crate) async fn failed(&mut self) -> anyhow::Error {
+        tokio::select! {
+            ended = &mut self.ingress => match ended {
+                Ok(Ok(())) => anyhow::anyhow!("the ingress ended by itself"),
+                Ok(Err(error)) => anyhow::Error::new(error).context("the ingress ended"),
+                Err(error) => anyhow::Error::new(error).context("the ingress panicked"),
+            },
+            Some(ended) = self.workers.join_next() => match ended {
+                Ok(Ok(())) => anyhow::anyhow!("a worker ended by itself"),
+                Ok(Err(error)) => error.context("a worker ended"),
+                Err(error) => anyhow::Error::new(error).context("a worker panicked"),
+            },
+        }
+    }
+
+    /// Stops them in the order in which nothing is lost: first no delivery is taken any more, then the workers
+    /// finish the batch in hand.
+    pub(crate) async fn stop(mut self) -> Result<()> {
+        self.stop_ingress.cancel();
+        (&mut self.ingress)
+            .await
+            .context("the ingress panicked")?
+            .context("the ingress ended with an error")?;
+        if let Some(egress) = self.egress.take() {
+            egress.stop().await;
+        }
+        self.stop_workers.cancel();
+        while let Some(ended) = self.workers.join_next().await {
+            ended.context("a worker panicked")??;
+        }
+        self.transport.close().await;
+        Ok(())
+    }
+}
+
+fn workers(settings: &Settings, context: &Context) -> Result<JoinSet<Result<()>>> {
+    let handles = [
+        spawn(matchpurse_match_escrow::plan(settings)?, context.clone()),
+        spawn(matchpurse_reward_fulfillment::plan(settings)?, context.clone()),
+        spawn(matchpurse_player_stats::plan(settings)?, context.clone()),
+        spawn(matchpurse_offer_removal::plan(settings)?, context.clone()),
+        spawn(matchpurse_event_archive::plan(), context.clone()),
+    ];
+    let mut workers = JoinSet::new();
+    for handle in handles {
+        workers.spawn(async move { handle.await.context("a worker panicked")? });
+    }
+    Ok(workers)
+}
