@@ -2,8 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -17,9 +17,14 @@ enum Mode {
     Open,
     /// Connections stay open, but nothing flows: a half-open connection, a stopped process.
     Paused,
+    /// Connections stay open, and what is sent is lost.
+    Swallowing,
     /// Connections are closed, and new ones as soon as they are made.
     Cut,
 }
+
+/// What clients said that did not reach the server.
+type Swallowed = Arc<Mutex<Vec<u8>>>;
 
 #[derive(Debug, Clone, Copy)]
 struct State {
@@ -34,6 +39,7 @@ pub struct FaultProxy {
     address: SocketAddr,
     state: watch::Sender<State>,
     said: broadcast::Sender<Vec<u8>>,
+    swallowed: Swallowed,
     accepted: Arc<AtomicU64>,
     listener: JoinHandle<()>,
 }
@@ -49,9 +55,15 @@ impl FaultProxy {
         let (state, watched) = watch::channel(State { mode: Mode::Open, cuts: 0 });
         let accepted = Arc::new(AtomicU64::new(0));
         let said = broadcast::Sender::new(16);
-        let served = Served { target: target.to_owned(), state: watched, said: said.clone() };
+        let served = Served {
+            target: target.to_owned(),
+            state: watched,
+            said: said.clone(),
+            swallowed: Swallowed::default(),
+        };
+        let swallowed = served.swallowed.clone();
         let listener = tokio::spawn(accept(listener, served, accepted.clone()));
-        Ok(Self { address, state, said, accepted, listener })
+        Ok(Self { address, state, said, swallowed, accepted, listener })
     }
 
     /// Where to connect to instead of the target.
@@ -62,6 +74,16 @@ impl FaultProxy {
     /// How many connections were made through it, or tried while it was cut.
     pub fn accepted(&self) -> u64 {
         self.accepted.load(Ordering::SeqCst)
+    }
+
+    /// Loses what either side sends from now on, but keeps connections open.
+    pub fn swallow(&self) {
+        self.state.send_modify(|state| state.mode = Mode::Swallowing);
+    }
+
+    /// What clients have sent since [`FaultProxy::swallow`].
+    pub fn swallowed(&self) -> Vec<u8> {
+        self.swallowed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Says something to every client in the server's place. Between two of the server's own messages only: the
@@ -100,6 +122,7 @@ struct Served {
     target: String,
     state: watch::Receiver<State>,
     said: broadcast::Sender<Vec<u8>>,
+    swallowed: Swallowed,
 }
 
 async fn accept(listener: TcpListener, served: Served, accepted: Arc<AtomicU64>) {
@@ -111,10 +134,10 @@ async fn accept(listener: TcpListener, served: Served, accepted: Arc<AtomicU64>)
 }
 
 async fn serve(client: TcpStream, served: Served) {
-    let Served { target, mut state, said } = served;
+    let Served { target, mut state, said, swallowed } = served;
     // A paused target accepts too, in its kernel; so does the proxy, without connecting on.
     let begun = state.wait_for(|state| state.mode != Mode::Paused).await.map(|state| *state);
-    let Ok(State { mode: Mode::Open, cuts }) = begun else { return };
+    let Ok(State { mode: Mode::Open | Mode::Swallowing, cuts }) = begun else { return };
     let Ok(server) = TcpStream::connect(&target).await else { return };
     // Small frames must not wait for each other: the proxy is to be invisible while it is open.
     if client.set_nodelay(true).and_then(|()| server.set_nodelay(true)).is_err() {
@@ -122,11 +145,11 @@ async fn serve(client: TcpStream, served: Served) {
     }
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    // Only clients are told things.
-    let nothing_said = broadcast::Sender::new(1);
+    // Only clients are told things, and only their words are kept.
+    let (nothing_said, dropped) = (broadcast::Sender::new(1), Swallowed::default());
     tokio::select! {
-        () = copy(from_client, to_server, state.clone(), cuts, nothing_said.subscribe()) => {}
-        () = copy(from_server, to_client, state, cuts, said.subscribe()) => {}
+        () = copy(from_client, to_server, state.clone(), cuts, nothing_said.subscribe(), swallowed) => {}
+        () = copy(from_server, to_client, state, cuts, said.subscribe(), dropped) => {}
     }
 }
 
@@ -137,6 +160,7 @@ async fn copy(
     mut state: watch::Receiver<State>,
     cuts: u64,
     mut said: broadcast::Receiver<Vec<u8>>,
+    swallowed: Swallowed,
 ) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
@@ -150,10 +174,15 @@ async fn copy(
                 Err(_) => return,
             },
             Ok(words) = said.recv() => &words.clone(),
-            read = from.read(&mut buffer), if now.mode == Mode::Open => match read {
-                Ok(count @ 1..) => buffer.get(..count).unwrap_or_default(),
-                _ => return,
-            },
+            read = from.read(&mut buffer), if now.mode != Mode::Paused => {
+                let Ok(count @ 1..) = read else { return };
+                let bytes = buffer.get(..count).unwrap_or_default();
+                if now.mode == Mode::Swallowing {
+                    swallowed.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+                    continue;
+                }
+                bytes
+            }
         };
         // What was read while open may still be written after a cut: a network does that too.
         if to.write_all(bytes).await.is_err() {
@@ -238,6 +267,20 @@ mod tests {
         let mut heard = [0; 4];
         stream.read_exact(&mut heard).await.unwrap();
         assert_eq!(heard, *b"psst");
+        assert_eq!(say(&mut stream, b"pong").await.unwrap(), *b"pong");
+    }
+
+    #[tokio::test]
+    async fn what_is_swallowed_does_not_arrive() {
+        let proxy = FaultProxy::start(&echo().await.to_string()).await.unwrap();
+        let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
+        assert_eq!(say(&mut stream, b"ping").await.unwrap(), *b"ping");
+        proxy.swallow();
+        stream.write_all(b"lost").await.unwrap();
+        while proxy.swallowed() != b"lost" {
+            tokio::task::yield_now().await;
+        }
+        proxy.restore();
         assert_eq!(say(&mut stream, b"pong").await.unwrap(), *b"pong");
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use futures_util::future::join_all;
 use matchpurse_bus::{BusOptions, PublishError, Publisher, RabbitPublisher};
 use matchpurse_contracts::topology::{EVENTS_EXCHANGE, Queue};
@@ -64,35 +64,84 @@ async fn what_no_queue_takes_is_an_error() -> Result<()> {
     Ok(())
 }
 
-/// lapin hands a returned message to any confirm that comes at the time; the message's own must fail all the same.
+/// lapin hands a returned message to any confirm that it resolves at the time. Here the broker, whose words the
+/// proxy says, returns the second of three messages and confirms all three with one word.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_no_queue_takes_is_an_error_among_what_queues_take() -> Result<()> {
-    let vhost = Vhost::create()?;
     let options = BusOptions { publish_channels: 1, ..once() };
-    let publisher = RabbitPublisher::start(&vhost.amqp_url(), &options)?;
-    until("the publisher is ready", || publisher.is_ready()).await?;
-    // Only the archive wants this payload.
-    vhost.delete_queue(Queue::EventArchive.name())?;
-    let mut routable_confirmed = 0;
-    for _ in 0..40 {
-        let mixed = (0..50).map(|at| {
-            message(if at % 7 == 3 { PayloadName::PlayerActivity } else { PayloadName::PlayerKicked })
-        });
-        let published =
-            mixed.map(|message| async { (message.payload, publisher.publish(vec![message]).await) });
-        for (payload, result) in join_all(published).await {
-            match (payload, result) {
-                (PayloadName::PlayerActivity, Err(PublishError::Unroutable)) => {}
-                (PayloadName::PlayerActivity, other) => panic!("went nowhere, but: {other:?}"),
-                (_, Ok(())) => routable_confirmed += 1,
-                // A neighbour may carry what was returned; it is safe to publish it again.
-                (_, Err(PublishError::Unroutable)) => {}
-                (_, Err(error)) => return Err(error.into()),
-            }
-        }
+    let Proxied { vhost: _vhost, proxy, publisher } = Proxied::start(&options).await?;
+    proxy.swallow();
+    for round in 0..20 {
+        let tried = messages(PayloadName::PlayerActivity, 3);
+        let publishes = join_all(tried.iter().map(|message| publisher.publish(vec![message.clone()])));
+        let broker = async {
+            until("all are sent", || tried.iter().all(|message| find_body(&proxy, message).is_some()))
+                .await?;
+            let channel = find_body(&proxy, &tried[2]).context("sent")?;
+            proxy.say_to_clients(&words::returned(channel, &tried[1]));
+            proxy.say_to_clients(&words::confirmed_up_to(channel, 3 * (round + 1)));
+            anyhow::Ok(())
+        };
+        let (results, told) = tokio::join!(publishes, broker);
+        told?;
+        assert!(matches!(results[1], Err(PublishError::Unroutable)), "round {round}: {results:?}");
+        // A neighbour whose confirm carried it fails too; that one is safe to publish again.
+        let neighbours = [&results[0], &results[2]];
+        assert!(neighbours.iter().any(|result| result.is_ok()), "round {round}: {results:?}");
     }
-    assert!(routable_confirmed > 0);
     Ok(())
+}
+
+/// The channel on which a body was sent, when it was.
+fn find_body(proxy: &FaultProxy, message: &Message) -> Option<u16> {
+    let sent = proxy.swallowed();
+    // A body's frame: its type 3, two bytes of channel, four of length, the body, an end.
+    let frame = [&[message.body.len() as u8], &message.body[..], &[0xCE]].concat();
+    let at = sent.windows(frame.len()).position(|window| window == frame)?;
+    Some(u16::from_be_bytes([sent[at - 5], sent[at - 4]]))
+}
+
+/// What a broker says, in AMQP 0-9-1.
+mod words {
+    use matchpurse_contracts::wire::Message;
+
+    /// Blocked, because it is `low on disk`.
+    pub(super) fn blocked() -> Vec<u8> {
+        method(0, &[&[0, 10, 0, 60][..], &short("low on disk")].concat())
+    }
+
+    pub(super) fn unblocked() -> Vec<u8> {
+        method(0, &[0, 10, 0, 61])
+    }
+
+    /// Returned with 312, no route: the method, the header with nothing but the message's id, and the body.
+    pub(super) fn returned(channel: u16, message: &Message) -> Vec<u8> {
+        let key = short(&message.routing_key);
+        let method_frame =
+            method(channel, &[&[0, 60, 0, 50, 1, 56][..], &short("NO_ROUTE"), &short(""), &key].concat());
+        let id = short(&message.id.to_string());
+        let length = (message.body.len() as u64).to_be_bytes();
+        let header = frame(2, channel, &[&[0, 60, 0, 0][..], &length, &[0, 0x80], &id].concat());
+        [method_frame, header, frame(3, channel, &message.body)].concat()
+    }
+
+    /// Confirmed, all up to a number.
+    pub(super) fn confirmed_up_to(channel: u16, number: u64) -> Vec<u8> {
+        method(channel, &[&[0, 60, 0, 80][..], &number.to_be_bytes(), &[1]].concat())
+    }
+
+    fn method(channel: u16, payload: &[u8]) -> Vec<u8> {
+        frame(1, channel, payload)
+    }
+
+    fn frame(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
+        let length = (payload.len() as u32).to_be_bytes();
+        [&[kind][..], &channel.to_be_bytes(), &length, payload, &[0xCE]].concat()
+    }
+
+    fn short(text: &str) -> Vec<u8> {
+        [&[text.len() as u8], text.as_bytes()].concat()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -139,11 +188,6 @@ async fn a_channel_that_dies_alone_is_replaced() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_blocked_publisher_says_so_at_once() -> Result<()> {
-    // On channel 0: connection.blocked with the reason "low on disk", and connection.unblocked.
-    let frame = |payload: &[u8]| [&[1, 0, 0, 0, 0, 0, payload.len() as u8], payload, &[0xCE]].concat();
-    let blocked = frame(&[&[0, 10, 0, 60, 11][..], b"low on disk"].concat());
-    let unblocked = frame(&[0, 10, 0, 61]);
-
     let Proxied { vhost: _vhost, proxy, publisher } = Proxied::start(&once()).await?;
     publisher.publish(vec![message(PayloadName::MatchSnapshot)]).await?;
     // One is on its way when the broker blocks: paused, so that its confirm cannot come first.
@@ -152,7 +196,7 @@ async fn a_blocked_publisher_says_so_at_once() -> Result<()> {
     let on_its_way =
         tokio::spawn(async move { on_its_way.publish(vec![message(PayloadName::MatchSnapshot)]).await });
     tokio::task::yield_now().await;
-    proxy.say_to_clients(&blocked);
+    proxy.say_to_clients(&words::blocked());
     let answered = on_its_way.await?;
     assert!(matches!(answered, Err(PublishError::Blocked)), "{answered:?}");
     proxy.restore();
@@ -162,7 +206,7 @@ async fn a_blocked_publisher_says_so_at_once() -> Result<()> {
     assert!(matches!(answered, Err(PublishError::Blocked)), "{answered:?}");
     assert!(begun.elapsed() < options().confirm_timeout, "it must not wait for a confirm");
 
-    proxy.say_to_clients(&unblocked);
+    proxy.say_to_clients(&words::unblocked());
     until("the publisher is ready", || publisher.is_ready()).await?;
     publisher.publish(vec![message(PayloadName::MatchSnapshot)]).await?;
     assert_eq!(proxy.accepted(), 1);
