@@ -18,7 +18,7 @@ pub(crate) fn settings(database_url: &str, broker_url: Option<&str>, listen: &st
     writeln!(text, "[broker]\nurl = {:?}", broker_url.unwrap_or_default())?;
     // A process that stays on one machine for some minutes need not tell load balancers that it goes.
     writeln!(text, "[ingress]\nlisten = {listen:?}\nadmin_listen = \"127.0.0.1:0\"\ndrain_delay_ms = 0")?;
-    writeln!(text, "[telemetry]\nlog_filter = \"warn\"\n{SOURCES}")?;
+    writeln!(text, "[telemetry]\nlog_filter = \"error\"\n{SOURCES}")?;
     Ok(Settings::parse_str(&text)?)
 }
 

@@ -199,7 +199,7 @@ impl Ingress {
                     tracing::warn!(
                         source = name,
                         reason = reason.as_str(),
-                        ?remote,
+                        remote = remote.map(tracing::field::display),
                         held_back,
                         "not believed"
                     );
