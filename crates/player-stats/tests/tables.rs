@@ -1,5 +1,7 @@
 //! What events leave in the tables, in whatever order, batch and number they come.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use anyhow::Result;
 use bytes::Bytes;
 use matchpurse_domain::event::*;
