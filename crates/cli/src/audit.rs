@@ -17,7 +17,7 @@ pub(crate) struct AuditArgs {
     #[command(flatten)]
     config: ConfigArgs,
     /// The database, when it is not the configuration's: the URL that `demo` and `dev` print
-    #[arg(long, value_name = "URL", conflicts_with = "config")]
+    #[arg(long, value_name = "URL")]
     database_url: Option<String>,
     /// What must be there: a file that `matchpurse simulate --expect FILE` wrote
     #[arg(long, value_name = "FILE")]

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use matchpurse_domain::ids::SourceName;
+use matchpurse_domain::money::{format_major, known_exponent};
 use matchpurse_store::{Store, StoreOptions, story};
 
 use crate::config::{self, ConfigArgs};
@@ -15,7 +16,7 @@ pub(crate) struct ExplainArgs {
     #[command(flatten)]
     config: ConfigArgs,
     /// The database, when it is not the configuration's: the URL that `demo` and `dev` print
-    #[arg(long, value_name = "URL", conflicts_with = "config")]
+    #[arg(long, value_name = "URL")]
     database_url: Option<String>,
     /// The source's name
     source: String,
@@ -38,13 +39,26 @@ pub(crate) async fn run(args: ExplainArgs) -> Result<ExitCode> {
         say(&format!("nothing is known of {} in source {source}", args.subject));
         return Ok(ExitCode::FAILURE);
     }
-    for line in story::of_match(&client, &source, &args.subject).await? {
-        println!("{line}");
+    for found in story::of_match(&client, &source, &args.subject).await? {
+        let [pot, paid, refunded, fee, held] = found.amounts.map(|amount| shown(amount, &found.currency));
+        println!("{}: pot {pot}, paid {paid}, back {refunded}, fee {fee}, in escrow now {held}", found.state);
     }
     for line in lines {
-        println!("  {} {:8} {}", clock(line.at.seconds()), line.what, line.detail);
+        let amount = line.amount.map(|(amount, currency)| format!("{} ", shown(amount, &currency)));
+        println!(
+            "  {} {:8} {}{}",
+            clock(line.at.seconds()),
+            line.what,
+            amount.unwrap_or_default(),
+            line.detail
+        );
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// An amount as people write it; a coin whose decimal places only the configuration knows stays as it is.
+fn shown(amount: i64, currency: &str) -> String {
+    format!("{} {currency}", format_major(amount, known_exponent(currency).unwrap_or(0)))
 }
 
 /// The time of day, UTC.

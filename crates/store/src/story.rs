@@ -13,8 +13,21 @@ pub struct Line {
     pub at: Timestamp,
     /// `event`, `hold`, `payout`, `refund`, `fee`, `top-up`, `reward`, `anomaly`, `notice` or `parked`.
     pub what: String,
-    /// In words; amounts in minor units.
+    /// In words.
     pub detail: String,
+    /// How much, in minor units, and of which currency, where it is about money.
+    pub amount: Option<(i64, String)>,
+}
+
+/// A match in figures, minor units of its currency.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Figures {
+    /// Its kind, status and settlement, in words.
+    pub state: String,
+    /// The currency.
+    pub currency: String,
+    /// The pot, what was paid, what went back, what was kept, what is in escrow.
+    pub amounts: [i64; 5],
 }
 
 /// The story of a match, contest, offer or player of a source: what came in, what moved, what was told.
@@ -23,15 +36,15 @@ pub struct Line {
 /// [`crate::Error`].
 pub async fn of_subject(client: &Client, source: &SourceName, subject: &str) -> Result<Vec<Line>> {
     let sql = "
-      SELECT at, what, detail FROM (
-        SELECT archived_at AS at, 0 AS rank, seq AS place, 'event' AS what,
+      SELECT at, what, detail, amount, currency FROM (
+        SELECT received_at AS at, 0 AS rank, seq AS place, 'event' AS what,
                payload || coalesce(nullif(' (' || provider_type || ')', ' ()'), '') || ', event ' || event_id
-               AS detail
+               AS detail, NULL::bigint AS amount, NULL::text AS currency
           FROM archive WHERE source = $1 AND subject = $2
         UNION ALL
         SELECT t.recorded_at, 1, t.kind,
                (ARRAY['hold', 'payout', 'refund', 'fee', 'reward', 'top-up', 'reversal'])[t.kind],
-               t.amount || ' ' || d.currency || ' from ' || dn.name || ' to ' || cn.name
+               'from ' || dn.name || ' to ' || cn.name, t.amount, d.currency
           FROM match m
           JOIN transfer t USING (match_no)
           JOIN account d ON d.id = t.debit_id JOIN account c ON c.id = t.credit_id,
@@ -45,34 +58,48 @@ pub async fn of_subject(client: &Client, source: &SourceName, subject: &str) -> 
         UNION ALL
         SELECT g.created_at, 2, 0, 'reward',
                g.kind || ' for player ' || p.player_id || ': ' || g.state
-               || coalesce(', ' || g.amount || ' ' || g.currency, '') || coalesce(' (' || g.reason || ')', '')
+               || coalesce(' (' || g.reason || ')', ''), g.amount, g.currency
           FROM contest c JOIN reward_grant g USING (contest_key) JOIN player p USING (player_key)
          WHERE c.source = $1 AND c.contest_id = $2
         UNION ALL
-        SELECT at, 3, id, 'anomaly', kind || ': ' || coalesce(detail ->> 'what', detail::text)
+        SELECT at, 3, id, 'anomaly', kind || ': ' || coalesce(detail ->> 'what', detail::text), NULL, NULL
           FROM anomaly WHERE source = $1 AND subject = $2
         UNION ALL
-        SELECT created_at, 4, position, 'notice', kind || ', webhook-id ' || webhook_id
+        SELECT created_at, 4, position, 'notice', kind || ', webhook-id ' || webhook_id, NULL, NULL
           FROM outbox WHERE source = $1 AND subject = $2
       ) AS story ORDER BY at, rank, place, detail";
     let rows = client.query(sql, &[&source.as_str(), &subject]).await?;
     rows.iter()
         .map(|row| {
             let at: At = row.try_get(0)?;
-            Ok(Line { at: at.0, what: row.try_get(1)?, detail: row.try_get(2)? })
+            let amount: Option<i64> = row.try_get(3)?;
+            let currency: Option<String> = row.try_get(4)?;
+            Ok(Line {
+                at: at.0,
+                what: row.try_get(1)?,
+                detail: row.try_get(2)?,
+                amount: amount.zip(currency),
+            })
         })
         .collect()
 }
 
-/// A match in one line: status, settlement and amounts in minor units; none when there is no such match.
+/// The matches of this id; a provider may use one id for matches of several kinds.
 ///
 /// # Errors
 /// [`crate::Error`].
-pub async fn of_match(client: &Client, source: &SourceName, match_id: &str) -> Result<Vec<String>> {
-    let sql = "SELECT kind || ' match, ' || status || coalesce(', settled as ' || settlement, '')
-                      || ': pot ' || pot || ', paid ' || paid || ', back ' || refunded || ', fee ' || fee
-                      || ', in escrow ' || pot - paid - refunded - fee || ' ' || currency
+pub async fn of_match(client: &Client, source: &SourceName, match_id: &str) -> Result<Vec<Figures>> {
+    let sql = "SELECT kind || ' match, ' || status || coalesce(', settled as ' || settlement, ''), currency,
+                      pot, paid, refunded, fee, pot - paid - refunded - fee
                  FROM match WHERE source = $1 AND match_id = $2 ORDER BY kind";
     let rows = client.query(sql, &[&source.as_str(), &match_id]).await?;
-    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    rows.iter()
+        .map(|row| {
+            let mut amounts = [0_i64; 5];
+            for (at, amount) in (2..).zip(&mut amounts) {
+                *amount = row.try_get::<usize, i64>(at)?;
+            }
+            Ok(Figures { state: row.try_get(0)?, currency: row.try_get(1)?, amounts })
+        })
+        .collect()
 }
