@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use matchpurse_ingress::check_sources;
 use matchpurse_settings::{Settings, process_environment};
-use matchpurse_store::{Migrations, Store, StoreOptions};
+use matchpurse_store::{Migrations, Store};
+use matchpurse_wiring::store_options;
 
 use crate::say;
 
@@ -27,8 +28,7 @@ impl ConfigArgs {
 
 /// The store of the settings.
 pub(crate) async fn store(settings: &Settings) -> Result<Store> {
-    let options = StoreOptions::new(settings.database.url.expose().to_owned().into(), "matchpurse");
-    Store::connect(&options)
+    Store::connect(&store_options(settings, "matchpurse"))
         .await
         .with_context(|| format!("the database cannot be reached: {}", settings.database.url.redacted()))
 }

@@ -9,7 +9,8 @@ use matchpurse_ingress::{Application, Egress};
 use matchpurse_service_kit::health::Health;
 use matchpurse_settings::Settings;
 use matchpurse_store::Store;
-use matchpurse_worker_kit::{Context, bus_options, spawn, store_options};
+use matchpurse_wiring::{bus_options, worker_store_options};
+use matchpurse_worker_kit::{Context, spawn};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -33,9 +34,10 @@ impl Services {
     /// Starts them, on RabbitMQ where the settings have one, else on the spool.
     pub(crate) async fn start(settings: Settings) -> Result<Self> {
         let settings = Arc::new(settings);
-        let store = Store::connect(&store_options(&settings, "matchpurse")).await.with_context(|| {
-            format!("the database cannot be reached: {}", settings.database.url.redacted())
-        })?;
+        let store =
+            Store::connect(&worker_store_options(&settings, "matchpurse")).await.with_context(|| {
+                format!("the database cannot be reached: {}", settings.database.url.redacted())
+            })?;
         let options = bus_options(&settings, "matchpurse");
         let (transport, egress) = match &settings.broker.url {
             Some(url) => {

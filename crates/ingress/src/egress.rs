@@ -2,14 +2,14 @@
 //! the two.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use matchpurse_bus::{
-    BusOptions, FallbackPublisher, Publisher, RabbitError, RabbitPublisher, Spool, SpoolPublisher, Status,
+    FallbackPublisher, Publisher, RabbitError, RabbitPublisher, Spool, SpoolPublisher, Status,
     relay_to_broker,
 };
 use matchpurse_settings::Settings;
-use matchpurse_store::{Store, StoreOptions};
+use matchpurse_store::Store;
+use matchpurse_wiring::{bus_options, store_options};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -48,7 +48,7 @@ impl Egress {
     /// [`EgressError`], for settings that could never work.
     pub async fn start(settings: &Settings) -> Result<Self, EgressError> {
         let url = settings.broker.url.as_ref().ok_or(EgressError::NoBroker)?;
-        let options = bus_options(settings);
+        let options = bus_options(settings, SERVICE);
         let spool = if settings.ingress.spool { Some(spool(settings)?) } else { None };
         let broker = RabbitPublisher::start(url.expose(), &options).map_err(EgressError::Broker)?;
         let Some(spool) = spool else {
@@ -84,29 +84,6 @@ impl Egress {
 }
 
 fn spool(settings: &Settings) -> Result<Arc<dyn Spool>, EgressError> {
-    let database = &settings.database;
-    let mut options = StoreOptions::new(database.url.expose().to_owned().into(), SERVICE);
-    options.pool_size = database.pool_size.into();
-    options.wait_timeout = Duration::from_millis(database.pool_wait_ms);
-    options.connect_timeout = Duration::from_millis(database.connect_timeout_ms);
-    options.statement_timeout = Duration::from_millis(database.statement_timeout_ms.into());
-    options.lock_timeout = Duration::from_millis(database.lock_timeout_ms.into());
-    options.idle_in_transaction_timeout =
-        Duration::from_millis(database.idle_in_transaction_timeout_ms.into());
-    let store = Store::new(&options).map_err(EgressError::Database)?;
+    let store = Store::new(&store_options(settings, SERVICE)).map_err(EgressError::Database)?;
     Ok(Arc::new(store.spool(settings.ingress.spool_events_max)))
-}
-
-fn bus_options(settings: &Settings) -> BusOptions {
-    let broker = &settings.broker;
-    BusOptions {
-        heartbeat: Duration::from_secs(broker.heartbeat_s.into()),
-        connection_timeout: Duration::from_millis(broker.connect_timeout_ms),
-        reconnect_min: Duration::from_millis(broker.reconnect_min_ms),
-        reconnect_max: Duration::from_millis(broker.reconnect_max_ms),
-        confirm_timeout: Duration::from_millis(broker.confirm_timeout_ms),
-        waiting_max: usize::try_from(broker.unconfirmed_max).unwrap_or(usize::MAX),
-        batch_max: broker.batch_max.into(),
-        ..BusOptions::for_service(SERVICE)
-    }
 }

@@ -14,13 +14,14 @@ use matchpurse_service_kit::health::{Check, Health};
 use matchpurse_service_kit::{metrics, shutdown, telemetry};
 use matchpurse_settings::{Settings, process_environment};
 use matchpurse_store::{Migrations, Store, chain};
+use matchpurse_wiring::{bus_options, worker_store_options};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::backoff;
 use crate::service::{admin_setting, watch_database};
-use crate::{Context, Effects, Plan, bus_options, run, store_options};
+use crate::{Context, Effects, Plan, run};
 
 /// How long a health check may take in all.
 const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(3);
@@ -112,7 +113,7 @@ async fn work<E: Effects>(
     shutdown: CancellationToken,
 ) -> Result<()> {
     let service = health.service();
-    let store = Store::new(&store_options(&settings, service))?;
+    let store = Store::new(&worker_store_options(&settings, service))?;
     let migrated = health.check("migrations");
     // Not ready from the beginning; the worker itself takes this check over when it runs.
     health.check(service);

@@ -27,5 +27,5 @@ mod worker;
 pub use command::main;
 pub use effects::Effects;
 pub use plan::{Context, Plan};
-pub use service::{bus_options, run, spawn, store_options};
+pub use service::{run, spawn};
 pub use worker::{Worker, WorkerOptions};

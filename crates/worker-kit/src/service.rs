@@ -4,47 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use matchpurse_bus::{BusOptions, FailureLog, Status};
+use matchpurse_bus::{FailureLog, Status};
 use matchpurse_contracts::topology::Queue;
 use matchpurse_service_kit::health::Health;
-use matchpurse_settings::Settings;
-use matchpurse_store::StoreOptions;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Context, Effects, Plan, Worker, WorkerOptions};
-
-/// The database as the settings say, for a worker.
-pub fn store_options(settings: &Settings, service: &str) -> StoreOptions {
-    let database = &settings.database;
-    StoreOptions {
-        pool_size: usize::from(database.pool_size),
-        wait_timeout: Duration::from_millis(database.pool_wait_ms),
-        connect_timeout: Duration::from_millis(database.connect_timeout_ms),
-        statement_timeout: Duration::from_millis(database.statement_timeout_ms.into()),
-        lock_timeout: Duration::from_millis(database.lock_timeout_ms.into()),
-        idle_in_transaction_timeout: Duration::from_millis(database.idle_in_transaction_timeout_ms.into()),
-        ..StoreOptions::for_worker(database.url.expose().into(), service)
-    }
-}
-
-/// The bus as the settings say.
-pub fn bus_options(settings: &Settings, service: &str) -> BusOptions {
-    let broker = &settings.broker;
-    BusOptions {
-        heartbeat: Duration::from_secs(broker.heartbeat_s.into()),
-        connection_timeout: Duration::from_millis(broker.connect_timeout_ms),
-        reconnect_min: Duration::from_millis(broker.reconnect_min_ms),
-        reconnect_max: Duration::from_millis(broker.reconnect_max_ms),
-        confirm_timeout: Duration::from_millis(broker.confirm_timeout_ms),
-        waiting_max: usize::try_from(broker.unconfirmed_max).unwrap_or(usize::MAX),
-        prefetch: broker.prefetch,
-        batch_max: usize::from(broker.batch_max),
-        batch_wait: Duration::from_millis(broker.batch_wait_ms),
-        ..BusOptions::for_service(service)
-    }
-}
 
 /// Runs a worker and its jobs in the background of this process; see [`run`].
 pub fn spawn<E: Effects>(plan: Plan<E>, context: Context) -> JoinHandle<Result<()>> {
