@@ -19,6 +19,7 @@ pub(super) const LIVES: &[LifeKind] = &[
     life("game_canceled", 12),
     life("game_running", 5),
     life("game_failing", 3),
+    life("game_given_up", 1),
     life("contest", 16),
     life("contest_open", 2),
     life("tournament", 5),
@@ -43,6 +44,7 @@ pub(super) fn play(request: &PlayRequest<'_>) -> Option<Script> {
     match request.life {
         "game" => games::whole(&mut life, games::Failing::No),
         "game_failing" => games::whole(&mut life, games::Failing::Yes),
+        "game_given_up" => games::given_up(&mut life),
         "game_with_studio_reward" => games::with_studio_reward(&mut life),
         "game_canceled" => games::canceled(&mut life),
         "game_running" => games::running(&mut life),

@@ -24,7 +24,7 @@ pub(super) fn whole(life: &mut Life<'_>, failing: Failing) {
     table.fill(life);
     table.start(life);
     if failing == Failing::Yes {
-        table.fail(life);
+        table.fail(life, true);
     }
     let ending = Ending::of(&table, life, table.shape != Shape::Sparse);
     let settled = settle::settle(&table, table.stake.unwrap_or(0), &ending, life);
@@ -139,12 +139,22 @@ pub(super) fn canceled(life: &mut Life<'_>) {
 pub(super) fn running(life: &mut Life<'_>) {
     let table = Table::new(life, true);
     table.fill(life);
-    let status = if life.dice.chance(50) { "LOCKED" } else { "PENDING_OUTCOMES" };
-    life.wait(5_000);
-    let moment = Moment { event: "RecreationalGameStarted", status, seated: usize::MAX, ..Moment::default() };
-    table.send(life, moment);
-    let locked = status == "LOCKED" || table.shape == Shape::Sparse;
-    let mut effect = effect(if locked { MatchStatus::Locked } else { MatchStatus::PendingOutcomes });
+    let status = table.start(life);
+    expect_held(life, table, status);
+}
+
+/// Played, but the provider cannot complete it and has given up: the stakes stay held for a person.
+pub(super) fn given_up(life: &mut Life<'_>) {
+    let table = Table::new(life, true);
+    table.fill(life);
+    let status = table.start(life);
+    table.fail(life, false);
+    life.script.effects.anomalies.insert("provider_failure".to_owned(), 1);
+    expect_held(life, table, status);
+}
+
+fn expect_held(life: &mut Life<'_>, table: Table, status: MatchStatus) {
+    let mut effect = effect(status);
     let mut pot = 0_i64;
     for player in table.players() {
         let stake = table.stake.unwrap_or(0);

@@ -1,5 +1,7 @@
 //! A game as the provider knows it, and as it writes it in a delivery.
 
+use matchpurse_domain::event::MatchStatus;
+
 use super::Life;
 use super::body::{Failure, FailureNotice, Flat, Game, Group, Metadata, Nested, OrNull, Reward, User};
 use crate::play::{json_body, major};
@@ -128,26 +130,31 @@ impl Table {
         }
     }
 
-    pub(super) fn start(&self, life: &mut Life<'_>) {
+    /// It begins; the status that it has then. Without a status only the event's name says so.
+    pub(super) fn start(&self, life: &mut Life<'_>) -> MatchStatus {
         life.wait(5_000);
-        let status = if life.dice.chance(70) { "LOCKED" } else { "PENDING_OUTCOMES" };
+        let locked = life.dice.chance(70);
+        let status = if locked { "LOCKED" } else { "PENDING_OUTCOMES" };
         let moment =
             Moment { event: "RecreationalGameStarted", status, seated: usize::MAX, ..Moment::default() };
         self.send(life, moment);
+        if locked || self.shape == Shape::Sparse { MatchStatus::Locked } else { MatchStatus::PendingOutcomes }
     }
 
-    /// The provider tries to complete it, fails, and will try again.
-    pub(super) fn fail(&self, life: &mut Life<'_>) {
-        for attempt in 1..=u32::try_from(life.dice.between(1, 3)).unwrap_or(1) {
+    /// The provider tries to complete it, fails, and will try again; or does not, after the last attempt.
+    pub(super) fn fail(&self, life: &mut Life<'_>, goes_on: bool) {
+        let attempts = u32::try_from(life.dice.between(1, 3)).unwrap_or(1);
+        for attempt in 1..=attempts {
             life.wait(10_000);
             let failure = Failure {
                 code: "COMPLETION_FAILED",
                 reason: "participant group missing",
                 request_id: life.dice.uuid(),
                 attempt,
-                will_retry: true,
+                will_retry: goes_on || attempt < attempts,
             };
-            let event = if attempt == 1 { "ScoreIngestionFailed" } else { "RecreationalGameCompletionFailed" };
+            let event =
+                if attempt == 1 { "ScoreIngestionFailed" } else { "RecreationalGameCompletionFailed" };
             let notice = FailureNotice { event, tenant_id: "SAMPLE", entity_id: &self.id, failure };
             life.send(json_body(&notice));
         }
