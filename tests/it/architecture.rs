@@ -6,64 +6,6 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
-/// Which crate may depend on which, in programs; a table of what is allowed, not of what is.
-const EDGES: &[(&str, &[&str])] = &[
-    ("domain", &[]),
-    ("contracts", &["domain"]),
-    ("providers", &["domain"]),
-    ("bus", &["contracts"]),
-    ("store", &["domain", "contracts", "bus"]),
-    ("service-kit", &[]),
-    ("settings", &["domain", "service-kit"]),
-    ("wiring", &["bus", "store", "settings"]),
-    ("worker-kit", &["domain", "contracts", "bus", "store", "settings", "wiring", "service-kit"]),
-    ("ingress", &["domain", "providers", "contracts", "bus", "store", "settings", "wiring", "service-kit"]),
-    ("match-escrow", WORKER),
-    ("reward-fulfillment", WORKER),
-    ("player-stats", WORKER),
-    ("offer-removal", WORKER),
-    ("event-archive", WORKER),
-    ("simulator", &["domain", "contracts", "providers", "service-kit"]),
-    ("local-servers", &[]),
-    ("testkit", LIBRARIES),
-    ("cli", ALL),
-    ("tests", &[]),
-];
-
-const WORKER: &[&str] = &["domain", "contracts", "bus", "store", "settings", "service-kit", "worker-kit"];
-
-const LIBRARIES: &[&str] = &[
-    "domain",
-    "contracts",
-    "providers",
-    "bus",
-    "store",
-    "settings",
-    "service-kit",
-    "worker-kit",
-    "local-servers",
-];
-
-const ALL: &[&str] = &[
-    "domain",
-    "contracts",
-    "providers",
-    "bus",
-    "store",
-    "settings",
-    "service-kit",
-    "wiring",
-    "worker-kit",
-    "ingress",
-    "match-escrow",
-    "reward-fulfillment",
-    "player-stats",
-    "offer-removal",
-    "event-archive",
-    "simulator",
-    "local-servers",
-];
-
 /// Crates that only one of ours may use in a program, because each is dangerous in its own way.
 const OWNERS: &[(&str, &[&str])] = &[
     ("lapin", &["bus"]),
@@ -101,18 +43,43 @@ fn dependencies(metadata: &Metadata) -> BTreeSet<(String, String)> {
     all
 }
 
+/// The words between backticks.
+fn quoted(cell: &str) -> Vec<String> {
+    cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// The table of ARCHITECTURE.md: which crate may depend on which; none stands for all.
+fn table() -> Result<BTreeMap<String, Option<BTreeSet<String>>>> {
+    let text = std::fs::read_to_string(root().join("ARCHITECTURE.md"))?;
+    let map =
+        text.split("## Code map").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap_or_default();
+    let mut table = BTreeMap::new();
+    for line in map.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let [_, crates, _, allowed, _] = cells[..] else { panic!("a row of other than three cells: {line}") };
+        let allowed = (allowed != "all").then(|| quoted(allowed).into_iter().collect());
+        table.extend(quoted(crates).into_iter().map(|name| (name, allowed.clone())));
+    }
+    Ok(table)
+}
+
 #[test]
 fn crates_depend_only_on_what_the_table_allows() -> Result<()> {
     let metadata = metadata()?;
-    let table: BTreeMap<&str, &[&str]> = EDGES.iter().copied().collect();
+    let table = table()?;
     let members: BTreeSet<String> =
         metadata.packages.iter().map(|p| p.name.trim_start_matches("matchpurse-").to_owned()).collect();
-    let unlisted: Vec<&String> = members.iter().filter(|name| !table.contains_key(name.as_str())).collect();
-    assert!(unlisted.is_empty(), "not in the table: {unlisted:?}");
+    assert_eq!(
+        table.keys().cloned().collect::<BTreeSet<_>>(),
+        members,
+        "the table's crates are not the workspace's"
+    );
     let forbidden: Vec<String> = dependencies(&metadata)
         .into_iter()
         .filter(|(_, to)| members.contains(to))
-        .filter(|(from, to)| !table.get(from.as_str()).is_some_and(|allowed| allowed.contains(&to.as_str())))
+        .filter(|(from, to)| {
+            table.get(from).is_none_or(|allowed| allowed.as_ref().is_some_and(|a| !a.contains(to)))
+        })
         .map(|(from, to)| format!("{from} -> {to}"))
         .collect();
     assert!(forbidden.is_empty(), "edges that the table does not have: {forbidden:#?}");
