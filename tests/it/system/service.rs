@@ -1,0 +1,165 @@
+//! One program as a process of its own.
+
+use std::fs::{File, OpenOptions};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::http::Request;
+use super::until;
+
+/// The lines of a log that are shown when a test fails.
+const SHOWN_LINES: usize = 40;
+
+/// A service: the ingress or a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Service {
+    Ingress,
+    MatchEscrow,
+    RewardFulfillment,
+    PlayerStats,
+    OfferRemoval,
+    EventArchive,
+}
+
+impl Service {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Ingress,
+        Self::MatchEscrow,
+        Self::RewardFulfillment,
+        Self::PlayerStats,
+        Self::OfferRemoval,
+        Self::EventArchive,
+    ];
+
+    /// The name of the program, without its prefix.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::MatchEscrow => "match-escrow",
+            Self::RewardFulfillment => "reward-fulfillment",
+            Self::PlayerStats => "player-stats",
+            Self::OfferRemoval => "offer-removal",
+            Self::EventArchive => "event-archive",
+        }
+    }
+}
+
+/// A program of this workspace, as it was built beside this test. It gets nothing of the environment but the
+/// path to other programs.
+pub(crate) fn program(name: &str) -> Result<Command> {
+    let test = std::env::current_exe()?;
+    let folder = test.parent().and_then(Path::parent).context("the test binary has no folder")?;
+    let program = folder.join(name);
+    ensure!(program.is_file(), "{} is not built: run tests/run, which builds it", program.display());
+    let mut command = Command::new(program);
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).stdin(Stdio::null());
+    Ok(command)
+}
+
+/// A running service. It is killed when dropped.
+pub(crate) struct Running {
+    pub(crate) service: Service,
+    child: Child,
+    log: PathBuf,
+    admin: String,
+}
+
+impl Running {
+    /// Starts it; its log is appended to `FOLDER/NAME.log`.
+    pub(crate) fn start(service: Service, config: &Path, admin: &str, folder: &Path) -> Result<Self> {
+        let log = folder.join(format!("{}.log", service.name()));
+        let file = OpenOptions::new().create(true).append(true).open(&log)?;
+        let child = program(&format!("matchpurse-{}", service.name()))?
+            .arg("--config")
+            .arg(config)
+            .stdout(Stdio::null())
+            .stderr(file)
+            .spawn()
+            .with_context(|| format!("failed to start {}", service.name()))?;
+        Ok(Self { service, child, log, admin: admin.to_owned() })
+    }
+
+    /// Waits until it says that it is ready.
+    pub(crate) async fn ready(&mut self, patience: Duration) -> Result<()> {
+        let name = self.service.name();
+        let admin = self.admin.clone();
+        until(&format!("{name} is ready"), patience, async || {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("{name} ended instead of getting ready: {status}");
+            }
+            let answer = Request::new("GET", "/readyz", b"").send(&admin).await;
+            Ok(match answer {
+                Ok(answer) if answer.status == 200 => None,
+                Ok(answer) => Some(answer.body),
+                Err(error) => Some(format!("{error:#}")),
+            })
+        })
+        .await
+    }
+
+    /// What it counts, as Prometheus reads it.
+    pub(crate) async fn metrics(&self) -> Result<String> {
+        Ok(Request::new("GET", "/metrics", b"").send(&self.admin).await?.body)
+    }
+
+    /// A page of the operators' port.
+    pub(crate) async fn admin(&self, path: &str) -> Result<String> {
+        Ok(Request::new("GET", path, b"").send(&self.admin).await?.body)
+    }
+
+    /// Ends it without a warning.
+    pub(crate) fn kill9(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub(crate) async fn terminate(&mut self, patience: Duration) -> Result<ExitStatus> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("no process id")?;
+        kill_process(pid, Signal::TERM)?;
+        let mut ended = None;
+        until(&format!("{} has stopped", self.service.name()), patience, async || {
+            ended = self.child.try_wait()?;
+            Ok(ended.is_none().then(|| "it runs".to_owned()))
+        })
+        .await?;
+        ended.context("no exit status")
+    }
+
+    /// The end of its log.
+    pub(crate) fn shown_log(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let start = lines.len().saturating_sub(SHOWN_LINES);
+        format!("--- {}:\n{}\n", self.log.display(), lines.get(start..).unwrap_or_default().join("\n"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// A port that nobody listens on, outside of the range from which the system takes ports for connections, so
+/// that a service that is killed and started again finds its port free.
+pub(crate) fn free_port() -> Result<u16> {
+    use std::io::Read as _;
+    let mut random = File::open("/dev/urandom")?;
+    loop {
+        let mut bytes = [0; 2];
+        random.read_exact(&mut bytes)?;
+        let port = 20_000 + u16::from_be_bytes(bytes) % 12_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+}
