@@ -27,10 +27,10 @@ pub(super) fn lay_over(
     rules: &Environment<'_>,
     variables: impl Iterator<Item = (String, String)>,
 ) -> Result<(), ConfigError> {
-    let mut ours: Vec<(String, String)> =
+    // In order of names, so that what happens does not depend on how the environment happens to be sorted. Of a
+    // name that is given twice the last counts: who appends to an environment means to override it.
+    let ours: BTreeMap<String, String> =
         variables.filter(|(name, value)| rules.is_setting(name, value)).collect();
-    // In order of names, so that what happens does not depend on how the environment happens to be sorted.
-    ours.sort();
     let mut problems = Vec::new();
     for (name, value) in ours {
         let path: Vec<String> = name

@@ -72,6 +72,20 @@ fn shown(file: &str, variables: &[(&str, &str)]) -> String {
 }
 
 #[test]
+fn the_last_value_of_a_variable_that_is_given_twice_counts() {
+    for (first, last) in [("3", "5"), ("5", "3")] {
+        let pool_size = ["APP_DATABASE__POOL_SIZE", "APP_DATABASE__POOL_SIZE"];
+        let variables = [(pool_size[0], first), ("APP_LISTEN__ADDRESS", "[::1]:80"), (pool_size[1], last)];
+        let loaded = load("", &variables).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(loaded.value.database.pool_size.to_string(), last);
+    }
+    let tables =
+        [("APP_TEAMS__A", "{ mode = \"split\", stake = \"1\" }"), ("APP_TEAMS__A", "{ mode = \"split\" }")];
+    let loaded = load("", &tables).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(loaded.value.teams["a"].stake, None, "it is replaced, not merged with its former value");
+}
+
+#[test]
 fn later_layers_win_key_by_key() {
     let file =
         "[database]\npool_size = 3\nurl = \"postgres://app:hunter2@db/app\"\n[teams.a-b]\nmode = \"split\"\n";
