@@ -16,15 +16,14 @@ use matchpurse_bus::{Delivery, Disposition};
 use matchpurse_contracts::wire::Message;
 use matchpurse_domain::event::{
     ContestOutcome, Event, Group, MatchFormat, MatchKind, MatchSnapshot, MatchStatus, Outcome, Participant,
-    Payload, PlayerOutcome, Provenance, ProviderFailure, Reward, RewardKind,
+    Payload, PlayerOutcome, ProviderFailure, Reward, RewardKind,
 };
 use matchpurse_domain::ids::{EventId, SourceName};
 use matchpurse_domain::money::{Currency, Money};
-use matchpurse_domain::time::Timestamp;
 use matchpurse_match_escrow::MatchEscrow;
 use matchpurse_settings::Settings;
 use matchpurse_store::{Store, audit, survey};
-use matchpurse_testkit::Database;
+use matchpurse_testkit::{Database, Dice};
 use matchpurse_worker_kit::{Worker, WorkerOptions};
 
 const SETTINGS: &str = r#"
@@ -50,22 +49,8 @@ fn usd(minor_units: i64) -> Money {
     Money::new(minor_units, Currency::new("USD", None).unwrap().code)
 }
 
-/// An event whose id follows from what it says, as the ingress makes it.
 fn event(payload: Payload) -> Event {
-    let id = EventId::of_delivery(&source(), "POST", format!("{payload:?}").as_bytes(), 0);
-    Event {
-        id,
-        delivery_id: id,
-        source: source(),
-        provider: "any".to_owned(),
-        provider_type: "Something".to_owned(),
-        subject: "subject".to_owned(),
-        occurred_at: None,
-        received_at: Timestamp::from_seconds(1_792_000_000),
-        provenance: Provenance { body_authenticated: true, amount_rounded: false },
-        raw: Default::default(),
-        payload,
-    }
+    matchpurse_testkit::event("games", true, payload)
 }
 
 fn snapshot(
@@ -137,16 +122,6 @@ fn deliveries(events: &[Event]) -> Vec<Delivery> {
         .collect()
 }
 
-/// A seeded shuffle: the same seed gives the same order.
-fn shuffled<T>(mut items: Vec<T>, seed: u64) -> Vec<T> {
-    let mut state = seed;
-    for at in (1..items.len()).rev() {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        items.swap(at, usize::try_from(state >> 33).unwrap() % (at + 1));
-    }
-    items
-}
-
 async fn apply(worker: &Worker<MatchEscrow>, events: &[Event]) {
     for batch in deliveries(events).chunks(64) {
         let dispositions = worker.process_batch(batch).await;
@@ -189,8 +164,11 @@ async fn every_order_and_every_repeat_ends_the_same() -> Result<()> {
         let database = Database::create().await?;
         let store = database.store().await?;
         let worker = worker(&store);
-        let order =
-            if seed == 0 { lives.clone() } else { shuffled([lives.clone(), lives.clone()].concat(), seed) };
+        let order = if seed == 0 {
+            lives.clone()
+        } else {
+            Dice::new(seed).shuffled([lives.clone(), lives.clone()].concat())
+        };
         apply(&worker, &order).await;
         ends.push(essence(&store).await?);
     }
@@ -209,7 +187,7 @@ async fn what_was_applied_moves_nothing_again_even_without_the_inbox() -> Result
     let (end, before) = (essence(&store).await?, counts(&database).await?);
     apply(&worker, &lives).await;
     database.connection().await?.execute("DELETE FROM inbox", &[]).await?;
-    apply(&worker, &shuffled(lives, 5)).await;
+    apply(&worker, &Dice::new(5).shuffled(lives)).await;
     assert_eq!(essence(&store).await?, end);
     assert_eq!(counts(&database).await?, before);
     Ok(())
@@ -231,7 +209,7 @@ async fn several_workers_on_the_same_matches_never_block_each_other() -> Result<
     for seed in 1..=4 {
         let (worker, lives) = (worker(&store), Arc::clone(&shared));
         tasks.spawn(async move {
-            let mut waiting = shuffled(lives.to_vec(), seed);
+            let mut waiting = Dice::new(seed).shuffled(lives.to_vec());
             // What is to be retried, because another worker held a lock too long, is retried.
             while !waiting.is_empty() {
                 let mut again = Vec::new();

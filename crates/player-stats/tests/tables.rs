@@ -1,33 +1,16 @@
 //! What events leave in the tables, in whatever order, batch and number they come.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use anyhow::Result;
-use bytes::Bytes;
 use matchpurse_domain::event::*;
-use matchpurse_domain::ids::{EventId, SourceName};
 use matchpurse_domain::time::Timestamp;
 use matchpurse_player_stats::PlayerStats as Worker;
 use matchpurse_store::Store;
-use matchpurse_testkit::Database;
-use matchpurse_worker_kit::Effects as _;
+use matchpurse_testkit::{Database, Trial};
 
 fn event(payload: Payload) -> Event {
-    let source = SourceName::parse("servers").unwrap();
-    let id = EventId::of_delivery(&source, "POST", format!("{payload:?}").as_bytes(), 0);
-    Event {
-        id,
-        delivery_id: id,
-        source,
-        provider: "p".to_owned(),
-        provider_type: String::new(),
-        subject: String::new(),
-        occurred_at: None,
-        received_at: Timestamp::from_seconds(1_790_000_000),
-        provenance: Provenance { body_authenticated: false, amount_rounded: false },
-        raw: Bytes::new(),
-        payload,
-    }
+    matchpurse_testkit::event("servers", false, payload)
 }
 
 /// A match of ann and cat against bob, with dan watching; each counter of a player differs from the others.
@@ -109,15 +92,15 @@ fn harmony() -> Vec<Event> {
 }
 
 async fn apply(store: &Store, events: &[Event]) -> Result<()> {
-    let mut client = store.client().await?;
-    let tx = client.begin().await?;
-    Worker.apply_in_tx(&tx, events, Timestamp::from_seconds(1_790_000_000)).await?;
-    Ok(tx.commit().await?)
+    trial().apply(store, events).await
 }
 
-/// All that the worker has written, one row a line, but for what tells which delivery came first.
-async fn tables(database: &Database) -> Result<String> {
-    let queries = [
+/// The tables are all that the worker has written, but for what tells which delivery came first.
+fn trial() -> Trial<Worker> {
+    Trial {
+        effects: Worker,
+        events: harmony(),
+        tables: &[
         "SELECT match_id, map, team1_name, team1_score, team2_name, team2_score, rounds_played, history_len,
                 finished, canceled, cancel_reason, result, counted, numbers, roster FROM stats_match",
         "SELECT * FROM player_match_stats",
@@ -127,44 +110,12 @@ async fn tables(database: &Database) -> Result<String> {
         "SELECT webhook_id, kind, subject, payload FROM outbox",
         "SELECT kind, subject FROM anomaly",
         "SELECT player_id FROM player",
-    ];
-    let connection = database.connection().await?;
-    let mut all = String::new();
-    for query in queries {
-        let sql = format!("SELECT string_agg(t::text, E'\\n' ORDER BY t::text) FROM ({query}) t");
-        let rows: Option<String> = connection.query_one(&sql, &[]).await?.get(0);
-        all.push_str(&rows.unwrap_or_default());
-        all.push_str("\n--\n");
-    }
-    Ok(all)
-}
-
-async fn texts(database: &Database, sql: &str) -> Result<Vec<String>> {
-    let rows = database.connection().await?.query(sql, &[]).await?;
-    let mut texts: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-    texts.sort_unstable();
-    Ok(texts)
-}
-
-/// A small generator, so that a failing order can be played again.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap() % n
-    }
-
-    /// The events in another order, some of them repeatedly.
-    fn shuffled(&mut self, events: &[Event]) -> Vec<Event> {
-        let mut all = events.to_vec();
-        for _ in 0..events.len() / 2 {
-            all.push(events[self.below(events.len())].clone());
-        }
-        for n in (1..all.len()).rev() {
-            all.swap(n, self.below(n + 1));
-        }
-        all
+        ],
+        versions: "SELECT ctid || '/' || xmin FROM player_match_stats
+                   UNION ALL SELECT player_key || '/' || ctid || '/' || xmin FROM player_totals
+                   UNION ALL SELECT ctid || '/' || xmin FROM player_kick
+                   UNION ALL SELECT ctid || '/' || xmin FROM outbox
+                   UNION ALL SELECT match_id || updated_at FROM stats_match",
     }
 }
 
@@ -179,14 +130,14 @@ async fn events_lead_to_these_statistics() -> Result<()> {
     let matches =
         "SELECT concat_ws(' ', match_id, rounds_played, result, cancel_reason, counted) FROM stats_match";
     assert_eq!(
-        texts(&database, matches).await?,
+        database.texts(matches).await?,
         ["m1 4 team1 t", "m2 4 draw t", "m3 0 MISSING_PLAYERS:bob f", "m4 8 f"]
     );
     let lines = "SELECT concat_ws(' ', match_id, player_id, side, kills, clutch_wins)
                    FROM player_match_stats JOIN stats_match USING (stats_key) JOIN player USING (player_key)
                   WHERE match_id IN ('m1', 'm4')";
     assert_eq!(
-        texts(&database, lines).await?,
+        database.texts(lines).await?,
         [
             "m1 ann team1 4 25",
             "m1 bob team2 -8 -50",
@@ -200,19 +151,19 @@ async fn events_lead_to_these_statistics() -> Result<()> {
     let totals =
         "SELECT concat_ws(' ', player_id, season, matches, wins, losses, draws, rounds, kills, clutch_wins)
                     FROM player_totals JOIN player USING (player_key)";
-    assert_eq!(texts(&database, totals).await?, ["ann 0 2 1 0 1 8 8 50", "bob 0 2 0 1 1 8 -16 -100"]);
+    assert_eq!(database.texts(totals).await?, ["ann 0 2 1 0 1 8 8 50", "bob 0 2 0 1 1 8 -16 -100"]);
     let history = "SELECT concat_ws(' ', index, name, player_id)
                      FROM stats_match_event JOIN stats_match USING (stats_key) LEFT JOIN player USING (player_key)
                     WHERE match_id = 'm1'";
     assert_eq!(
-        texts(&database, history).await?,
+        database.texts(history).await?,
         ["0 match_started", "1 player_disconnected cat", "2 round_end"]
     );
     let kicks = "SELECT match_id || ' ' || player_id FROM player_kick JOIN player USING (player_key)";
-    assert_eq!(texts(&database, kicks).await?, ["m1 cat", "m4 bob", "m5 eve"]);
+    assert_eq!(database.texts(kicks).await?, ["m1 cat", "m4 bob", "m5 eve"]);
     let told = "SELECT kind || ' ' || subject FROM outbox";
     assert_eq!(
-        texts(&database, told).await?,
+        database.texts(told).await?,
         [
             "match.stats_final m1",
             "match.stats_final m2",
@@ -226,60 +177,17 @@ async fn events_lead_to_these_statistics() -> Result<()> {
 
 #[tokio::test]
 async fn every_order_and_batch_with_repeats_ends_in_the_same_tables() -> Result<()> {
-    let database = Database::create().await?;
-    apply(&database.store().await?, &harmony()).await?;
-    let expected = tables(&database).await?;
-    for seed in 0..12 {
-        let mut dice = Dice(seed);
-        let database = Database::create().await?;
-        let store = database.store().await?;
-        let size = 1 + dice.below(8);
-        for batch in dice.shuffled(&harmony()).chunks(size) {
-            apply(&store, batch).await?;
-        }
-        assert_eq!(tables(&database).await?, expected, "seed {seed}");
-    }
-    Ok(())
+    trial().every_order_and_batch_with_repeats_ends_in_the_same_tables().await
 }
 
 #[tokio::test]
 async fn a_batch_that_comes_again_changes_no_row() -> Result<()> {
-    let database = Database::create().await?;
-    let store = database.store().await?;
-    apply(&store, &harmony()).await?;
-    let versions = "SELECT ctid || '/' || xmin FROM player_match_stats
-                    UNION ALL SELECT player_key || '/' || ctid || '/' || xmin FROM player_totals
-                    UNION ALL SELECT ctid || '/' || xmin FROM player_kick
-                    UNION ALL SELECT ctid || '/' || xmin FROM outbox
-                    UNION ALL SELECT match_id || updated_at FROM stats_match";
-    let before = texts(&database, versions).await?;
-    apply(&store, &harmony()).await?;
-    assert_eq!(texts(&database, versions).await?, before);
-    Ok(())
+    trial().a_batch_that_comes_again_changes_no_row().await
 }
 
 #[tokio::test]
 async fn workers_at_the_same_rows_neither_deadlock_nor_differ() -> Result<()> {
-    let database = Database::create().await?;
-    apply(&database.store().await?, &harmony()).await?;
-    let expected = tables(&database).await?;
-    for seed in 100..104 {
-        let database = Database::create().await?;
-        let store = database.store().await?;
-        let worker = |seed| {
-            let store = store.clone();
-            async move {
-                let mut dice = Dice(seed);
-                for batch in dice.shuffled(&harmony()).chunks(5) {
-                    apply(&store, batch).await?;
-                }
-                anyhow::Ok(())
-            }
-        };
-        tokio::try_join!(worker(seed), worker(seed + 1000), worker(seed + 2000), worker(seed + 3000))?;
-        assert_eq!(tables(&database).await?, expected, "seed {seed}");
-    }
-    Ok(())
+    trial().workers_at_the_same_rows_neither_deadlock_nor_differ().await
 }
 
 #[tokio::test]
@@ -288,15 +196,15 @@ async fn a_contradiction_changes_no_total_and_is_opened_once() -> Result<()> {
     let store = database.store().await?;
     apply(&store, &harmony()).await?;
     let totals = "SELECT t::text FROM player_totals t";
-    let before = texts(&database, totals).await?;
+    let before = database.texts(totals).await?;
     let contradictions = [ended("m1", 1, 3), canceled("m2"), ended("m3", 3, 1), ended("m1", 1, 3)];
     for _ in 0..2 {
         apply(&store, &contradictions).await?;
     }
-    assert_eq!(texts(&database, totals).await?, before);
-    let opened = texts(&database, "SELECT kind || ' ' || subject FROM anomaly").await?;
+    assert_eq!(database.texts(totals).await?, before);
+    let opened = database.texts("SELECT kind || ' ' || subject FROM anomaly").await?;
     assert_eq!(opened, ["stats_corrected m1", "terminal_conflict m2", "terminal_conflict m3"]);
-    let told = texts(&database, "SELECT subject FROM outbox WHERE kind = 'anomaly.opened'").await?;
+    let told = database.texts("SELECT subject FROM outbox WHERE kind = 'anomaly.opened'").await?;
     assert_eq!(told, ["m1", "m2", "m3"]);
     Ok(())
 }

@@ -1,34 +1,16 @@
 //! What events leave in the tables, in whatever order, batch and number they come.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use anyhow::Result;
-use bytes::Bytes;
 use matchpurse_domain::event::*;
-use matchpurse_domain::ids::{EventId, SourceName};
 use matchpurse_domain::money::{CurrencyCode, Money};
-use matchpurse_domain::time::Timestamp;
 use matchpurse_reward_fulfillment::RewardFulfillment;
 use matchpurse_store::Store;
-use matchpurse_testkit::Database;
-use matchpurse_worker_kit::Effects as _;
+use matchpurse_testkit::{Database, Trial};
 
 fn event(payload: Payload) -> Event {
-    let source = SourceName::parse("lounge").unwrap();
-    let id = EventId::of_delivery(&source, "POST", format!("{payload:?}").as_bytes(), 0);
-    Event {
-        id,
-        delivery_id: id,
-        source,
-        provider: "p".to_owned(),
-        provider_type: String::new(),
-        subject: String::new(),
-        occurred_at: None,
-        received_at: Timestamp::from_seconds(1_790_000_000),
-        provenance: Provenance { body_authenticated: true, amount_rounded: false },
-        raw: Bytes::new(),
-        payload,
-    }
+    matchpurse_testkit::event("lounge", true, payload)
 }
 
 fn usd(minor_units: i64) -> Money {
@@ -140,15 +122,15 @@ fn harmony() -> Vec<Event> {
 }
 
 async fn apply(store: &Store, events: &[Event]) -> Result<()> {
-    let mut client = store.client().await?;
-    let tx = client.begin().await?;
-    RewardFulfillment.apply_in_tx(&tx, events, Timestamp::from_seconds(1_790_000_000)).await?;
-    Ok(tx.commit().await?)
+    trial().apply(store, events).await
 }
 
-/// All that the worker has written, one row a line, but for what tells which delivery came first.
-async fn tables(database: &Database) -> Result<String> {
-    let queries = [
+/// The tables are all that the worker has written, but for what tells which delivery came first.
+fn trial() -> Trial<RewardFulfillment> {
+    Trial {
+        effects: RewardFulfillment,
+        events: harmony(),
+        tables: &[
         "SELECT kind, contest_id, ending, outcome_digest, entries FROM contest",
         "SELECT g.grant_id, c.kind, c.contest_id, p.player_id, g.reward_ref, g.kind, g.amount, g.currency,
                 g.value, g.payload, g.state, g.reason
@@ -157,16 +139,11 @@ async fn tables(database: &Database) -> Result<String> {
         "SELECT webhook_id, kind, subject, payload FROM outbox",
         "SELECT kind, subject FROM anomaly",
         "SELECT player_id FROM player",
-    ];
-    let connection = database.connection().await?;
-    let mut all = String::new();
-    for query in queries {
-        let sql = format!("SELECT string_agg(t::text, E'\\n' ORDER BY t::text) FROM ({query}) t");
-        let rows: Option<String> = connection.query_one(&sql, &[]).await?.get(0);
-        all.push_str(&rows.unwrap_or_default());
-        all.push_str("\n--\n");
+        ],
+        versions: "SELECT ctid || '/' || xmin FROM reward_grant UNION ALL SELECT ctid || '/' || xmin FROM outbox
+                   UNION ALL SELECT grant_id || '' FROM reward_grant UNION ALL SELECT decided_at || '' FROM contest
+                   WHERE decided_at IS NOT NULL",
     }
-    Ok(all)
 }
 
 /// The grants by what they are, their state and why they are in review.
@@ -177,28 +154,6 @@ async fn grants(database: &Database) -> Result<Vec<String>> {
     let mut grants: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     grants.sort_unstable();
     Ok(grants)
-}
-
-/// A small generator, so that a failing order can be played again.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap() % n
-    }
-
-    /// The events in another order, some of them repeatedly.
-    fn shuffled(&mut self, events: &[Event]) -> Vec<Event> {
-        let mut all = events.to_vec();
-        for _ in 0..events.len() / 2 {
-            all.push(events[self.below(events.len())].clone());
-        }
-        for n in (1..all.len()).rev() {
-            all.swap(n, self.below(n + 1));
-        }
-        all
-    }
 }
 
 #[tokio::test]
@@ -223,60 +178,17 @@ async fn events_lead_to_these_grants() -> Result<()> {
 
 #[tokio::test]
 async fn every_order_and_batch_with_repeats_ends_in_the_same_tables() -> Result<()> {
-    let database = Database::create().await?;
-    apply(&database.store().await?, &harmony()).await?;
-    let expected = tables(&database).await?;
-    for seed in 0..12 {
-        let mut dice = Dice(seed);
-        let database = Database::create().await?;
-        let store = database.store().await?;
-        let size = 1 + dice.below(8);
-        for batch in dice.shuffled(&harmony()).chunks(size) {
-            apply(&store, batch).await?;
-        }
-        assert_eq!(tables(&database).await?, expected, "seed {seed}");
-    }
-    Ok(())
+    trial().every_order_and_batch_with_repeats_ends_in_the_same_tables().await
 }
 
 #[tokio::test]
 async fn a_batch_that_comes_again_changes_no_row() -> Result<()> {
-    let database = Database::create().await?;
-    let store = database.store().await?;
-    apply(&store, &harmony()).await?;
-    let versions = "SELECT string_agg(v, ' ' ORDER BY v) FROM (
-        SELECT ctid || '/' || xmin v FROM reward_grant UNION ALL SELECT ctid || '/' || xmin FROM outbox
-        UNION ALL SELECT grant_id || '' FROM reward_grant UNION ALL SELECT decided_at || '' FROM contest) t";
-    let connection = database.connection().await?;
-    let before: String = connection.query_one(versions, &[]).await?.get(0);
-    apply(&store, &harmony()).await?;
-    let after: String = connection.query_one(versions, &[]).await?.get(0);
-    assert_eq!(before, after);
-    Ok(())
+    trial().a_batch_that_comes_again_changes_no_row().await
 }
 
 #[tokio::test]
 async fn workers_at_the_same_rows_neither_deadlock_nor_differ() -> Result<()> {
-    let database = Database::create().await?;
-    apply(&database.store().await?, &harmony()).await?;
-    let expected = tables(&database).await?;
-    for seed in 100..104 {
-        let database = Database::create().await?;
-        let store = database.store().await?;
-        let worker = |seed| {
-            let store = store.clone();
-            async move {
-                let mut dice = Dice(seed);
-                for batch in dice.shuffled(&harmony()).chunks(5) {
-                    apply(&store, batch).await?;
-                }
-                anyhow::Ok(())
-            }
-        };
-        tokio::try_join!(worker(seed), worker(seed + 1000), worker(seed + 2000), worker(seed + 3000))?;
-        assert_eq!(tables(&database).await?, expected, "seed {seed}");
-    }
-    Ok(())
+    trial().workers_at_the_same_rows_neither_deadlock_nor_differ().await
 }
 
 #[tokio::test]

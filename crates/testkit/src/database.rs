@@ -71,6 +71,17 @@ impl Database {
         connect(&self.url()).await
     }
 
+    /// The only column of a query's rows, texts, sorted.
+    ///
+    /// # Errors
+    /// When the server is away, or the query is none of one text column.
+    pub async fn texts(&self, sql: &str) -> Result<Vec<String>> {
+        let rows = self.connection().await?.query(sql, &[]).await?;
+        let mut texts = rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<Vec<String>>>()?;
+        texts.sort_unstable();
+        Ok(texts)
+    }
+
     /// Ends all connections and refuses new ones, as if the server were down.
     ///
     /// # Errors

@@ -2,8 +2,12 @@
 
 mod broker;
 mod database;
+mod dice;
 mod fault_proxy;
+mod trial;
 
 pub use broker::{Answer, Vhost};
 pub use database::Database;
+pub use dice::Dice;
 pub use fault_proxy::FaultProxy;
+pub use trial::{Trial, event};
