@@ -9,6 +9,12 @@
 //! are a byte order mark, `NaN`, and bytes that are no UTF-8. Unknown fields are skipped, however deep.
 //! U+0000, which is allowed in JSON but not in PostgreSQL's texts, becomes U+FFFD.
 
+mod nul;
+mod problem;
+
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use matchpurse_domain::money::{Currency, Money, parse_major};
@@ -17,6 +23,9 @@ use serde_json::value::RawValue;
 
 use crate::normalized::NormalizeError;
 
+pub(crate) use nul::compact;
+use nul::{without_nul, without_nul_escapes};
+
 /// The longest id that is taken, in characters. The providers' are UUIDs or numbers; the bound keeps an
 /// index entry of the database far below its limit.
 pub(crate) const ID_CHARS_MAX: usize = 200;
@@ -24,7 +33,8 @@ pub(crate) const ID_CHARS_MAX: usize = 200;
 /// Error texts show at most this many characters of what a provider sent.
 const CLIP_CHARS: usize = 120;
 
-/// Reads the whole body as `T`. Errors name the field as a path from the root, or `body`.
+/// Reads the whole body as `T`. Errors name the field as a path from the root, or `body`, and never quote
+/// what stood there: it may be a secret.
 ///
 /// # Errors
 /// [`NormalizeError`]: no UTF-8, no JSON, another shape, something after the end.
@@ -33,7 +43,8 @@ pub(crate) fn read<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T, Normaliz
         .map_err(|e| wrong("body", &format!("no UTF-8 from byte {} on", e.valid_up_to())))?;
     let mut json = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|e| {
-        wrong(&field_of(&e.path().to_string(), &e.inner().to_string()), &e.inner().to_string())
+        let problem = problem::without_values(&e.inner().to_string());
+        wrong(&field_of(&e.path().to_string(), &problem), &problem)
     })?;
     json.end().map_err(|e| wrong("body", &e.to_string()))?;
     Ok(value)
@@ -272,223 +283,5 @@ fn check_id<E: Error>(text: String) -> Result<String, E> {
         Err(E::custom("the id has a control character in it"))
     } else {
         Ok(text)
-    }
-}
-
-fn without_nul(text: String) -> String {
-    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
-}
-
-/// The same for JSON inside a text: whoever reads it later would find the character then.
-fn without_nul_escapes(json: &str) -> String {
-    let mut kept = String::with_capacity(json.len());
-    let mut rest = json;
-    while let Some((before, after)) = rest.split_once('\\') {
-        kept.push_str(before);
-        kept.push('\\');
-        // What stands behind a backslash belongs to it: a second one is no beginning.
-        let escape = after.chars().next().map_or(0, char::len_utf8);
-        let (escape, behind) = after.split_at_checked(escape).unwrap_or((after, ""));
-        match after.strip_prefix("u0000") {
-            Some(behind) => {
-                kept.push_str("ufffd");
-                rest = behind;
-            }
-            None => {
-                kept.push_str(escape);
-                rest = behind;
-            }
-        }
-    }
-    kept.push_str(rest);
-    kept
-}
-
-/// JSON without the white space between its tokens, and without escaped U+0000. It works on the text, so
-/// numbers keep their digits and objects their order; it does not recurse, so depth does not matter.
-pub(crate) fn compact(json: &str) -> String {
-    let mut shorter = String::with_capacity(json.len());
-    let mut rest = json;
-    let mut in_string = false;
-    while let Some(c) = rest.chars().next() {
-        let token = match c {
-            // An escape is copied whole, so that an escaped quote does not end the string.
-            '\\' if in_string => rest.get(..2).unwrap_or(rest),
-            _ => rest.get(..c.len_utf8()).unwrap_or(rest),
-        };
-        match rest.strip_prefix("\\u0000") {
-            Some(behind) if in_string => {
-                shorter.push_str("\\ufffd");
-                rest = behind;
-                continue;
-            }
-            _ => rest = rest.get(token.len()..).unwrap_or_default(),
-        }
-        match c {
-            ' ' | '\t' | '\n' | '\r' if !in_string => continue,
-            '"' => in_string = !in_string,
-            _ => {}
-        }
-        shorter.push_str(token);
-    }
-    shorter
-}
-
-#[cfg(test)]
-mod tests {
-    use serde::Deserialize;
-
-    use super::*;
-
-    #[derive(Debug, Deserialize, PartialEq)]
-    struct Outer {
-        id: Id,
-        #[serde(default)]
-        inner: Vec<Inner>,
-    }
-
-    #[derive(Debug, Deserialize, PartialEq)]
-    struct Inner {
-        amount: Option<DecimalText>,
-        metadata: Option<JsonText>,
-        app: Option<LooseId>,
-        name: Option<Text>,
-    }
-
-    /// The error, without the line and column that serde adds.
-    fn error(body: &[u8]) -> String {
-        let shown = read::<Outer>(body).unwrap_err().to_string();
-        shown.split(" at line ").next().unwrap().to_owned()
-    }
-
-    #[test]
-    fn every_form_of_a_field_is_read() {
-        let outer: Outer = read(
-            br#"{"id": "a", "unknown": {"x": [1e999]}, "inner": [
-                {"amount": 28.499999999999996, "metadata": {"a" : "b c\" d", "n": 1.50}, "app": 2, "name": "x\u0000y"},
-                {"amount": "10.00", "metadata": "{\"a\": 1}", "app": "2", "name": null},
-                {"amount": null, "metadata": null}]}"#,
-        )
-        .unwrap();
-        let inner =
-            |amount: Option<&str>, metadata: Option<&str>, app: Option<&str>, name: Option<&str>| Inner {
-                amount: amount.map(|t| DecimalText(t.to_owned())),
-                metadata: metadata.map(|t| JsonText(t.to_owned())),
-                app: app.map(|t| LooseId(t.to_owned())),
-                name: name.map(|t| Text(t.to_owned())),
-            };
-        assert_eq!(
-            outer.inner,
-            [
-                inner(
-                    Some("28.499999999999996"),
-                    Some(r#"{"a":"b c\" d","n":1.50}"#),
-                    Some("2"),
-                    Some("x\u{fffd}y")
-                ),
-                inner(Some("10.00"), Some(r#"{"a": 1}"#), Some("2"), None),
-                inner(None, None, None, None),
-            ]
-        );
-    }
-
-    #[test]
-    fn errors_name_the_field() {
-        assert_eq!(error(b"\xff"), "body: no UTF-8 from byte 0 on");
-        assert_eq!(error(b""), "body: EOF while parsing a value");
-        assert_eq!(error(b"\xef\xbb\xbf{}"), "body: expected value");
-        assert_eq!(error(br#"{"id":"a"} x"#), "body: trailing characters");
-        assert_eq!(error(br#"{"id":""}"#), "id: the id is empty");
-        assert_eq!(error(br#"{"id":"a", x}"#), "body: key must be a string");
-        assert_eq!(error(br#"{"inner":[{...}]}"#), "inner[0]: key must be a string");
-        assert_eq!(error(br#"{"id":"a\nb"}"#), "id: the id has a control character in it");
-        assert_eq!(error(br#"{"id":"a","id":"b"}"#), "id: duplicate field `id`");
-        assert_eq!(error(br#"{}"#), "id: missing field `id`");
-        assert_eq!(
-            error(br#"{"id":"a","inner":[{},{"amount":true}]}"#),
-            "inner[1].amount: expected a number or a string that holds one"
-        );
-        assert_eq!(
-            error(br#"{"id":"a","inner":[{"app":2,"app":2}]}"#),
-            "inner[0].app: duplicate field `app`"
-        );
-        assert_eq!(
-            error(br#"{"id":"a","inner":[{"app":1.5}]}"#),
-            "inner[0].app: expected a string or a whole number"
-        );
-        assert_eq!(error(br#"{"id":"a","inner":[{"amount":NaN}]}"#), "inner[0].amount: expected value");
-        assert!(error(format!(r#"{{"id":"{}"}}"#, "x".repeat(201)).as_bytes()).contains("longer than 200"));
-    }
-
-    #[test]
-    fn errors_show_little_of_what_was_sent() {
-        let long = format!(r#"{{"id":"a","inner":"{}"}}"#, "secret ".repeat(100));
-        assert!(error(long.as_bytes()).len() < 200);
-    }
-
-    #[test]
-    fn depth_does_no_harm() {
-        let deep = format!(r#"{{"id":"a","unknown":{}{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
-        assert!(read::<Outer>(deep.as_bytes()).is_ok());
-        let deep =
-            format!(r#"{{"id":"a","inner":[{{"metadata":{}{}}}]}}"#, "[ ".repeat(10_000), "]".repeat(10_000));
-        let outer: Outer = read(deep.as_bytes()).unwrap();
-        assert_eq!(outer.inner[0].metadata.as_ref().unwrap().0.len(), 20_000);
-    }
-
-    #[test]
-    fn half_a_surrogate_pair_is_kept_as_its_json() {
-        let outer: Outer = read(br#"{"id":"a","inner":[{"metadata":"\ud800"}]}"#).unwrap();
-        assert_eq!(outer.inner[0].metadata.as_ref().unwrap().0, r#""\ud800""#);
-    }
-
-    #[test]
-    fn no_nul_is_left_for_whoever_reads_the_json_later() {
-        assert_eq!(compact(r#"{"a": "\u0000\\u0000\\\u0000"}"#), r#"{"a":"\ufffd\\u0000\\\ufffd"}"#);
-        assert_eq!(without_nul_escapes("ends with \\"), "ends with \\");
-        let outer: Outer = read(br#"{"id":"a","inner":[{"metadata":"{\"a\":\"\\u0000\u0000\"}"}]}"#).unwrap();
-        assert_eq!(outer.inner[0].metadata.as_ref().unwrap().0, "{\"a\":\"\\ufffd\u{fffd}\"}");
-    }
-
-    #[test]
-    fn amounts_become_minor_units() {
-        let currency = Currency::new("USD", None).unwrap();
-        let mut rounded = false;
-        let read = |text: &str, rounded: &mut bool| {
-            DecimalText(text.to_owned()).money(&currency, rounded, || "a.b[0]".to_owned())
-        };
-        assert_eq!(read("10", &mut rounded).unwrap().minor_units, 1000);
-        assert!(!rounded);
-        assert_eq!(read("28.499999999999996", &mut rounded).unwrap().minor_units, 2850);
-        assert!(rounded);
-        assert_eq!(
-            read("12,50", &mut rounded).unwrap_err().to_string(),
-            r#"a.b[0]: "12,50" is not a decimal number"#
-        );
-    }
-
-    #[test]
-    fn compact_json_has_no_nul_in_any_spelling() {
-        assert_eq!(
-            compact(r#"{ "a\u0000" : "\\u0000 \\\u0000\"\u0000" }"#),
-            r#"{"a\ufffd":"\\u0000 \\\ufffd\"\ufffd"}"#
-        );
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn compact_json_means_the_same(text in proptest::collection::vec("[^\0]{0,10}", 0..5)) {
-            let pretty = serde_json::to_string_pretty(&text).unwrap();
-            proptest::prop_assert_eq!(compact(&pretty), serde_json::to_string(&text).unwrap());
-        }
-
-        #[test]
-        fn no_bytes_make_it_panic(body in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
-            drop(read::<Outer>(&body));
-            if let Ok(text) = std::str::from_utf8(&body) {
-                drop(compact(text));
-                drop(without_nul_escapes(text));
-            }
-        }
     }
 }
