@@ -1,5 +1,7 @@
 use bytes::Bytes;
 
+use crate::settings::SettingsError;
+
 /// What a key is for. A source may have several sets, because a provider signs different things with
 /// different keys, and a body signed with one must not pass as the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,6 +52,16 @@ impl KeySet {
     /// The keys.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         self.0.iter().map(|key| key.as_ref())
+    }
+}
+
+impl Keys {
+    /// Refuses keys for postbacks, for a provider that has none.
+    ///
+    /// # Errors
+    /// [`SettingsError::UnusedKey`].
+    pub(crate) fn only_webhook(&self) -> Result<(), SettingsError> {
+        if self.postback.is_empty() { Ok(()) } else { Err(SettingsError::UnusedKey { key: "keys.postback" }) }
     }
 }
 

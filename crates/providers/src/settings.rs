@@ -41,6 +41,14 @@ pub enum SettingsError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A key of a role that the provider does not have: who set it takes something for protected that is not.
+    #[error(
+        "`{key}` is set, but this provider has no such key: everything it sends is verified with `secrets`; remove it"
+    )]
+    UnusedKey {
+        /// The key of the configuration.
+        key: &'static str,
+    },
     /// An option that the adapter does not have.
     #[error("no option `{option}`; it has: {known}")]
     UnknownOption {

@@ -12,7 +12,7 @@ mod sources;
 use bytes::Bytes;
 use matchpurse_domain::time::Timestamp;
 use matchpurse_providers::{
-    Delivery, Headers, KeyError, Keys, Method, OptionValue, SignRequest, VerifyError,
+    Delivery, Headers, KeyError, KeyRole, Keys, Method, OptionValue, SettingsError, SignRequest, VerifyError,
 };
 
 use sources::{Fixture, NOW, RoleKeys, Source};
@@ -215,6 +215,25 @@ fn without_the_right_key_nothing_is_believed() {
         let wrong = sources::keys([(keys.role, vec![keys.other.verify.clone()])]);
         assert_eq!(verify_with(source, &delivery, &wrong, NOW), Err(VerifyError::SignatureMismatch));
     });
+}
+
+#[test]
+fn a_key_of_a_role_that_the_provider_does_not_have_is_refused() {
+    let mut refused = 0;
+    for source in sources::all() {
+        let webhook = source.keys["webhook"].active.verify.clone();
+        let postback = Bytes::from_static(b"a key for postbacks");
+        let both = sources::keys([(KeyRole::Webhook, vec![webhook]), (KeyRole::Postback, vec![postback])]);
+        let found = source.provider.check(&source.settings, &both);
+        if source.keys.contains_key("postback") {
+            assert_eq!(found, Ok(()), "{}", source.provider.id());
+        } else {
+            let unused = SettingsError::UnusedKey { key: "keys.postback" };
+            assert_eq!(found, Err(unused), "{}", source.provider.id());
+            refused += 1;
+        }
+    }
+    assert!(refused > 0);
 }
 
 #[test]

@@ -40,6 +40,7 @@ impl Provider for Adapter {
 
     fn check(&self, settings: &AdapterSettings, keys: &Keys) -> Result<(), SettingsError> {
         settings.only(&[])?;
+        keys.only_webhook()?;
         verify::check_keys(&keys.webhook)
     }
 

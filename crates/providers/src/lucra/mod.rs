@@ -43,6 +43,7 @@ impl Provider for Adapter {
 
     fn check(&self, settings: &AdapterSettings, keys: &Keys) -> Result<(), SettingsError> {
         settings.only(&[ALLOW_BARE_HEX, CONVERSION])?;
+        keys.only_webhook()?;
         settings.flag(ALLOW_BARE_HEX)?;
         if settings.text(CONVERSION)?.is_some_and(|policy| policy != NO_CONVERSION) {
             return Err(SettingsError::BadOption {

@@ -5,12 +5,14 @@ use crate::settings::{AdapterSettings, SettingsError};
 
 use super::keys;
 
-/// The issuer that a token must name.
-pub(super) const ISSUER: &str = "issuer";
+/// The issuer that a token must name; see [`issuer`].
+const ISSUER: &str = "issuer";
 /// The audiences of which a token must name one.
 pub(super) const AUDIENCE: &str = "audience";
 /// The clients of which a token's `azp` must be one.
 pub(super) const AZP: &str = "azp";
+/// True takes tokens of every client of the realm.
+const ANY_CLIENT: &str = "any_client";
 /// Where the public key is fetched.
 pub(super) const PUBLIC_KEY_URL: &str = "public_key_url";
 /// The public key itself, as PEM or as the bare base64 that the URL answers.
@@ -18,7 +20,8 @@ pub(super) const PUBLIC_KEY: &str = "public_key";
 /// What a match that contradicts itself is answered: `park` or `refuse`.
 pub(super) const ON_INCONSISTENT: &str = "on_inconsistent";
 
-const KNOWN: [&str; 6] = [ISSUER, AUDIENCE, AZP, PUBLIC_KEY_URL, PUBLIC_KEY, ON_INCONSISTENT];
+const KNOWN: [&str; 7] =
+    [ISSUER, AUDIENCE, AZP, ANY_CLIENT, PUBLIC_KEY_URL, PUBLIC_KEY, ON_INCONSISTENT];
 
 /// What a match is answered whose participants and teams contradict each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,6 +36,7 @@ pub(super) enum OnInconsistent {
 /// Refuses a source that could not work.
 pub(super) fn check(settings: &AdapterSettings, keys: &Keys) -> Result<(), SettingsError> {
     settings.only(&KNOWN)?;
+    keys.only_webhook()?;
     let public_key = not_empty(PUBLIC_KEY, settings.text(PUBLIC_KEY)?)?;
     let url = not_empty(PUBLIC_KEY_URL, settings.text(PUBLIC_KEY_URL)?)?;
     not_empty(ISSUER, settings.text(ISSUER)?)?;
@@ -56,7 +60,33 @@ pub(super) fn check(settings: &AdapterSettings, keys: &Keys) -> Result<(), Setti
     if url.is_none() && public_key.is_none() && keys.webhook.is_empty() {
         return Err(SettingsError::NoKey { key: PUBLIC_KEY_URL });
     }
-    Ok(())
+    check_clients(settings)
+}
+
+/// The realm signs the tokens of every client with one key, and its issuer is the same in all of them, so
+/// only the audience and the client tell the platform from another game's server.
+fn check_clients(settings: &AdapterSettings) -> Result<(), SettingsError> {
+    let asked = [AUDIENCE, AZP].iter().any(|option| settings.options.contains_key(*option));
+    match (settings.flag(ANY_CLIENT)?.unwrap_or_default(), asked) {
+        (false, false) => Err(bad(
+            AZP,
+            "neither `azp` nor `audience` is set, so a token that the realm issued to another game's client \
+             would pass, and its holder could post matches here: set one of them, or `any_client = true` \
+             to take them all",
+        )),
+        (true, true) => Err(bad(ANY_CLIENT, "it contradicts `azp` and `audience`, which say who may call")),
+        _ => Ok(()),
+    }
+}
+
+/// The issuer that a token must name: the option, else the URL of the realm whose key is fetched, which is
+/// what Keycloak names itself, without a slash at the end. None when neither is set.
+///
+/// # Errors
+/// When an option is no text.
+pub(super) fn issuer(settings: &AdapterSettings) -> Result<Option<&str>, SettingsError> {
+    let realm = settings.text(PUBLIC_KEY_URL)?.map(|url| url.trim_end_matches('/'));
+    Ok(settings.text(ISSUER)?.or(realm))
 }
 
 /// What to do with a match that contradicts itself.

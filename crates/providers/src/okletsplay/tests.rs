@@ -300,7 +300,11 @@ fn the_key_url_answers_json_or_pem() {
 
 #[test]
 fn a_source_that_could_not_work_is_refused() {
-    let check = |options: Vec<(&'static str, OptionValue)>, pems: &[&'static [u8]]| {
+    let check = |mut options: Vec<(&'static str, OptionValue)>, pems: &[&'static [u8]]| {
+        // Which clients are meant has a test of its own.
+        if !options.iter().any(|(name, _)| *name == "azp") {
+            options.push(("azp", text("platform")));
+        }
         Adapter.check(&settings(options), &keys(pems))
     };
     assert_eq!(check(vec![], &[PUBLIC]), Ok(()));
@@ -338,6 +342,54 @@ fn a_source_that_could_not_work_is_refused() {
     }
     let unknown = check(vec![("isuer", text("x"))], &[PUBLIC]);
     assert!(matches!(unknown, Err(SettingsError::UnknownOption { .. })));
+}
+
+#[test]
+fn a_source_says_which_clients_it_means_or_that_it_means_all() {
+    let check = |options: &[(&'static str, OptionValue)]| {
+        Adapter.check(&settings(options.iter().cloned()), &keys(&[PUBLIC]))
+    };
+    let all = ("any_client", OptionValue::Flag(true));
+    let named = ("any_client", OptionValue::Flag(false));
+    let azp = ("azp", text("platform"));
+    let audience = ("audience", text("us"));
+    for good in [
+        [azp.clone()].as_slice(),
+        &[audience.clone()],
+        &[azp.clone(), audience.clone(), named.clone()],
+        &[all.clone()],
+    ] {
+        assert_eq!(check(good), Ok(()), "{good:?}");
+    }
+    // The issuer is the same in the tokens of all clients.
+    for bad in [[].as_slice(), &[("issuer", text("https://realm"))], &[named]] {
+        let refused = check(bad).unwrap_err().to_string();
+        assert!(refused.contains("another game's client would pass"), "{bad:?}: {refused}");
+    }
+    for bad in [[all.clone(), azp].as_slice(), &[all, audience], &[("any_client", text("yes"))]] {
+        let refused = check(bad);
+        assert!(matches!(refused, Err(SettingsError::BadOption { option: "any_client", .. })), "{refused:?}");
+    }
+}
+
+#[test]
+fn the_realm_whose_key_is_fetched_is_the_issuer_unless_another_is_set() {
+    let issued_by = |issuer: &str| good(&json!({"exp": NOW + 60, "iss": issuer}));
+    let verify = |token: &str, options: &[(&'static str, OptionValue)]| {
+        let settings = settings(options.iter().cloned());
+        verify_with(&format!("Bearer {token}"), &keys(&[PUBLIC]), &settings, NOW)
+    };
+    let realm = "https://prod.okletsplay.com/auth/realms/letsbet";
+    for url in [realm.to_owned(), format!("{realm}/")] {
+        let by_url = [("public_key_url", text(&url))];
+        assert_eq!(verify(&issued_by(realm), &by_url), Ok(()), "{url}");
+        assert_eq!(verify(&issued_by("https://other"), &by_url), Err(VerifyError::WrongClaim));
+        assert_eq!(verify(&good(&json!({"exp": NOW + 60})), &by_url), Err(VerifyError::WrongClaim));
+    }
+    let by_option = [("public_key_url", text("http://127.0.0.1:9/mirror")), ("issuer", text(realm))];
+    assert_eq!(verify(&issued_by(realm), &by_option), Ok(()));
+    assert_eq!(verify(&issued_by("http://127.0.0.1:9/mirror"), &by_option), Err(VerifyError::WrongClaim));
+    assert_eq!(verify(&issued_by("https://other"), &[]), Ok(()), "nothing says which realm it is");
 }
 
 fn normalize_with(

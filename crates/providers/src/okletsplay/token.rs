@@ -147,7 +147,7 @@ pub(super) fn sign(request: &SignRequest<'_>) -> Result<SignedRequest, KeyError>
     claims.insert("nbf".to_owned(), now.into());
     claims.insert("exp".to_owned(), now.saturating_add(LIFETIME_S).into());
     claims.insert("typ".to_owned(), "Bearer".into());
-    if let Some(issuer) = request.settings.text(options::ISSUER).map_err(wrong)? {
+    if let Some(issuer) = options::issuer(request.settings).map_err(wrong)? {
         claims.insert("iss".to_owned(), issuer.into());
     }
     let audiences = request.settings.texts(options::AUDIENCE).map_err(wrong)?;

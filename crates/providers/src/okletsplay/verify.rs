@@ -76,11 +76,11 @@ fn check_time(claims: &Claims, now: Timestamp) -> Result<(), VerifyError> {
     }
 }
 
-/// What the source asks of the token. The realm issues tokens to other games' clients too, so a source that
-/// asks nothing believes all of them; the README says so to who configures it.
+/// What the source asks of the token. The realm issues tokens to other games' clients too, so `check` lets
+/// no source pass that asks for neither audience nor client, unless it says that it means to.
 fn check_caller(claims: &Claims, settings: &AdapterSettings) -> Result<(), VerifyError> {
     let wrong = |_| VerifyError::WrongClaim;
-    let issuer = settings.text(options::ISSUER).map_err(wrong)?;
+    let issuer = options::issuer(settings).map_err(wrong)?;
     let audiences = settings.texts(options::AUDIENCE).map_err(wrong)?;
     let clients = settings.texts(options::AZP).map_err(wrong)?;
     let holds = issuer.is_none_or(|issuer| claims.is_issued_by(issuer))
