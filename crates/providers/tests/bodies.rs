@@ -15,7 +15,7 @@ use std::sync::{LazyLock, Mutex};
 
 use bytes::Bytes;
 use matchpurse_contracts::v1;
-use matchpurse_domain::event::{Event, Payload, Provenance};
+use matchpurse_domain::event::{Event, Payload, Provenance, UnrecognizedKind};
 use matchpurse_domain::ids::EventId;
 use matchpurse_providers::{Delivery, NormalizeError, Normalized, Outcome, Verified};
 use proptest::prelude::*;
@@ -190,6 +190,45 @@ fn what_we_do_not_know_changes_nothing() {
             }
         }
     }
+}
+
+/// An event that we have not heard of may have anything in fields that we read of others.
+#[test]
+fn an_unknown_event_is_kept_whatever_else_it_says() {
+    let values = [json!(null), json!(true), json!(7), json!(0.5), json!("text"), json!([7]), json!({"a": 7})];
+    let mut tried = 0;
+    for (source, fixtures) in &*SOURCES {
+        let Some(event_field) = &source.event_field else { continue };
+        let bodies =
+            fixtures.iter().filter_map(|fixture| serde_json::from_slice::<Value>(&fixture.body).ok());
+        let mut fields: Vec<String> = bodies
+            .filter_map(|body| Some(body.as_object()?.keys().cloned().collect::<Vec<_>>()))
+            .flatten()
+            .collect();
+        fields.retain(|field| field != event_field);
+        fields.sort();
+        fields.dedup();
+        let fixture = fixtures.iter().find(|fixture| fixture.role == "webhook").unwrap();
+        for value in &values {
+            let alone = fields.iter().map(|field| json!({event_field: "no.such.event", field: value}));
+            let mut together = json!({event_field: "no.such.event"});
+            for field in &fields {
+                together[field] = value.clone();
+            }
+            for body in alone.chain([together]) {
+                let found = normalize(source, fixture, &body.to_string().into());
+                let found = found.unwrap_or_else(|error| panic!("{} {body}: {error}", source.provider.id()));
+                let [event] = found.events.as_slice() else { panic!("{body}: one event") };
+                assert!(
+                    matches!(&event.payload, Payload::Unrecognized(u) if u.kind == UnrecognizedKind::UnknownType),
+                    "{} {body}: {event:?}",
+                    source.provider.id()
+                );
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 100, "{tried}");
 }
 
 fn kinds(found: &Result<Normalized, NormalizeError>) -> Vec<(&str, &'static str)> {

@@ -24,7 +24,7 @@ pub(super) fn normalize(
     let body = verified.body();
     let shape: wire::Shape = json::read(body)?;
     let kind = shape.kind.map(Text::into_string);
-    let is_postback = shape.data.is_some_and(|data| data.conversion_id.is_some());
+    let is_postback = shape.data.0;
     match (verified.role(), kind) {
         (KeyRole::Postback, _) if is_postback => postback::normalize(body, &settings.policy.currency),
         (KeyRole::Webhook, _) if is_postback => Err(another_kind()),

@@ -413,6 +413,10 @@ fn what_is_not_known_is_kept_and_what_cannot_be_read_is_refused() {
     for (role, body, kind) in [
         (KeyRole::Webhook, r#"{"type":"offer.capped","timestamp":5,"data":{"offerId":"7"}}"#, "offer.capped"),
         (KeyRole::Webhook, r#"{"type":"offer.capped","data":null}"#, "offer.capped"),
+        (KeyRole::Webhook, r#"{"type":"offer.capped","data":"text"}"#, "offer.capped"),
+        (KeyRole::Webhook, r#"{"type":"offer.capped","data":["conversion_id",5]}"#, "offer.capped"),
+        (KeyRole::Webhook, r#"{"type":"offer.capped","data":{"\ud800":1}}"#, "offer.capped"),
+        (KeyRole::Postback, r#"{"data":[5]}"#, ""),
         (KeyRole::Webhook, r#"{"type":""}"#, ""),
         (KeyRole::Webhook, "{}", ""),
         (KeyRole::Postback, r#"{"request_id":"x"}"#, ""),

@@ -2,8 +2,10 @@
 //!
 //! Case styles differ by family: `offerId` of an offer, `player_id` of a player, `offer_id` of a postback.
 
+use std::fmt;
+
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::json::{DecimalText, LooseId, Text, loose_id_or_none};
@@ -13,13 +15,43 @@ use crate::json::{DecimalText, LooseId, Text, loose_id_or_none};
 pub(super) struct Shape {
     #[serde(rename = "type")]
     pub(super) kind: Option<Text>,
-    pub(super) data: Option<DataShape>,
+    #[serde(default)]
+    pub(super) data: HasConversion,
 }
 
-/// The field that makes a postback's data.
-#[derive(Debug, Deserialize)]
-pub(super) struct DataShape {
-    pub(super) conversion_id: Option<IgnoredAny>,
+/// Whether `data` is that of a postback: an object with a `conversion_id`. An event that we do not know may
+/// have anything there, so nothing else is asked of it.
+#[derive(Debug, Default)]
+pub(super) struct HasConversion(pub(super) bool);
+
+impl<'de> Deserialize<'de> for HasConversion {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(from)?.get();
+        if !raw.starts_with('{') {
+            return Ok(Self(false));
+        }
+        // A key that cannot be read (half a surrogate pair) makes it no data that anybody could read.
+        Ok(serde_json::Deserializer::from_str(raw).deserialize_map(FindsConversion).unwrap_or_default())
+    }
+}
+
+struct FindsConversion;
+
+impl<'de> Visitor<'de> for FindsConversion {
+    type Value = HasConversion;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<HasConversion, A::Error> {
+        let mut found = false;
+        while let Some(name) = fields.next_key::<String>()? {
+            let is_set = fields.next_value::<Option<IgnoredAny>>()?.is_some();
+            found |= is_set && name == "conversion_id";
+        }
+        Ok(HasConversion(found))
+    }
 }
 
 /// `offer.removed`, `offer.created`, `offer.updated`.

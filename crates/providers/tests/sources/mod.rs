@@ -30,6 +30,8 @@ pub(crate) struct Source {
     pub(crate) keys: BTreeMap<&'static str, RoleKeys>,
     /// True when what is signed says until when it holds.
     pub(crate) expires: bool,
+    /// The field that names the event, where the provider has one.
+    pub(crate) event_field: Option<String>,
     folder: PathBuf,
 }
 
@@ -63,6 +65,7 @@ struct SourceFile {
     stake: Option<i64>,
     #[serde(default)]
     expires: bool,
+    event_field: Option<String>,
     keys: BTreeMap<String, RoleKeysFile>,
     #[serde(default)]
     options: BTreeMap<String, serde_json::Value>,
@@ -130,6 +133,7 @@ impl Source {
             settings: AdapterSettings { policy, options },
             keys: keys.collect(),
             expires: file.expires,
+            event_field: file.event_field,
             folder,
         }
     }
