@@ -47,7 +47,8 @@ pub trait Provider: Sync {
     ) -> Result<Verified, VerifyError>;
 
     /// Puts a verified delivery into our words. An unknown event type or status is an event too; only what
-    /// cannot be read at all is an error.
+    /// cannot be read at all is an error. Where the sender waits for an answer of its own form even to that,
+    /// it is an event of the kind [`NormalizeError::KIND`] instead, and [`Provider::reply`] answers it.
     ///
     /// # Errors
     /// [`NormalizeError`]: answered with 422 and parked.

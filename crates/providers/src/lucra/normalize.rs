@@ -5,18 +5,34 @@ mod games;
 mod others;
 mod tournaments;
 
-use matchpurse_domain::event::{MatchStatus, Payload, Unrecognized, UnrecognizedKind};
+use matchpurse_domain::event::{
+    Group, MatchStatus, Participant, Payload, Unrecognized, UnrecognizedKind,
+};
+use matchpurse_domain::ids::PlayerId;
 use matchpurse_domain::money::{Currency, Money};
 use serde::de::DeserializeOwned;
 
-use super::wire::{Head, Nested};
-use crate::json::{self, DecimalText};
+use super::wire::{Head, Nested, NewPlayer};
+use crate::json::{self, DecimalText, Id};
 use crate::normalized::{NewEvent, NormalizeError, Normalized};
 
 /// The event whose documented sample lacks the field `event`.
 const CONVERSION: &str = "C2CWithdrawal";
 
+/// A body as its event. A conversion that cannot be read is an event too, though malformed: the provider
+/// holds a player's money until it is answered, and what is an error here gets no answer that it knows.
 pub(super) fn normalize(body: &[u8], currency: &Currency) -> Result<Normalized, NormalizeError> {
+    read(body, currency).or_else(|error| match others::unreadable_conversion(body, &error) {
+        Some(event) => Ok(Normalized {
+            provider_type: CONVERSION.to_owned(),
+            events: vec![event],
+            amount_rounded: false,
+        }),
+        None => Err(error),
+    })
+}
+
+fn read(body: &[u8], currency: &Currency) -> Result<Normalized, NormalizeError> {
     // The body is gone over twice: this pass skips every value but the few that tell the families apart.
     let head: Head = json::read(body)?;
     let mut delivery = Reading { body, nested: head.matchup.0, currency, rounded: false };
@@ -31,8 +47,8 @@ pub(super) fn normalize(body: &[u8], currency: &Currency) -> Result<Normalized, 
         | "RecreationalGameStarted"
         | "RecreationalGameCompleted"
         | "RecreationalGameCanceled" => games::snapshot(&mut delivery, &name),
-        "FtpMatchupCreated" => free_to_play::snapshot(&delivery, MatchStatus::Open),
-        "FtpMatchupAccepted" => free_to_play::snapshot(&delivery, MatchStatus::Confirmed),
+        "FtpMatchupCreated" => free_to_play::created(&delivery),
+        "FtpMatchupAccepted" => free_to_play::accepted(&delivery),
         "ContestUserOutcome" => free_to_play::outcome(&delivery),
         "TournamentCreated"
         | "TournamentEdited"
@@ -85,6 +101,11 @@ impl Reading<'_> {
         }
     }
 
+    /// What stands at the root beside the game or matchup.
+    fn new_player(&self) -> Result<NewPlayer, NormalizeError> {
+        json::read(self.body)
+    }
+
     /// A path below the game or tournament, from the root.
     fn path(&self, below: &str) -> String {
         if self.nested { format!("matchup.{below}") } else { below.to_owned() }
@@ -122,6 +143,17 @@ impl From<NormalizeError> for Problem {
 impl Problem {
     fn unclear(kind: UnrecognizedKind, reason: String) -> Self {
         Self::Unclear(Unrecognized { kind, reason })
+    }
+}
+
+/// Puts a player whom an event names as new into the roster, when the list of groups does not have them yet:
+/// it may still be empty then. The group is not known; a later list tells it.
+fn add_new_player(groups: &mut Vec<Group>, player: Option<Id>) {
+    let Some(player) = player.map(|id| PlayerId::new(id.into_string())) else { return };
+    let listed = groups.iter().flat_map(|group| &group.players).any(|listed| listed.player_id == player);
+    if !listed {
+        let players = vec![Participant { player_id: player, reward: None }];
+        groups.push(Group { group_id: String::new(), name: None, players });
     }
 }
 

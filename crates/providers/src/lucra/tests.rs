@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use matchpurse_domain::event::{CreditConversion, Payload};
+use matchpurse_domain::event::{CreditConversion, Payload, Unrecognized, UnrecognizedKind};
 use matchpurse_domain::ids::{PlayerId, SourceName};
 use matchpurse_domain::money::{Currency, Money};
 use matchpurse_domain::source::{Custody, SourcePolicy, TiePolicy};
@@ -10,6 +10,7 @@ use matchpurse_domain::time::Timestamp;
 use super::Adapter;
 use crate::delivery::{Delivery, Method};
 use crate::keys::{KeyRole, KeySet, Keys};
+use crate::normalized::{NormalizeError, Normalized};
 use crate::provider::{Provider, SignRequest, VerifyError};
 use crate::reply::{Outcome, Reply};
 use crate::settings::{AdapterSettings, OptionValue, SettingsError};
@@ -90,25 +91,79 @@ fn a_source_that_could_not_work_is_refused() {
     }
 }
 
-fn conversion(answer: &str) -> Payload {
+fn conversion() -> Payload {
     Payload::CreditConversion(CreditConversion {
         intent_id: "i".to_owned(),
         player_id: PlayerId::new("p"),
         amount: Money::new(100, Currency::new("USD", None).unwrap().code),
         converted_amount: "120".to_owned(),
         metadata: None,
-        answer: answer.to_owned(),
+        answer: "FAILED".to_owned(),
     })
 }
 
 #[test]
 fn a_conversion_is_answered_by_its_event_and_everything_else_with_nothing() {
-    let refused = conversion("FAILED");
+    let refused = conversion();
     let reply = Adapter.reply(Outcome::Kept { payloads: &[&refused] });
     let text = r#"{"status":"FAILED","responseText":"Conversion into credit is not offered here; the money stays with the player."}"#;
     assert_eq!(reply, Reply::json(text));
-    let given = conversion("COMPLETED");
-    let reply = Adapter.reply(Outcome::Kept { payloads: &[&given] });
-    assert!(reply.body.starts_with(br#"{"status":"COMPLETED","#));
     assert_eq!(Adapter.reply(Outcome::Kept { payloads: &[] }), Reply::ok());
+    let unknown = Unrecognized { kind: UnrecognizedKind::UnknownType, reason: "x".to_owned() };
+    assert_eq!(Adapter.reply(Outcome::Kept { payloads: &[&Payload::Unrecognized(unknown)] }), Reply::ok());
+}
+
+fn normalize(body: &str) -> Result<Normalized, NormalizeError> {
+    let settings = settings(&[]);
+    let request = SignRequest {
+        method: Method::Post,
+        body: body.as_bytes(),
+        key: SECRET,
+        role: KeyRole::Webhook,
+        now: Timestamp::default(),
+        settings: &settings,
+    };
+    let headers = Adapter.sign(&request).unwrap().headers.into_iter().collect();
+    let delivery = Delivery { method: Method::Post, headers, body: Bytes::copy_from_slice(body.as_bytes()) };
+    let verified = Adapter.verify(&delivery, &settings, &keys(), Timestamp::default()).unwrap();
+    Adapter.normalize(&verified, &settings)
+}
+
+#[test]
+fn a_conversion_that_cannot_be_read_returns_the_money() {
+    for body in [
+        r#"{"event":"C2CWithdrawal"}"#,
+        r#"{"event":"C2CWithdrawal","intentId":5}"#,
+        r#"{"event":"C2CWithdrawal","event":"C2CWithdrawal","intentId":"i"}"#,
+        r#"{"event":"C2CWithdrawal","intentId":"i","userId":"u","amount":"ten","convertedAmount":1}"#,
+        r#"{"event":"C2CWithdrawal","intentId":"i","userId":"u","amount":-1,"convertedAmount":1}"#,
+        r#"{"intentId":"i","userId":"u","amount":{},"convertedAmount":1}"#,
+        r#"{"intentId":"i","intentId":"j","userId":"u","amount":1,"convertedAmount":1}"#,
+        r#"{"event":7,"intentId":"i","userId":"u","amount":1,"convertedAmount":1}"#,
+        r#"{"event":null,"intentId":null,"convertedAmount":null}"#,
+        r#"{"event":"","intentId":"i","convertedAmount":1}"#,
+    ] {
+        let read = normalize(body).unwrap();
+        assert_eq!(read.provider_type, "C2CWithdrawal", "{body}");
+        let [event] = read.events.as_slice() else { panic!("{body}: one event") };
+        let Payload::Unrecognized(unrecognized) = &event.payload else { panic!("{body}: {event:?}") };
+        assert_eq!(unrecognized.kind, UnrecognizedKind::Malformed, "{body}");
+        let reply = Adapter.reply(Outcome::Kept { payloads: &[&event.payload] });
+        assert!(reply.body.starts_with(br#"{"status":"FAILED","#), "{body}: {reply:?}");
+    }
+}
+
+#[test]
+fn what_is_no_conversion_or_no_json_is_still_refused() {
+    for body in [
+        "",
+        "C2CWithdrawal",
+        r#"{"event":"C2CWithdrawal""#,
+        r#"{"event":"C2CWithdrawal"} x"#,
+        r#"[{"event":"C2CWithdrawal"}]"#,
+        r#"{"event":"RecreationalGameCreated","intentId":"i","convertedAmount":1}"#,
+        r#"{"event":7,"intentId":"i"}"#,
+    ] {
+        assert!(normalize(body).is_err(), "{body}");
+    }
 }

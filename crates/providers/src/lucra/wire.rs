@@ -3,11 +3,13 @@
 //! Everything that a page of the documentation calls nullable, or that one shape has and another lacks, is
 //! an `Option`; what a delivery means nothing without is not.
 
+use std::fmt;
+
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::json::{DecimalText, Id, JsonText, Text, id_or_none};
+use crate::json::{DecimalText, Id, JsonText, LooseId, Text, id_or_none};
 
 /// As much of any body as tells which one it is.
 #[derive(Deserialize)]
@@ -29,6 +31,19 @@ pub(super) struct IsObject(pub(super) bool);
 /// Whether a field is there, be it null.
 #[derive(Default)]
 pub(super) struct IsThere(pub(super) bool);
+
+/// Whether a body wants a conversion, when nothing else can be read of it: so it asks nothing of any field,
+/// not even that it stands there once.
+#[derive(Default)]
+pub(super) struct ConversionMarks {
+    /// The values of `event`, as far as they are texts.
+    pub(super) events: Vec<String>,
+    /// Whether `intentId` is there, be it null.
+    pub(super) has_intent: bool,
+    /// What it is, if that is an id.
+    pub(super) intent_id: Option<LooseId>,
+    pub(super) has_converted_amount: bool,
+}
 
 /// A body whose game or tournament stands one level deeper.
 #[derive(Deserialize)]
@@ -56,6 +71,19 @@ pub(super) struct Game {
     #[serde(default, deserialize_with = "id_or_none")]
     pub(super) winning_group_id: Option<Id>,
     pub(super) groups: Option<Vec<GameGroup>>,
+    /// Who joined, in `RecreationalGameJoined`.
+    #[serde(default, deserialize_with = "id_or_none")]
+    pub(super) joined_by_user_id: Option<Id>,
+}
+
+/// What may stand beside a game or a matchup, where that is one level deeper.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct NewPlayer {
+    #[serde(default, deserialize_with = "id_or_none")]
+    pub(super) joined_by_user_id: Option<Id>,
+    #[serde(default, deserialize_with = "id_or_none")]
+    pub(super) accepted_by_user_id: Option<Id>,
 }
 
 #[derive(Deserialize)]
@@ -94,6 +122,9 @@ pub(super) struct FreeToPlay {
     #[serde(default, deserialize_with = "id_or_none")]
     pub(super) created_by_user_id: Option<Id>,
     pub(super) groups: Option<Vec<FreeToPlayGroup>>,
+    /// Who accepted, in `FtpMatchupAccepted`.
+    #[serde(default, deserialize_with = "id_or_none")]
+    pub(super) accepted_by_user_id: Option<Id>,
 }
 
 #[derive(Deserialize)]
@@ -236,6 +267,39 @@ pub(super) struct AnyIds {
     pub(super) matchup_id: Option<JsonText>,
     pub(super) entity_id: Option<JsonText>,
     pub(super) user_id: Option<JsonText>,
+}
+
+impl<'de> Deserialize<'de> for ConversionMarks {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(FindsMarks)
+    }
+}
+
+struct FindsMarks;
+
+impl<'de> Visitor<'de> for FindsMarks {
+    type Value = ConversionMarks;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<ConversionMarks, A::Error> {
+        let mut marks = ConversionMarks::default();
+        while let Some(name) = fields.next_key::<String>()? {
+            let value = fields.next_value::<&RawValue>()?;
+            match name.as_str() {
+                "event" => marks.events.extend(serde_json::from_str::<String>(value.get()).ok()),
+                "intentId" => {
+                    marks.has_intent = true;
+                    marks.intent_id = LooseId::deserialize(value).ok();
+                }
+                "convertedAmount" => marks.has_converted_amount = true,
+                _ => {}
+            }
+        }
+        Ok(marks)
+    }
 }
 
 impl<'de> Deserialize<'de> for IsObject {

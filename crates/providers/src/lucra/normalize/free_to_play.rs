@@ -6,15 +6,31 @@ use matchpurse_domain::event::{
 };
 use matchpurse_domain::ids::PlayerId;
 
-use super::{Problem, Reading, event};
+use super::{Problem, Reading, add_new_player, event};
 use crate::json::{self, Id};
 use crate::lucra::wire::{Contest, FreeToPlay, FreeToPlayGroup, TenantReward, UserOutcome};
 use crate::normalized::{NewEvent, NormalizeError};
 
+pub(super) fn created(delivery: &Reading<'_>) -> Result<NewEvent, NormalizeError> {
+    snapshot(delivery.matchup()?, MatchStatus::Open, None)
+}
+
+/// Somebody took the other side; the groups may not have them yet.
+pub(super) fn accepted(delivery: &Reading<'_>) -> Result<NewEvent, NormalizeError> {
+    let mut matchup: FreeToPlay = delivery.matchup()?;
+    let by = matchup.accepted_by_user_id.take().or(delivery.new_player()?.accepted_by_user_id);
+    snapshot(matchup, MatchStatus::Confirmed, by)
+}
+
 /// The deliveries have no status; each event stands for one.
-pub(super) fn snapshot(delivery: &Reading<'_>, status: MatchStatus) -> Result<NewEvent, NormalizeError> {
-    let matchup: FreeToPlay = delivery.matchup()?;
+fn snapshot(
+    matchup: FreeToPlay,
+    status: MatchStatus,
+    new_player: Option<Id>,
+) -> Result<NewEvent, NormalizeError> {
     let match_id = matchup.id.into_string();
+    let mut groups = matchup.groups.unwrap_or_default().into_iter().map(read_group).collect();
+    add_new_player(&mut groups, new_player);
     let payload = Payload::MatchSnapshot(MatchSnapshot {
         match_id: match_id.clone(),
         kind: MatchKind::FreeToPlay,
@@ -24,7 +40,7 @@ pub(super) fn snapshot(delivery: &Reading<'_>, status: MatchStatus) -> Result<Ne
         game_id: None,
         created_by: matchup.created_by_user_id.map(|id| PlayerId::new(id.into_string())),
         buy_in: None,
-        groups: matchup.groups.unwrap_or_default().into_iter().map(read_group).collect(),
+        groups,
         winner_group_ids: Vec::new(),
     });
     event(match_id, Ok(payload))

@@ -6,13 +6,20 @@ use matchpurse_domain::event::{
 };
 use matchpurse_domain::ids::PlayerId;
 
-use super::{Problem, Reading, event, known_status};
+use super::{Problem, Reading, add_new_player, event, known_status};
 use crate::json::{self, Id};
 use crate::lucra::wire::{Game, GameGroup, GameReward};
 use crate::normalized::{NewEvent, NormalizeError};
 
+/// The event that names a player who may not stand in the groups yet.
+const JOINED: &str = "RecreationalGameJoined";
+
 pub(super) fn snapshot(delivery: &mut Reading<'_>, name: &str) -> Result<NewEvent, NormalizeError> {
-    let game: Game = delivery.matchup()?;
+    let mut game: Game = delivery.matchup()?;
+    game.joined_by_user_id = match name {
+        JOINED => game.joined_by_user_id.or(delivery.new_player()?.joined_by_user_id),
+        _ => None,
+    };
     let subject = game.id.as_str().to_owned();
     event(subject, payload(delivery, game, name))
 }
@@ -30,6 +37,13 @@ fn payload(delivery: &mut Reading<'_>, game: Game, name: &str) -> Result<Payload
     let buy_in_by_rest = delivery.optional_money(game.buy_in.as_ref(), "buyIn")?;
     let winner = one_of(game.winner_group_id, game.winning_group_id, "winnerGroupId and winningGroupId")?;
     let groups = game.groups.unwrap_or_default().into_iter().enumerate();
+    let mut groups = groups
+        .map(|(index, group)| read_group(delivery, group, index, status))
+        .collect::<Result<Vec<_>, Problem>>()?;
+    // The list of a game that is over is the last word on who played.
+    if !status.is_terminal() {
+        add_new_player(&mut groups, game.joined_by_user_id);
+    }
     Ok(Payload::MatchSnapshot(MatchSnapshot {
         match_id: game.id.into_string(),
         kind: MatchKind::Recreational,
@@ -43,9 +57,7 @@ fn payload(delivery: &mut Reading<'_>, game: Game, name: &str) -> Result<Payload
         game_id: game.game_id.map(Id::into_string),
         created_by: game.created_by_user_id.map(|id| PlayerId::new(id.into_string())),
         buy_in: one_of(buy_in, buy_in_by_rest, "buyInAmount and buyIn")?,
-        groups: groups
-            .map(|(index, group)| read_group(delivery, group, index, status))
-            .collect::<Result<_, _>>()?,
+        groups,
         winner_group_ids: winner.map(Id::into_string).into_iter().collect(),
     }))
 }

@@ -5,10 +5,10 @@ use matchpurse_domain::event::{
 };
 use matchpurse_domain::ids::PlayerId;
 
-use super::{Reading, event};
-use crate::json::{self, JsonText, Text};
+use super::{CONVERSION, Reading, event};
+use crate::json::{self, JsonText, LooseId, Text};
 use crate::lucra::reply::FAILED;
-use crate::lucra::wire::{AnyIds, Deposit, FailureNotice, Nested, Player, Withdrawal};
+use crate::lucra::wire::{AnyIds, ConversionMarks, Deposit, FailureNotice, Nested, Player, Withdrawal};
 use crate::normalized::{NewEvent, NormalizeError};
 
 pub(super) fn failure(delivery: &Reading<'_>) -> Result<NewEvent, NormalizeError> {
@@ -68,6 +68,19 @@ pub(super) fn conversion(delivery: &mut Reading<'_>) -> Result<NewEvent, Normali
         answer: FAILED.to_owned(),
     });
     event(intent_id, Ok(payload))
+}
+
+/// A wish to convert that cannot be read; none when the body is something else, or no JSON at all.
+pub(super) fn unreadable_conversion(body: &[u8], error: &NormalizeError) -> Option<NewEvent> {
+    let marks: ConversionMarks = json::read(body).ok()?;
+    let named = marks.events.iter().any(|name| name == CONVERSION);
+    let unnamed = marks.events.iter().all(String::is_empty);
+    let marked = marks.has_intent && marks.has_converted_amount;
+    (named || unnamed && marked).then(|| NewEvent {
+        subject: marks.intent_id.map(LooseId::into_string).unwrap_or_default(),
+        occurred_at: None,
+        payload: Payload::Unrecognized(Unrecognized { kind: NormalizeError::KIND, reason: error.to_string() }),
+    })
 }
 
 /// An event that we have not heard of, or a body without one. `name` is empty then.
