@@ -11,7 +11,7 @@ use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties, Event};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -27,6 +27,9 @@ use crate::{BusOptions, Status, metric};
 /// close that the broker asks for is not.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
+/// The least time between two declarations, however often they are asked for.
+const DECLARE_PAUSE: Duration = Duration::from_secs(1);
+
 /// How long closing may take at shutdown before the socket is just dropped.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -39,13 +42,14 @@ const FRAME_MAX: u32 = 32 * 1024;
 pub(crate) struct Link {
     current: watch::Receiver<Option<Arc<Connection>>>,
     status: Status,
+    suspicion: Arc<Notify>,
 }
 
 impl Link {
     /// Starts the supervisor, which ends with its guard. `role` is what operators read beside the connection.
     pub(crate) fn start(uri: AMQPUri, role: &str, options: &BusOptions, status: Status) -> (Self, LinkGuard) {
         let (publish, current) = watch::channel(None);
-        let shutdown = CancellationToken::new();
+        let (shutdown, suspicion) = (CancellationToken::new(), Arc::new(Notify::new()));
         let supervisor = Supervisor {
             uri,
             name: format!("{} {role}", options.service),
@@ -53,14 +57,20 @@ impl Link {
             status: status.clone(),
             publish,
             shutdown: shutdown.clone(),
+            suspicion: suspicion.clone(),
         };
         let guard =
             LinkGuard { supervisor: tokio::spawn(supervisor.run()), shutdown_on_drop: shutdown.drop_guard() };
-        (Self { current, status }, guard)
+        (Self { current, status, suspicion }, guard)
     }
 
     pub(crate) fn status(&self) -> &Status {
         &self.status
+    }
+
+    /// Has the topology declared again soon: a message came back, or a channel died.
+    pub(crate) fn suspect_topology(&self) {
+        self.suspicion.notify_one();
     }
 
     /// The connection of this moment.
@@ -130,6 +140,7 @@ struct Supervisor {
     status: Status,
     publish: watch::Sender<Option<Arc<Connection>>>,
     shutdown: CancellationToken,
+    suspicion: Arc<Notify>,
 }
 
 impl Supervisor {
@@ -210,19 +221,25 @@ impl Supervisor {
     async fn watch(&self, connection: &Connection) -> String {
         let mut look = tokio::time::interval(LOOK_EVERY);
         let mut declared = Instant::now();
+        let mut suspected = false;
         loop {
-            look.tick().await;
+            tokio::select! {
+                _ = look.tick() => {}
+                () = self.suspicion.notified() => {
+                    suspected = true;
+                    continue;
+                }
+            }
             if !connection.status().connected() {
                 return "the connection broke".to_owned();
             }
             // A blocked connection sends nothing, declarations neither.
-            if connection.status().blocked() {
-                declared = Instant::now();
-            } else if declared.elapsed() >= self.options.topology_check {
+            let due = if suspected { DECLARE_PAUSE } else { self.options.topology_check };
+            if declared.elapsed() >= due && !connection.status().blocked() {
                 if let Err(error) = self.declare_again(connection).await {
                     return chain(&error);
                 }
-                declared = Instant::now();
+                (declared, suspected) = (Instant::now(), false);
             }
         }
     }

@@ -64,7 +64,10 @@ impl Lane {
             let left = match open(&connection, self.open_timeout).await {
                 Ok(channel) => self.publish_on(&connection, channel).await,
                 Err(problem) => {
-                    tracing::warn!(problem, "no channel to publish on");
+                    // Of a broken connection its supervisor tells.
+                    if connection.status().connected() {
+                        tracing::warn!(problem, "no channel to publish on");
+                    }
                     self.refuse_waiting();
                     // A connection that opens no channels is one that breaks, or one that has too many.
                     tokio::time::sleep(Duration::from_millis(100)).await;

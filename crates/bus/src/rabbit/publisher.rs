@@ -24,7 +24,6 @@ const GRACE: Duration = Duration::from_millis(250);
 /// A message counts as published when the broker has confirmed it, persistent and mandatory, and has not
 /// returned it. Everything else is an error, and nothing is tried again here: the caller knows what to do, and
 /// the same message may be published twice.
-#[derive(Debug)]
 pub struct RabbitPublisher {
     lanes: Vec<mpsc::UnboundedSender<Batch>>,
     next: AtomicUsize,
@@ -36,7 +35,8 @@ pub struct RabbitPublisher {
     bytes: Arc<Semaphore>,
     bytes_max: usize,
     confirm_timeout: Duration,
-    link: Mutex<Option<LinkGuard>>,
+    link: Link,
+    guard: Mutex<Option<LinkGuard>>,
 }
 
 impl RabbitPublisher {
@@ -61,7 +61,8 @@ impl RabbitPublisher {
             bytes: Arc::new(Semaphore::new(bytes_max)),
             bytes_max,
             confirm_timeout: options.confirm_timeout,
-            link: Mutex::new(Some(guard)),
+            link,
+            guard: Mutex::new(Some(guard)),
         }))
     }
 
@@ -72,7 +73,7 @@ impl RabbitPublisher {
 
     /// Closes the connection; every later publish fails. To be called when nobody publishes any more.
     pub async fn close(&self) {
-        if let Some(guard) = self.link.lock().await.take() {
+        if let Some(guard) = self.guard.lock().await.take() {
             guard.close().await;
         }
     }
@@ -81,6 +82,9 @@ impl RabbitPublisher {
     pub(crate) async fn publish_outgoing(&self, messages: Vec<Outgoing>) -> Result<(), PublishError> {
         let (count, begun) = (messages.len(), Instant::now());
         let published = self.confirm(messages, begun).await;
+        if let Err(PublishError::Unroutable | PublishError::Broken(_)) = &published {
+            self.link.suspect_topology();
+        }
         let outcome = published.as_ref().map_or_else(PublishError::name, |()| "confirmed");
         metrics::counter!(metric::PUBLISHED, "outcome" => outcome).increment(count as u64);
         metrics::histogram!(metric::CONFIRM_SECONDS).record(begun.elapsed());

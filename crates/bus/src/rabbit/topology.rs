@@ -24,9 +24,10 @@ use matchpurse_contracts::topology::{DEAD_LETTER_EXCHANGE, DEAD_LETTER_QUEUE, EV
 use super::error::TopologyError;
 
 /// How often the broker hands one message out again before it gives it up. Attempts are counted in PostgreSQL
-/// and end there long before; this is the last fence, high enough that the innocent neighbours of a message
-/// that kills its worker again and again are not given up with it.
-const DELIVERY_LIMIT: i64 = 100;
+/// and end there long before; this is the last fence. It is high because the broker also counts what a crashed
+/// worker had only been sent ahead: a worker that crashes again and again must not push a thousand innocent
+/// messages over it before somebody has looked.
+const DELIVERY_LIMIT: i64 = 1000;
 
 /// Declaring a quorum queue takes some ten milliseconds; only a broker in trouble needs longer than this.
 const PATIENCE: Duration = Duration::from_secs(30);

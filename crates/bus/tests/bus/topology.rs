@@ -21,7 +21,7 @@ async fn every_queue_keeps_what_it_confirms() -> Result<()> {
             "\"x-overflow\":\"reject-publish\"",
             "\"x-dead-letter-strategy\":\"at-least-once\"",
             "\"x-dead-letter-exchange\":\"matchpurse.dead-letter\"",
-            "\"x-delivery-limit\":100",
+            "\"x-delivery-limit\":1000",
         ] {
             assert!(shown.contains(property), "{} has no {property}: {shown}", queue.name());
         }
