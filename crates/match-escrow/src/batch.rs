@@ -33,6 +33,7 @@ pub(crate) struct Batch<'e> {
 /// A match while the batch is folded.
 struct Current {
     match_no: i64,
+    before: Option<MatchState>,
     state: Option<MatchState>,
     transfers: Vec<(Transfer, EventId, Timestamp)>,
     last: Option<(EventId, Timestamp)>,
@@ -65,7 +66,6 @@ impl<'e> Batch<'e> {
             };
             let step = match &event.payload {
                 Payload::MatchSnapshot(snapshot) => {
-                    same_currency(snapshot, policy)?;
                     Step::Snapshot(key(snapshot.kind, &snapshot.match_id), snapshot)
                 }
                 Payload::ContestOutcome(contest) => {
@@ -92,8 +92,13 @@ impl<'e> Batch<'e> {
             })
             .collect();
         let loaded = load_in_tx(tx, &wanted).await?;
-        let current =
-            |LoadedMatch { match_no, state }| Current { match_no, state, transfers: Vec::new(), last: None };
+        let current = |LoadedMatch { match_no, state }| Current {
+            match_no,
+            before: state.clone(),
+            state,
+            transfers: Vec::new(),
+            last: None,
+        };
         self.matches = loaded.into_iter().map(|(key, loaded)| (key, current(loaded))).collect();
         let players = self.studio_players();
         if !players.is_empty() {
@@ -129,10 +134,14 @@ impl<'e> Batch<'e> {
                     decided.anomalies.extend(given_up(event, failure));
                 }
                 Step::Snapshot(key, snapshot) => {
-                    let currency = policy.currency.code.clone();
+                    let current = current(&mut self.matches, &key)?;
+                    let currency = match &current.state {
+                        Some(state) => state.currency.clone(),
+                        None => policy.currency.code.clone(),
+                    };
+                    same_currency(snapshot, &currency)?;
                     let funds = self.funds.entry((event.source.clone(), currency)).or_default();
                     let trust = Trust { body_authenticated: event.provenance.body_authenticated };
-                    let current = current(&mut self.matches, &key)?;
                     let outcome =
                         apply(current.state.take(), snapshot, policy, funds, trust, event.received_at);
                     take(current, &mut decided, event, outcome);
@@ -146,8 +155,11 @@ impl<'e> Batch<'e> {
         }
         let changed = self.matches.into_values().filter_map(|current| {
             let (last_event, at) = current.last?;
-            let (match_no, transfers) = (current.match_no, current.transfers);
-            Some(MatchChange { match_no, state: current.state?, transfers, last_event, at })
+            let Current { match_no, before, transfers, .. } = current;
+            let state = current.state?;
+            // An event that says nothing new writes nothing.
+            let changed = before.as_ref() != Some(&state);
+            changed.then_some(MatchChange { match_no, before, state, transfers, last_event, at })
         });
         decided.changes = changed.collect();
         Ok(decided)
@@ -209,13 +221,15 @@ fn given_up(event: &Event, failure: &ProviderFailure) -> Option<NewAnomaly> {
     })
 }
 
-/// A source's currency is fixed: amounts of another one would be added to what is held.
-fn same_currency(snapshot: &MatchSnapshot, policy: &SourcePolicy) -> Result<()> {
-    match &snapshot.buy_in {
-        Some(money) if money.currency != policy.currency.code => Err(Error::rejected(format!(
-            "the stake is in {}, but the source's currency is {}",
-            money.currency, policy.currency.code
+/// A match's currency is fixed: amounts of another one would be added to what is held.
+fn same_currency(snapshot: &MatchSnapshot, currency: &CurrencyCode) -> Result<()> {
+    let players = snapshot.groups.iter().flat_map(|group| &group.players);
+    let rewards = players.filter_map(|player| player.reward.as_ref()?.amount.as_ref());
+    match rewards.chain(&snapshot.buy_in).find(|money| money.currency != *currency) {
+        None => Ok(()),
+        Some(other) => Err(Error::rejected(format!(
+            "an amount is in {}, but the match's currency is {currency}",
+            other.currency
         ))),
-        _ => Ok(()),
     }
 }

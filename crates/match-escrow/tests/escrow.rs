@@ -308,3 +308,62 @@ async fn an_event_of_a_source_that_is_not_configured_is_parked_and_its_neighbour
     assert!(essence(&store).await?.contains("CLOSED"));
     Ok(())
 }
+
+/// Returns when so many sessions of the database wait for a lock.
+async fn until_waiting(database: &Database, count: i64) -> Result<()> {
+    let connection = database.connection().await?;
+    let sql = "SELECT count(*) FROM pg_stat_activity
+                WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    for _ in 0..10_000 {
+        if connection.query_one(sql, &[]).await?.get::<_, i64>(0) >= count {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("nobody waits")
+}
+
+#[tokio::test]
+async fn who_waited_for_a_match_sees_all_of_it_as_it_is_now() -> Result<()> {
+    let database = Database::create().await?;
+    let store = database.store().await?;
+    apply(&worker(&store), &life(0)[..1]).await;
+    let [first, second] = [life(0).remove(1), life(0).remove(2)];
+    let mut holder = database.connection().await?;
+    let lock = holder.transaction().await?;
+    lock.execute("SELECT 1 FROM match FOR UPDATE", &[]).await?;
+    let mut tasks = tokio::task::JoinSet::new();
+    for (waiting, event) in [(1, first), (2, second)] {
+        let worker = worker(&store);
+        tasks.spawn(async move { apply(&worker, &[event]).await });
+        until_waiting(&database, waiting).await?;
+    }
+    // The first takes the stakes and sets the deadline; the second began before that was so.
+    lock.commit().await?;
+    tasks.join_all().await;
+    essence(&store).await?;
+    let deadlines = "SELECT count(*) FROM match_deadline";
+    assert_eq!(database.connection().await?.query_one(deadlines, &[]).await?.get::<_, i64>(0), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_amount_in_another_currency_is_parked() -> Result<()> {
+    let database = Database::create().await?;
+    let store = database.store().await?;
+    let worker = worker(&store);
+    apply(&worker, &life(0)[..2]).await;
+    let mut end = life(0).remove(3);
+    let Payload::MatchSnapshot(snapshot) = &mut end.payload else { panic!("a life is of snapshots") };
+    snapshot.buy_in = None;
+    for player in snapshot.groups.iter_mut().flat_map(|group| &mut group.players) {
+        if let Some(amount) = player.reward.as_mut().and_then(|reward| reward.amount.as_mut()) {
+            amount.currency = Currency::new("JPY", None)?.code;
+        }
+    }
+    let dispositions = worker.process_batch(&deliveries(&[end])).await;
+    assert!(
+        matches!(&dispositions[..], [Disposition::Park(reason)] if reason.contains("JPY")),
+        "{dispositions:?}"
+    );
+    Ok(())
+}

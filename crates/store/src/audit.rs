@@ -70,12 +70,31 @@ pub const CHECKS: &[Check] = &[
                      (coalesce(t.pot, 0), coalesce(t.paid, 0), coalesce(t.refunded, 0), coalesce(t.fee, 0))",
     },
     Check {
-        name: "a match's seats add up to its sums",
-        sql: "SELECT m.source || '/' || m.match_id
-                FROM match m
-                JOIN (SELECT match_no, sum(payout) AS paid, sum(refund) AS refunded, bool_or(state = 1) AS held
-                        FROM match_participant GROUP BY match_no) p USING (match_no)
-               WHERE p.paid <> m.paid OR p.refunded <> m.refunded OR (p.held AND m.settlement IS NOT NULL)",
+        name: "every seat is what its transfers made of it",
+        sql: "SELECT m.source || '/' || m.match_id || ': player ' || p.player_key
+                FROM match_participant p
+                JOIN match m USING (match_no)
+                LEFT JOIN (SELECT match_no, subject,
+                                  sum(amount) FILTER (WHERE kind = 1) AS hold,
+                                  sum(amount) FILTER (WHERE kind = 2) AS payout,
+                                  sum(amount) FILTER (WHERE kind = 3) AS refund
+                             FROM transfer WHERE match_no > 0 GROUP BY match_no, subject) t
+                       ON (t.match_no, t.subject) = (p.match_no, p.player_key)
+               WHERE (p.hold, p.payout, p.refund) IS DISTINCT FROM
+                     (coalesce(t.hold, 0), coalesce(t.payout, 0), coalesce(t.refund, 0))
+                  OR (p.state = 1) <> (p.hold > 0 AND m.settlement IS NULL AND p.refund = 0 AND p.payout = 0)",
+    },
+    Check {
+        name: "a hold, payout or refund belongs to a player of its match",
+        sql: "SELECT 'transfer of match ' || t.match_no || ' to ' || t.subject
+                FROM transfer t LEFT JOIN match_participant p ON (p.match_no, p.player_key) = (t.match_no, t.subject)
+               WHERE t.match_no > 0 AND t.kind IN (1, 2, 3) AND p.match_no IS NULL",
+    },
+    Check {
+        name: "the escrow account of a settled match is closed, and no other",
+        sql: "SELECT m.source || '/' || m.match_id FROM match m
+                JOIN account a ON a.owner_key = m.match_key AND a.kind = 2
+               WHERE a.closed <> (m.settlement IS NOT NULL)",
     },
     Check {
         name: "a match that holds money has a deadline",

@@ -82,6 +82,12 @@ impl Tx<'_> {
         Ok(self.0.query(&statement, params).await?)
     }
 
+    /// As [`Tx::query`], for exactly one row.
+    pub(crate) async fn query_one(&self, sql: &str, params: Params<'_>) -> Result<Row> {
+        let statement = self.0.prepare_cached(sql).await?;
+        Ok(self.0.query_one(&statement, params).await?)
+    }
+
     /// Runs a statement and returns how many rows it touched.
     pub(crate) async fn execute(&self, sql: &str, params: Params<'_>) -> Result<u64> {
         let statement = self.0.prepare_cached(sql).await?;

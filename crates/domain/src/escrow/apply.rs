@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::close;
 use super::state::{
@@ -220,6 +220,11 @@ impl Decision {
     /// has not the money leaves the match unheld.
     fn hold(&mut self, players: &[PlayerId], funds: &mut Funds, deadline: Timestamp) {
         let stake = self.stake();
+        let joined = |player: &&PlayerId| {
+            self.state.seats.get(*player).is_some_and(|seat| seat.state == SeatState::Joined)
+        };
+        // A list may name somebody twice; the stake is held once.
+        let players: BTreeSet<PlayerId> = players.iter().filter(joined).cloned().collect();
         if stake == 0 || players.is_empty() {
             return;
         }
@@ -233,11 +238,11 @@ impl Decision {
                 self.notice("match.hold_failed", format!("hold_failed:{first}"));
                 return;
             }
-            for player in players {
+            for player in &players {
                 funds.0.entry(player.clone()).and_modify(|has| *has = has.saturating_sub(stake));
             }
         }
-        for player in players {
+        for player in &players {
             let Some(seat) = self.state.seats.get_mut(player) else { continue };
             seat.state = SeatState::Held;
             seat.hold = stake;

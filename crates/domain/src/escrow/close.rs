@@ -46,15 +46,17 @@ fn divide(
     trust: Trust,
 ) -> Result<Division, (AnomalyKind, String)> {
     let tie = snapshot.status == MatchStatus::ClosedTie;
-    let figures = cash_figures(snapshot);
     let staked = decision.state.escrowed() > 0;
-    if !tie && staked && !trust.body_authenticated {
-        let detail = "a payout was claimed by a body that no signature covers".to_owned();
+    let records = decision.state.custody == Custody::Provider && decision.state.stakes_money();
+    let figures = if records { cash_figures(snapshot) } else { BTreeMap::new() };
+    let paid = figures.values().any(|amount| *amount > 0);
+    let gives_back = tie && !paid && decision.state.tie_policy == TiePolicy::RefundFull;
+    if staked && !trust.body_authenticated && !gives_back {
+        let detail = "stakes were claimed by a body that no signature covers".to_owned();
         return Err((AnomalyKind::PayoutUnauthenticated, detail));
     }
-    let records = decision.state.custody == Custody::Provider && decision.state.stakes_money();
-    if records && !figures.is_empty() {
-        return Ok(Division::Figures(figures));
+    if paid {
+        return plausible(decision, snapshot, &figures).map(|()| Division::Figures(figures));
     }
     if tie {
         return Ok(Division::Tie);
@@ -62,16 +64,34 @@ fn divide(
     let groups = winners(decision, snapshot);
     if groups.is_empty() && decision.state.stakes_money() {
         let named = snapshot.winner_group_ids.join(", ");
-        return Err((
-            AnomalyKind::WinnerUnknown,
-            format!("no player of a winning group is known; named: [{named}]"),
-        ));
+        let detail = format!("no player of a winning group is known; named: [{named}]");
+        return Err((AnomalyKind::WinnerUnknown, detail));
     }
-    if records && staked && has_other_rewards(snapshot) {
+    if records && staked && (!figures.is_empty() || has_other_rewards(snapshot)) {
         let detail = "the provider names rewards, but no amount of money for anybody".to_owned();
         return Err((AnomalyKind::PayoutUnknown, detail));
     }
     Ok(Division::Winners(groups))
+}
+
+/// A reward need not have been won. Figures beyond the pot are a promotion when only winners get them; when
+/// others get some too, they may as well be what everybody could have won.
+fn plausible(
+    decision: &Decision,
+    snapshot: &MatchSnapshot,
+    figures: &BTreeMap<PlayerId, i64>,
+) -> Result<(), (AnomalyKind, String)> {
+    let wins = &snapshot.winner_group_ids;
+    let won = |player: &PlayerId| {
+        decision.state.seats.get(player).is_some_and(|seat| wins.contains(&seat.group_id))
+    };
+    let others = !wins.is_empty() && figures.iter().any(|(player, amount)| *amount > 0 && !won(player));
+    let total = figures.values().try_fold(0_i64, |sum, amount| sum.checked_add(*amount));
+    if others && total.is_none_or(|total| total > decision.state.escrowed()) {
+        let detail = "the provider's figures exceed the pot and pay players who did not win".to_owned();
+        return Err((AnomalyKind::PayoutUnknown, detail));
+    }
+    Ok(())
 }
 
 /// The outcome is not known: the stakes stay held, and so does the deadline.
@@ -201,7 +221,8 @@ fn close_seats(decision: &mut Decision, snapshot: &MatchSnapshot, tie: bool) {
         if !knows || !(listed.is_empty() || listed.contains(player)) {
             continue;
         }
-        let won = if wins.is_empty() { seat.payout > 0 } else { wins.contains(seat.group_id.as_str()) };
+        // In a partial tie the provider names one winning group, and pays several.
+        let won = seat.payout > 0 || wins.contains(seat.group_id.as_str());
         seat.outcome = Some(match (tie, won) {
             (true, _) => Outcome::Tie,
             (false, true) => Outcome::Win,

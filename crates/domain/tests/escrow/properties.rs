@@ -117,10 +117,8 @@ proptest! {
         let events: Vec<MatchSnapshot> = lines
             .iter()
             .map(|(status, stake, winner, players)| {
-                let mut seen = std::collections::BTreeSet::new();
                 let players: Vec<String> = players
                     .iter()
-                    .filter(|(_, player, _)| seen.insert(player.clone()))
                     .map(|(group, player, reward)| match reward {
                         Some(amount) => format!("{group}:{player}={amount}"),
                         None => format!("{group}:{player}"),

@@ -57,6 +57,9 @@ fn the_providers_figures_win_over_ours() {
             "CLOSED buy=1000 win=g1 g1:a=1999 g2:b",
             "CLOSED buy=1000 win=g1 g1:a=5000 g2:b",
             "CLOSED buy=1000 win=g1 g1:a=0 g2:b",
+            "CLOSED buy=1000 win=g1 g1:a=900 g2:b=900 g3:c=900",
+            "CLOSED buy=1000 win=g1 g1:a=2000 g2:b=2000",
+            "CLOSED_TIE buy=1000 g1:a=0 g2:b=0",
             "CLOSED buy=0 win=g1 g1:a=500 g2:b",
             "CLOSED buy=1000 win=g1 g1:a g2:b",
             "CLOSED buy=1000 win=g1 g1:a* g2:b",
@@ -90,8 +93,22 @@ fn a_body_that_nobody_signed_pays_nobody() {
         false,
         "CONFIRMED buy=1000 g1:a g2:b
          CLOSED buy=1000 win=g1 g1:a=1800 g2:b
+         CLOSED_TIE buy=1000 g1:a=2000 g2:b
          CANCELED_OTHER buy=1000 g1:a g2:b",
     ));
+}
+
+#[test]
+fn who_is_listed_twice_is_held_once() {
+    insta::assert_snapshot!(
+        [
+            "CLOSED buy=1000 win=g1 g1:a g2:b g2:b",
+            "CONFIRMED buy=1000 g1:a g1:a g2:b",
+            "CLOSED buy=1000 g1:a g2:b g2:b",
+        ]
+        .map(|script| play(&policy(), &[], true, script))
+        .join("\n")
+    );
 }
 
 #[test]

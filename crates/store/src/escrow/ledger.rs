@@ -73,6 +73,7 @@ pub(super) async fn lock(
                 ORDER BY o, k, c
                ON CONFLICT (owner_key, kind, currency) DO NOTHING";
     tx.execute(sql, &[&owners, &kinds, &currencies, &sources, &floors]).await?;
+    lift_floors(tx, keys).await?;
     let sql = "SELECT id, owner_key, kind, currency, balance FROM account
                 WHERE (owner_key, kind, currency)
                    IN (SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[]))
@@ -91,6 +92,24 @@ pub(super) async fn lock(
         })
     };
     keys.iter().map(with_key).collect()
+}
+
+/// An account that was opened where the studio holds the stakes gets no floor any more once a provider holds
+/// them: what only records must never refuse.
+async fn lift_floors(tx: &Tx<'_>, keys: &BTreeSet<AccountKey>) -> Result<()> {
+    let unbounded: Vec<&AccountKey> =
+        keys.iter().filter(|key| key.kind == 1 && key.floor.is_none()).collect();
+    let owners: Vec<Uuid> = unbounded.iter().map(|key| key.owner).collect();
+    let currencies: Vec<&str> = unbounded.iter().map(|key| key.currency.as_str()).collect();
+    let sql = "UPDATE account SET min_balance = NULL
+                WHERE id IN (SELECT id FROM account
+                              WHERE kind = 1 AND min_balance IS NOT NULL
+                                AND (owner_key, currency) IN (SELECT * FROM unnest($1::uuid[], $2::text[]))
+                              ORDER BY id FOR NO KEY UPDATE)";
+    if !unbounded.is_empty() {
+        tx.execute(sql, &[&owners, &currencies]).await?;
+    }
+    Ok(())
 }
 
 /// What the players have, locked; for matches whose stakes the studio holds.
@@ -149,12 +168,22 @@ pub(super) async fn post(tx: &Tx<'_>, postings: &[Posting<'_>]) -> Result<()> {
                ), delta AS (
                  SELECT account_id, sum(x)::bigint AS x, count(*) AS n FROM (
                    SELECT debit_id AS account_id, -amount AS x FROM added
-                   UNION ALL SELECT credit_id, amount FROM added) legs GROUP BY account_id)
-               UPDATE account a SET balance = a.balance + d.x, version = a.version + d.n
-                 FROM delta d WHERE a.id = d.account_id";
+                   UNION ALL SELECT credit_id, amount FROM added) legs GROUP BY account_id
+               ), moved AS (
+                 UPDATE account a SET balance = a.balance + d.x, version = a.version + d.n
+                   FROM delta d WHERE a.id = d.account_id)
+               SELECT count(*) FROM added";
     let parameters: crate::client::Params<'_> =
         &[&numbers, &subjects, &kinds, &generations, &debits, &credits, &amounts, &events, &times];
-    tx.execute(sql, parameters).await?;
+    let added: i64 = tx.query_one(sql, parameters).await?.try_get(0)?;
+    if usize::try_from(added) != Ok(postings.len()) {
+        // The match's sums count every transfer, so a match that was decided by another state than the ledger's
+        // must not be written.
+        return Err(Error::Stored {
+            what: "match",
+            source: format!("of its {} transfers {added} were new", postings.len()).into(),
+        });
+    }
     Ok(())
 }
 

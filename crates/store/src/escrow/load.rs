@@ -6,6 +6,7 @@ use matchpurse_domain::source::SourcePolicy;
 use uuid::Uuid;
 
 use super::{MatchKey, row};
+use crate::time::At;
 use crate::{Result, Tx};
 
 /// A match that a batch is about, with the rules that it gets if it is new.
@@ -40,8 +41,7 @@ pub async fn load_in_tx(tx: &Tx<'_>, matches: &[NewMatch<'_>]) -> Result<BTreeMa
     }
     let made = insert(tx, &by_uuid).await?;
     let uuids: Vec<Uuid> = by_uuid.keys().copied().collect();
-    let sql = "SELECT m.*, d.due_at FROM match m LEFT JOIN match_deadline d USING (match_no)
-                WHERE m.match_key = ANY($1) ORDER BY m.match_key FOR NO KEY UPDATE OF m";
+    let sql = "SELECT * FROM match WHERE match_key = ANY($1) ORDER BY match_key FOR NO KEY UPDATE";
     let rows = tx.query(sql, &[&uuids]).await?;
     let mut loaded = BTreeMap::new();
     let mut keys = BTreeMap::new();
@@ -53,7 +53,10 @@ pub async fn load_in_tx(tx: &Tx<'_>, matches: &[NewMatch<'_>]) -> Result<BTreeMa
         keys.insert(match_no, new.key);
         loaded.insert(new.key.clone(), LoadedMatch { match_no, state });
     }
+    // Only what is read after the locks are held is as new as the locked rows: a join in the locking statement
+    // would show the other tables as they were before the wait.
     seats(tx, &keys, &mut loaded).await?;
+    deadlines(tx, &keys, &mut loaded).await?;
     Ok(loaded)
 }
 
@@ -97,14 +100,34 @@ async fn seats(
     let sql = "SELECT p.*, player.player_id FROM match_participant p JOIN player USING (player_key)
                 WHERE p.match_no = ANY($1)";
     for row in tx.query(sql, &[&numbers]).await? {
-        let state = keys
-            .get(&row.try_get("match_no")?)
-            .and_then(|key| loaded.get_mut(*key))
-            .and_then(|loaded| loaded.state.as_mut());
-        if let Some(state) = state {
+        if let Some(state) = state_of(row.try_get("match_no")?, keys, loaded) {
             let (player, seat) = row::seat(&row)?;
             state.seats.insert(player, seat);
         }
     }
     Ok(())
+}
+
+async fn deadlines(
+    tx: &Tx<'_>,
+    keys: &BTreeMap<i64, &MatchKey>,
+    loaded: &mut BTreeMap<MatchKey, LoadedMatch>,
+) -> Result<()> {
+    let numbers: Vec<i64> = keys.keys().copied().collect();
+    let sql = "SELECT match_no, due_at FROM match_deadline WHERE match_no = ANY($1)";
+    for row in tx.query(sql, &[&numbers]).await? {
+        if let Some(state) = state_of(row.try_get(0)?, keys, loaded) {
+            let At(due_at) = row.try_get(1)?;
+            state.deadline = Some(due_at);
+        }
+    }
+    Ok(())
+}
+
+fn state_of<'l>(
+    match_no: i64,
+    keys: &BTreeMap<i64, &MatchKey>,
+    loaded: &'l mut BTreeMap<MatchKey, LoadedMatch>,
+) -> Option<&'l mut MatchState> {
+    loaded.get_mut(*keys.get(&match_no)?)?.state.as_mut()
 }

@@ -43,6 +43,8 @@ pub struct MatchKey {
 pub struct MatchChange {
     /// Its number, from [`load_in_tx`].
     pub match_no: i64,
+    /// As it was; none when the batch is the first to speak of it.
+    pub before: Option<MatchState>,
     /// As it is now.
     pub state: MatchState,
     /// The transfers, with the event that each comes from.

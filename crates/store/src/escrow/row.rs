@@ -7,7 +7,6 @@ use matchpurse_domain::money::CurrencyCode;
 use matchpurse_domain::source::{Custody, TiePolicy};
 use tokio_postgres::Row;
 
-use crate::time::At;
 use crate::{Error, Result};
 
 /// A stored word that this version does not know.
@@ -25,9 +24,9 @@ fn optional_word<T>(row: &Row, column: &'static str, parse: impl Fn(&str) -> Opt
     text.map(|text| parse(text).ok_or_else(unknown(column))).transpose()
 }
 
+/// A match without its seats and deadline, which stand in tables of their own.
 pub(super) fn match_state(row: &Row) -> Result<MatchState> {
     let digest: Option<&[u8]> = row.try_get("outcome_digest")?;
-    let deadline: Option<At> = row.try_get("due_at")?;
     let fee_bps: i32 = row.try_get("fee_bps")?;
     let created_by: Option<String> = row.try_get("created_by")?;
     Ok(MatchState {
@@ -53,7 +52,7 @@ pub(super) fn match_state(row: &Row) -> Result<MatchState> {
         outcome_digest: digest
             .map(|bytes| bytes.try_into().map_err(|_| unknown("outcome_digest")()))
             .transpose()?,
-        deadline: deadline.map(|at| at.0),
+        deadline: None,
     })
 }
 

@@ -17,7 +17,7 @@ pub async fn save_in_tx(tx: &Tx<'_>, changes: &[MatchChange]) -> Result<()> {
     }
     let named = |change: &MatchChange| {
         let source = change.state.source.clone();
-        change.state.seats.keys().map(move |player| (source.clone(), player.clone())).collect::<Vec<_>>()
+        changed_seats(change).map(move |(player, _)| (source.clone(), player.clone())).collect::<Vec<_>>()
     };
     let everybody: Vec<(SourceName, PlayerId)> = changes.iter().flat_map(named).collect();
     players::remember_in_tx(tx, &everybody).await?;
@@ -98,13 +98,19 @@ async fn matches(tx: &Tx<'_>, changes: &[MatchChange]) -> Result<()> {
     Ok(())
 }
 
+/// Seats that are not what they were: a large match is not written whole for everybody who joins.
+fn changed_seats(change: &MatchChange) -> impl Iterator<Item = (&PlayerId, &Seat)> {
+    let before = change.before.as_ref().map(|before| &before.seats);
+    let same = move |player: &PlayerId, seat: &Seat| {
+        before.and_then(|seats| seats.get(player)).is_some_and(|before| before == seat)
+    };
+    change.state.seats.iter().filter(move |(player, seat)| !same(player, seat))
+}
+
 async fn seats(tx: &Tx<'_>, changes: &[MatchChange]) -> Result<()> {
     let with_key = |change: &'_ MatchChange| {
         let (number, source) = (change.match_no, change.state.source.clone());
-        change
-            .state
-            .seats
-            .iter()
+        changed_seats(change)
             .map(move |(player, seat)| (number, player.key(&source), seat.clone()))
             .collect::<Vec<_>>()
     };
