@@ -5,6 +5,8 @@ mod games;
 mod others;
 mod tournaments;
 
+use std::collections::BTreeSet;
+
 use matchpurse_domain::event::{
     Group, MatchStatus, Participant, Payload, Unrecognized, UnrecognizedKind,
 };
@@ -154,6 +156,19 @@ fn add_new_player(groups: &mut Vec<Group>, player: Option<Id>) {
     if !listed {
         let players = vec![Participant { player_id: player, reward: None }];
         groups.push(Group { group_id: String::new(), name: None, players });
+    }
+}
+
+/// A roster that names a player twice does not say what the player staked, or on which side.
+fn each_player_once(groups: &[Group]) -> Result<(), Problem> {
+    let mut seen = BTreeSet::new();
+    let mut players = groups.iter().flat_map(|group| &group.players);
+    match players.find(|player| !seen.insert(&player.player_id)) {
+        None => Ok(()),
+        Some(player) => {
+            let reason = format!("player {:?} is listed twice", json::clip(player.player_id.as_str()));
+            Err(Problem::unclear(UnrecognizedKind::Inconsistent, reason))
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use matchpurse_domain::event::{
 };
 use matchpurse_domain::ids::PlayerId;
 
-use super::{Problem, Reading, add_new_player, event, known_status};
+use super::{Problem, Reading, add_new_player, each_player_once, event, known_status};
 use crate::json::{self, Id};
 use crate::lucra::wire::{Game, GameGroup, GameReward};
 use crate::normalized::{NewEvent, NormalizeError};
@@ -40,6 +40,7 @@ fn payload(delivery: &mut Reading<'_>, game: Game, name: &str) -> Result<Payload
     let mut groups = groups
         .map(|(index, group)| read_group(delivery, group, index, status))
         .collect::<Result<Vec<_>, Problem>>()?;
+    each_player_once(&groups)?;
     // The list of a game that is over is the last word on who played.
     if !status.is_terminal() {
         add_new_player(&mut groups, game.joined_by_user_id);
