@@ -4,6 +4,11 @@
 //! written; it never writes. There is no I/O here, no clock, no randomness, no `async` and no float, so a
 //! decision can be replayed years later with the same result.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::as_conversions, clippy::float_arithmetic, clippy::arithmetic_side_effects)
+)]
+
 pub mod escrow;
 pub mod event;
 pub mod grants;

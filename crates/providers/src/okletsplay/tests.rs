@@ -355,9 +355,9 @@ fn a_source_says_which_clients_it_means_or_that_it_means_all() {
     let audience = ("audience", text("us"));
     for good in [
         [azp.clone()].as_slice(),
-        &[audience.clone()],
+        std::slice::from_ref(&audience),
         &[azp.clone(), audience.clone(), named.clone()],
-        &[all.clone()],
+        std::slice::from_ref(&all),
     ] {
         assert_eq!(check(good), Ok(()), "{good:?}");
     }
