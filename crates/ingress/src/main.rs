@@ -1,6 +1,7 @@
 //! The ingress as a program.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use matchpurse_ingress::{check_sources, healthcheck, run};
@@ -28,8 +29,17 @@ enum Command {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+async fn main() -> ExitCode {
+    match execute(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ingress: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn execute(arguments: Arguments) -> anyhow::Result<()> {
     let settings = Settings::load(arguments.config.as_deref(), process_environment())?;
     match arguments.command.unwrap_or(Command::Run) {
         Command::Run => run(&settings).await,

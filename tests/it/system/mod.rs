@@ -35,6 +35,7 @@ const SENDERS: usize = 16;
 pub(crate) struct System {
     pub(crate) sources: Vec<Source>,
     pub(crate) client: Client,
+    database_url: String,
     services: Vec<Running>,
     /// The id of every delivery that was answered with 200 or 422, as often as it was.
     accepted: Mutex<Vec<Uuid>>,
@@ -87,12 +88,10 @@ impl System {
             writeln!(toml, "{}", source.toml()?)?;
         }
         std::fs::write(&config, toml)?;
-        let (client, connection) = tokio_postgres::connect(&database_url, tokio_postgres::NoTls).await?;
-        // It ends with the client, whose calls report what went wrong.
-        tokio::spawn(connection);
         let mut system = Self {
             sources: plan.sources,
-            client,
+            client: connect(&database_url).await?,
+            database_url,
             services: Vec::new(),
             accepted: Mutex::default(),
             counts_whole: true,
@@ -107,9 +106,7 @@ impl System {
             let admin = format!("127.0.0.1:{port}");
             system.services.push(Running::start(service, &system.config, &admin, &system.folder.0)?);
         }
-        for running in &mut system.services {
-            running.ready(START_PATIENCE).await?;
-        }
+        system.ready().await?;
         Ok(system)
     }
 
@@ -187,6 +184,34 @@ impl System {
         self.accepted.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    /// Kills a program in the middle of whatever it does.
+    pub(crate) fn kill9(&mut self, service: Service) -> Result<()> {
+        self.counts_whole = false;
+        self.service(service)?.kill9()
+    }
+
+    /// Starts a program again that was killed, and waits until it is ready.
+    pub(crate) async fn restart(&mut self, service: Service) -> Result<()> {
+        let (config, folder) = (self.config.clone(), self.folder.0.clone());
+        let running = self.service(service)?;
+        *running = Running::start(service, &config, &running.admin_address().to_owned(), &folder)?;
+        running.ready(START_PATIENCE).await
+    }
+
+    /// Waits until every program says that it is ready.
+    pub(crate) async fn ready(&mut self) -> Result<()> {
+        for running in &mut self.services {
+            running.ready(START_PATIENCE).await?;
+        }
+        Ok(())
+    }
+
+    /// Connects to the database again, after it was away.
+    pub(crate) async fn reconnect(&mut self) -> Result<()> {
+        self.client = connect(&self.database_url).await?;
+        Ok(())
+    }
+
     /// One number.
     pub(crate) async fn count(&self, sql: &str) -> Result<i64> {
         Ok(self.client.query_one(sql, &[]).await.with_context(|| sql.to_owned())?.try_get(0)?)
@@ -217,6 +242,13 @@ impl Drop for System {
             }
         }
     }
+}
+
+async fn connect(url: &str) -> Result<Client> {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await?;
+    // It ends with the client, whose calls report what went wrong.
+    tokio::spawn(connection);
+    Ok(client)
 }
 
 /// The ports of a system's programs.

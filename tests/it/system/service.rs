@@ -102,6 +102,11 @@ impl Running {
         .await
     }
 
+    /// The operators' port.
+    pub(crate) fn admin_address(&self) -> &str {
+        &self.admin
+    }
+
     /// What it counts, as Prometheus reads it.
     pub(crate) async fn metrics(&self) -> Result<String> {
         Ok(Request::new("GET", "/metrics", b"").send(&self.admin).await?.body)

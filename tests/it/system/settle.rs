@@ -35,7 +35,7 @@ impl System {
     }
 
     /// Nothing more to say when the database has all that these deliveries lead to.
-    async fn not_applied(&self, deliveries: &[Uuid]) -> Result<Option<String>> {
+    pub(crate) async fn not_applied(&self, deliveries: &[Uuid]) -> Result<Option<String>> {
         let sql = "SELECT count(*) FROM unnest($1::uuid[]) AS wanted
                     WHERE NOT EXISTS (SELECT FROM archive WHERE delivery_id = wanted)";
         let missing: i64 = self.client.query_one(sql, &[&deliveries]).await?.try_get(0)?;

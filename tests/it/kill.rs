@@ -1,0 +1,146 @@
+//! One round: every process, the broker and the database are killed once in the middle of a simulation, and
+//! afterwards everything is as it must be.
+
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use matchpurse_local_servers::{Postgres, Rabbitmq};
+
+use crate::system::service::{Service, program};
+use crate::system::sources::{Source, now};
+use crate::system::{Plan, START_PATIENCE, System, until};
+
+/// How long after the end of the simulation everything must have been applied: what was handed back while the
+/// database was away waits for seconds before it comes again.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(120);
+/// How many more events must be in the archive before the next process is killed: it is in the middle of work.
+const EVENTS_BETWEEN: i64 = 60;
+/// The simulation takes about so many requests a second; all kills must happen before it is over.
+const RATE: &str = "60";
+const LIVES: &str = "700";
+
+/// The providers, played by a process of its own. It is killed when dropped.
+struct Simulation(Child);
+
+impl Simulation {
+    fn start(system: &System, seed: &str, expected: &Path) -> Result<Self> {
+        let key = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../crates/providers/src/okletsplay/fixtures/keys/private.pem");
+        let log = std::fs::File::create(system.folder().join("simulate.log"))?;
+        let child = program("matchpurse")?
+            .args(["simulate", "--seed", seed, "--lives", LIVES, "--rate", RATE])
+            .args(["--duplicates", "25", "--disorder", "40", "--bad-signatures", "5", "--odd", "5"])
+            .arg("--config")
+            .arg(system.config())
+            .args(["--target", &format!("http://{}", system.ingress())])
+            .arg("--sign-key")
+            .arg(format!("okletsplay={}", key.display()))
+            .arg("--expect")
+            .arg(expected)
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        Ok(Self(child))
+    }
+}
+
+impl Drop for Simulation {
+    fn drop(&mut self) {
+        // It may have ended already.
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+#[tokio::test]
+async fn whatever_is_killed_nothing_is_lost_or_done_twice() -> Result<()> {
+    let (postgres, rabbitmq) = tokio::join!(Postgres::start_temporary(), Rabbitmq::start_temporary());
+    let (mut postgres, mut rabbitmq) = (postgres?, rabbitmq?);
+    let migrated =
+        program("matchpurse")?.arg("migrate").env("MATCHPURSE_DATABASE__URL", postgres.url()).output()?;
+    ensure!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
+    let sources = matchpurse_providers::all().iter().map(|provider| Source::new(*provider, provider.id()));
+    let plan = Plan {
+        sources: sources.collect::<Result<_>>()?,
+        database_url: Some(postgres.url()),
+        broker_url: Some(rabbitmq.amqp_url()),
+        ..Plan::default()
+    };
+    let mut system = System::start_with(plan).await?;
+    let seed = std::env::var("MATCHPURSE_TEST_SEED").unwrap_or_else(|_| now().seconds().to_string());
+    eprintln!("the seed is {seed}; MATCHPURSE_TEST_SEED={seed} plays the same");
+    let expected = system.folder().join("expected.json");
+    let mut simulation = Simulation::start(&system, &seed, &expected)?;
+
+    for service in Service::ALL {
+        some_work(&system, &mut simulation, service.name()).await?;
+        system.kill9(service)?;
+        system.restart(service).await?;
+    }
+    // The queues were declared long ago: within a second of it RabbitMQ 3.10 would not survive this.
+    some_work(&system, &mut simulation, "RabbitMQ").await?;
+    rabbitmq.kill9().await;
+    rabbitmq.restart().await?;
+    system.ready().await?;
+    some_work(&system, &mut simulation, "PostgreSQL").await?;
+    postgres.kill9().await;
+    postgres.restart().await?;
+    system.reconnect().await?;
+    system.ready().await?;
+    some_work(&system, &mut simulation, "nothing more").await?;
+
+    let log = system.folder().join("simulate.log");
+    let said = || std::fs::read_to_string(&log).unwrap_or_default();
+    let mut ended = None;
+    until("the simulation is over", DRAIN_PATIENCE, async || {
+        ended = simulation.0.try_wait()?;
+        Ok(ended.is_none().then(said))
+    })
+    .await?;
+    ensure!(ended.is_some_and(|status| status.success()), "not as planned: {}", said());
+    println!("{}", said());
+
+    let events = expected_events(&expected)?;
+    until("everything is applied", DRAIN_PATIENCE, async || {
+        let archived = system.count("SELECT count(*) FROM archive").await?;
+        let objection = system.not_applied(&[]).await?;
+        Ok(if archived < events { Some(format!("{archived} of {events} are archived")) } else { objection })
+    })
+    .await?;
+    let audit = program("matchpurse")?
+        .args(["audit", "--config"])
+        .arg(system.config())
+        .arg("--expect")
+        .arg(&expected)
+        .output()?;
+    let (found, problems) = (String::from_utf8_lossy(&audit.stdout), String::from_utf8_lossy(&audit.stderr));
+    ensure!(audit.status.success(), "the audit of seed {seed} is not clean:\n{found}\n{problems}");
+    println!("{found}");
+    system.stop().await?;
+    tokio::try_join!(postgres.stop(), rabbitmq.stop())?;
+    Ok(())
+}
+
+/// Waits until more events have gone all the way. The simulation must still be on: a kill afterwards would
+/// show nothing.
+async fn some_work(system: &System, simulation: &mut Simulation, next: &str) -> Result<()> {
+    let archived = || system.count("SELECT count(*) FROM archive");
+    let before = archived().await?;
+    until(&format!("there is work before {next} is killed"), START_PATIENCE, async || {
+        let more = archived().await? - before;
+        Ok((more < EVENTS_BETWEEN).then(|| format!("{more} more events in the archive")))
+    })
+    .await?;
+    let ended = simulation.0.try_wait()?;
+    ensure!(ended.is_none(), "the simulation was over before {next} was killed: more lives are needed");
+    Ok(())
+}
+
+/// How many distinct events the simulation has sent.
+fn expected_events(path: &Path) -> Result<i64> {
+    let expected: serde_json::Value = serde_json::from_slice(&std::fs::read(path)?)?;
+    let sources = expected.as_object().context("no sources")?.values();
+    Ok(sources.filter_map(|source| source["events"].as_i64()).sum())
+}
