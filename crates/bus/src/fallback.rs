@@ -32,7 +32,7 @@ impl Publisher for FallbackPublisher {
         Ok(())
     }
 
-    /// With a spool events can be kept whatever the broker does.
+    /// Either of the two is enough; when both are away no event can be kept.
     fn is_ready(&self) -> bool {
         self.broker.is_ready() || self.spool.is_ready()
     }

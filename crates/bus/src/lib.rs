@@ -17,6 +17,7 @@ mod rabbit;
 mod relay;
 mod spool;
 mod spool_publisher;
+mod spool_watch;
 mod status;
 mod transport;
 
@@ -29,5 +30,6 @@ pub use rabbit::{RabbitError, RabbitPublisher, RabbitTransport, TopologyError, d
 pub use relay::{EmbeddedTransport, relay_to_broker};
 pub use spool::{Destination, Spool, SpoolError, Spooled};
 pub use spool_publisher::SpoolPublisher;
+pub use spool_watch::watch_spool;
 pub use status::{State, Status};
 pub use transport::Transport;

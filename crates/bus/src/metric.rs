@@ -10,6 +10,10 @@ pub const WAITING: &str = "matchpurse_bus_waiting_confirms";
 pub const SPOOLED: &str = "matchpurse_bus_spooled_total";
 /// Counter: messages that the relay brought from the spool to the broker.
 pub const RELAYED: &str = "matchpurse_bus_relayed_total";
+/// Gauge: messages that wait in the spool, by `destination`.
+pub const SPOOL_WAITING: &str = "matchpurse_bus_spool_waiting";
+/// Gauge: seconds that the oldest of them has waited, by `destination`; 0 when none waits.
+pub const SPOOL_OLDEST_SECONDS: &str = "matchpurse_bus_spool_oldest_seconds";
 /// Counter: deliveries by `queue` and what became of them: `disposition`.
 pub const DELIVERIES: &str = "matchpurse_bus_deliveries_total";
 /// Histogram: deliveries in a batch, by `queue`.

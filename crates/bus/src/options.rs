@@ -34,11 +34,15 @@ pub struct BusOptions {
     /// How long a batch waits for more once it has one delivery.
     pub batch_wait: Duration,
 
-    /// For how long a batch from the spool belongs to whoever claimed it; after a crash it is handed out again
-    /// when this is over. Longer than a batch takes.
+    /// For how long a batch from the spool belongs to the worker that claimed it. Longer than a batch may take
+    /// with all its retries in place, which is half a minute: a batch that two workers have is applied once, but
+    /// the work is done twice. A process that starts does not wait for its predecessor's leases, see
+    /// [`crate::EmbeddedTransport`].
     pub spool_lease: Duration,
     /// How often an idle worker looks into the spool when nobody wakes it.
     pub spool_poll: Duration,
+    /// How often [`crate::watch_spool`] measures what waits.
+    pub spool_watch: Duration,
 }
 
 impl Default for BusOptions {
@@ -57,8 +61,9 @@ impl Default for BusOptions {
             prefetch: 1024,
             batch_max: 256,
             batch_wait: Duration::from_millis(5),
-            spool_lease: Duration::from_secs(10),
+            spool_lease: Duration::from_secs(60),
             spool_poll: Duration::from_millis(200),
+            spool_watch: Duration::from_secs(5),
         }
     }
 }

@@ -13,6 +13,16 @@ pub enum Destination {
     Worker(Queue),
 }
 
+impl Destination {
+    /// Its word: in the spool's table, in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Broker => "broker",
+            Self::Worker(queue) => queue.name(),
+        }
+    }
+}
+
 /// A message from the spool.
 #[derive(Debug, Clone)]
 pub struct Spooled {
@@ -50,7 +60,8 @@ pub trait Spool: Send + Sync + 'static {
     async fn append(&self, messages: &[(Message, Vec<Destination>)]) -> Result<(), SpoolError>;
 
     /// Takes up to `limit` messages that wait for `destination`, oldest first, for as long as `lease`; until
-    /// then nobody else is given them.
+    /// then nobody else is given them. Fewer when their bodies are large, but at least one if one waits. A
+    /// message that cannot be read does not hold up the others.
     ///
     /// # Errors
     /// [`SpoolError::Database`].
@@ -76,6 +87,14 @@ pub trait Spool: Send + Sync + 'static {
         destination: Destination,
         positions: &[(i64, Duration)],
     ) -> Result<(), SpoolError>;
+
+    /// Hands out at once what workers have claimed or postponed; returns how many messages that is. For the
+    /// start of the one process whose workers live on this spool: what its predecessor held when it was killed
+    /// need not wait for the end of its lease.
+    ///
+    /// # Errors
+    /// [`SpoolError::Database`].
+    async fn release_leases(&self) -> Result<u64, SpoolError>;
 
     /// How many messages wait for `destination`, and the age of the oldest.
     ///

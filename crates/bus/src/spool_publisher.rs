@@ -5,13 +5,15 @@ use matchpurse_contracts::topology::Queue;
 use matchpurse_contracts::wire::Message;
 use tokio::sync::Notify;
 
-use crate::{Destination, PublishError, Publisher, Spool};
+use crate::processing::chain;
+use crate::{Destination, PublishError, Publisher, Spool, Status};
 
 /// Publishes by putting events into the spool.
 pub struct SpoolPublisher {
     spool: Arc<dyn Spool>,
     /// None: the events wait for the broker.
     workers: Option<Wake>,
+    status: Status,
 }
 
 /// Wakes the workers of this process. A worker that is not waiting finds its wake-up the next time it does.
@@ -36,11 +38,17 @@ impl Wake {
 impl SpoolPublisher {
     /// Events wait until the relay has brought them to the broker.
     pub fn to_broker(spool: Arc<dyn Spool>) -> Self {
-        Self { spool, workers: None }
+        Self { spool, workers: None, status: Status::new() }
     }
 
     pub(crate) fn to_workers(spool: Arc<dyn Spool>, wake: Wake) -> Self {
-        Self { spool, workers: Some(wake) }
+        Self { spool, workers: Some(wake), status: Status::new() }
+    }
+
+    /// Whether the spool takes events, as its last append or [`crate::watch_spool`] has found it; not connected
+    /// before the first of either.
+    pub fn status(&self) -> &Status {
+        &self.status
     }
 
     fn destinations(&self, message: &Message) -> Vec<Destination> {
@@ -61,7 +69,11 @@ impl Publisher for SpoolPublisher {
                 (message, destinations)
             })
             .collect();
-        self.spool.append(&addressed).await.map_err(PublishError::Spool)?;
+        if let Err(error) = self.spool.append(&addressed).await {
+            self.status.set_disconnected(chain(&error));
+            return Err(PublishError::Spool(error));
+        }
+        self.status.set_connected();
         if let Some(wake) = &self.workers {
             for destination in addressed.iter().flat_map(|(_, destinations)| destinations) {
                 if let Destination::Worker(queue) = destination {
@@ -72,8 +84,7 @@ impl Publisher for SpoolPublisher {
         Ok(())
     }
 
-    /// Always: the spool is asked only when there is something to keep.
     fn is_ready(&self) -> bool {
-        true
+        self.status.can_publish()
     }
 }

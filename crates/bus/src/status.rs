@@ -17,7 +17,7 @@ pub struct Status {
 /// One moment of a [`Status`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
-    /// Connected, with the topology declared; for the spool: its database answers.
+    /// Connected, with the topology declared; for the spool: its database answers, and has room.
     pub connected: bool,
     /// The broker has blocked publishers, for want of memory or disk.
     pub blocked: bool,

@@ -9,17 +9,25 @@ use matchpurse_bus::{Destination, Spool, SpoolError, Spooled};
 use matchpurse_contracts::topology::Queue;
 use matchpurse_contracts::wire::Message;
 use matchpurse_domain::event::PayloadName;
+use postgres_types::ToSql;
 use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::{Error, Result, Store};
+use crate::{Error, Result, Store, chain};
 
 /// How old the count of waiting messages may grow before it is taken again.
 const COUNT_MAX_AGE: Duration = Duration::from_secs(5);
 
 /// How soon it is taken again while the spool looks full, so that nobody is refused for long in vain.
 const FULL_COUNT_MAX_AGE: Duration = Duration::from_millis(250);
+
+/// How many bytes of bodies are handed out at once: what a claim holds in memory. A larger one comes alone.
+const CLAIM_BYTES_MAX: i64 = 16 * 1024 * 1024;
+
+/// When a message is tried again that this version cannot read: a newer one may have left it here, and may
+/// come back.
+const AFTER_UNREADABLE: Duration = Duration::from_secs(60 * 60);
 
 /// The messages that wait, in the table `spool`, for a process that appends or takes them.
 pub struct SpoolTable {
@@ -41,14 +49,6 @@ impl Store {
     /// seconds.
     pub fn spool(&self, limit: u64) -> SpoolTable {
         SpoolTable { store: self.clone(), limit, waiting: Mutex::new(None) }
-    }
-}
-
-/// A destination's word in the table.
-const fn word(destination: Destination) -> &'static str {
-    match destination {
-        Destination::Broker => "broker",
-        Destination::Worker(queue) => Queue::name(queue),
     }
 }
 
@@ -107,22 +107,61 @@ impl SpoolTable {
     }
 
     async fn take(&self, destination: Destination, limit: usize, lease: Duration) -> Result<Vec<Spooled>> {
-        // The oldest that nobody holds. `attempts` counts how often it was handed out before.
+        // The oldest that nobody holds, as many as fit. `attempts` counts how often it was handed out before.
         let sql = "WITH due AS (
               SELECT position FROM spool_destination
                WHERE destination = $1 AND available_at <= now()
                ORDER BY position LIMIT $2 FOR UPDATE SKIP LOCKED),
+            summed AS (
+              SELECT position, octet_length(body) AS bytes, sum(octet_length(body)) OVER (ORDER BY position) AS sum
+                FROM due JOIN spool USING (position)),
             taken AS (
               UPDATE spool_destination AS d
                  SET available_at = clock_timestamp() + make_interval(secs => $3), attempts = attempts + 1
-                FROM due WHERE d.position = due.position AND d.destination = $1
+                FROM summed AS s
+               WHERE d.position = s.position AND d.destination = $1 AND (s.sum <= $4 OR s.sum = s.bytes)
               RETURNING d.position, d.attempts - 1 AS attempts)
             SELECT position, taken.attempts, event_id, payload, routing_key, headers, body
               FROM taken JOIN spool USING (position) ORDER BY position";
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let client = self.store.client().await?;
-        let rows = client.query(sql, &[&word(destination), &limit, &lease.as_secs_f64()]).await?;
-        rows.iter().map(read).collect()
+        let params: [&(dyn ToSql + Sync); 4] =
+            [&destination.name(), &limit, &lease.as_secs_f64(), &CLAIM_BYTES_MAX];
+        let rows = client.query(sql, &params).await?;
+        drop(client);
+        let mut taken = Vec::with_capacity(rows.len());
+        let mut unreadable = Vec::new();
+        for row in &rows {
+            match read(row) {
+                Ok(spooled) => taken.push(spooled),
+                Err(error) => {
+                    let position: i64 = row.try_get("position")?;
+                    let (destination, reason) = (destination.name(), chain(&error));
+                    tracing::error!(
+                        destination,
+                        position,
+                        reason,
+                        "a message in the spool cannot be read; it waits"
+                    );
+                    unreadable.push((position, AFTER_UNREADABLE));
+                }
+            }
+        }
+        if !unreadable.is_empty()
+            && let Err(error) = self.delay(destination, &unreadable).await
+        {
+            // They wait for the end of the lease instead, and what could be read is not kept waiting with them.
+            tracing::warn!(reason = chain(&error), "messages that cannot be read were not put off");
+        }
+        Ok(taken)
+    }
+
+    /// What workers hold or have put off is due now.
+    async fn release(&self) -> Result<u64> {
+        let workers: Vec<&str> = Queue::ALL.into_iter().map(Queue::name).collect();
+        let sql = "UPDATE spool_destination SET available_at = '-infinity'
+             WHERE destination = ANY ($1) AND available_at > now()";
+        self.store.client().await?.execute(sql, &[&workers]).await
     }
 
     /// Removes what has reached `destination`, and the messages that wait for nobody else.
@@ -136,7 +175,7 @@ impl SpoolTable {
         let finished = "DELETE FROM spool AS s WHERE position = ANY ($1)
              AND NOT EXISTS (SELECT FROM spool_destination AS d WHERE d.position = s.position)";
         tx.execute(locked, &[&positions]).await?;
-        tx.execute(reached, &[&word(destination), &positions]).await?;
+        tx.execute(reached, &[&destination.name(), &positions]).await?;
         let gone = tx.execute(finished, &[&positions]).await?;
         tx.commit().await?;
         Ok(gone)
@@ -149,7 +188,7 @@ impl SpoolTable {
                SET available_at = clock_timestamp() + make_interval(secs => p.delay)
               FROM unnest($2::bigint[], $3::float8[]) AS p (position, delay)
              WHERE d.position = p.position AND d.destination = $1";
-        self.store.client().await?.execute(sql, &[&word(destination), &places, &delays]).await?;
+        self.store.client().await?.execute(sql, &[&destination.name(), &places, &delays]).await?;
         Ok(())
     }
 
@@ -159,7 +198,7 @@ impl SpoolTable {
                  FROM spool_destination AS o JOIN spool AS s USING (position)
                 WHERE o.destination = $1 ORDER BY o.position LIMIT 1)
              FROM spool_destination WHERE destination = $1";
-        let row = self.store.client().await?.query_one(sql, &[&word(destination)]).await?;
+        let row = self.store.client().await?.query_one(sql, &[&destination.name()]).await?;
         let age =
             row.try_get::<_, Option<f64>>(1)?.map(|s| Duration::try_from_secs_f64(s).unwrap_or_default());
         Ok((u64::try_from(row.try_get::<_, i64>(0)?).unwrap_or(0), age))
@@ -167,7 +206,7 @@ impl SpoolTable {
 }
 
 fn join(destinations: &[Destination]) -> String {
-    let words: Vec<&str> = destinations.iter().copied().map(word).collect();
+    let words: Vec<&str> = destinations.iter().copied().map(Destination::name).collect();
     words.join(" ")
 }
 
@@ -239,6 +278,10 @@ impl Spool for SpoolTable {
             return Ok(());
         }
         self.delay(destination, positions).await.map_err(database)
+    }
+
+    async fn release_leases(&self) -> Result<u64, SpoolError> {
+        self.release().await.map_err(database)
     }
 
     async fn backlog(&self, destination: Destination) -> Result<(u64, Option<Duration>), SpoolError> {

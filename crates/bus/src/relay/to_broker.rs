@@ -11,6 +11,9 @@ use crate::{BusOptions, Destination, PublishError, Publisher, Spool, SpoolError,
 /// When a message is tried again that the broker did not take.
 const AFTER_REFUSAL: Duration = Duration::from_secs(5);
 
+/// What the spool may take to learn that a batch has arrived.
+const SETTLE_TIME: Duration = Duration::from_secs(5);
+
 /// Brings what waits in the spool to the broker, until `shutdown`; while the broker is away it only looks
 /// whether it is back. `publisher` must be the broker's own, not one that falls back to the spool. Any number
 /// of relays may run.
@@ -59,10 +62,14 @@ impl Relay {
     /// Relays a batch; true when more may wait.
     async fn once(&self) -> Result<bool, String> {
         if !self.publisher.is_ready() {
+            self.status.set_disconnected("waits for the broker".to_owned());
             return Ok(false);
         }
         let text = |error: SpoolError| chain(&error);
-        let claimed = self.spool.claim(Destination::Broker, self.options.batch_max, self.options.spool_lease);
+        // As long as a batch may take: published as a whole, then each message alone. Several relays may run, so
+        // none may release the leases of one that was killed; they are over soon.
+        let lease = self.options.confirm_timeout * 2 + SETTLE_TIME;
+        let claimed = self.spool.claim(Destination::Broker, self.options.batch_max, lease);
         let batch = claimed.await.map_err(text)?;
         self.status.set_reading();
         if batch.is_empty() {

@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use matchpurse_contracts::topology::Queue;
+use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
@@ -9,25 +10,51 @@ use crate::processing::{chain, process};
 use crate::spool_publisher::Wake;
 use crate::{
     BusOptions, Delivery, Destination, Disposition, FailureLog, Handler, Spool, SpoolError, SpoolPublisher,
-    Spooled, Status,
+    Spooled, Status, watch_spool,
 };
 
 /// The transport without a broker: workers are handed their events from the spool. A message leaves the spool
 /// when every worker that wants it has committed it.
+///
+/// The workers of one spool live in one process. So the first worker that runs hands out again at once what a
+/// former process had claimed when it was killed. Were there two processes after all, the second start would
+/// take from the first what it is working on: that is then done twice and applied once.
 #[derive(Clone)]
 pub struct EmbeddedTransport {
     spool: Arc<dyn Spool>,
     options: BusOptions,
     wake: Wake,
     publisher: Arc<SpoolPublisher>,
+    /// Set when the leases of a former process are released.
+    released: Arc<OnceCell<()>>,
 }
 
 impl EmbeddedTransport {
-    /// Workers and publishers in one process wake each other; in several processes the workers poll.
+    /// Workers and publishers of the process wake each other.
     pub fn new(spool: Arc<dyn Spool>, options: &BusOptions) -> Self {
         let wake = Wake::default();
         let publisher = Arc::new(SpoolPublisher::to_workers(spool.clone(), wake.clone()));
-        Self { spool, options: options.clone(), wake, publisher }
+        Self { spool, options: options.clone(), wake, publisher, released: Arc::default() }
+    }
+
+    /// Keeps the publisher's readiness and the spool's gauges up to date, until `shutdown`.
+    pub async fn watch(&self, shutdown: CancellationToken) {
+        let destinations = Queue::ALL.into_iter().map(Destination::Worker).collect();
+        let status = self.publisher.status().clone();
+        watch_spool(self.spool.clone(), destinations, self.options.spool_watch, status, shutdown).await;
+    }
+
+    /// Releases what a former process of ours had claimed, once; no worker claims before that.
+    async fn release(&self) -> Result<(), SpoolError> {
+        let release = async {
+            let messages = self.spool.release_leases().await?;
+            if messages > 0 {
+                tracing::info!(messages, "what the former process had claimed is handed out again");
+            }
+            Ok(())
+        };
+        self.released.get_or_try_init(|| release).await?;
+        Ok(())
     }
 
     /// Puts events into the spool, for each worker that wants them.
@@ -84,6 +111,7 @@ impl Worker<'_> {
     async fn once(&self) -> Result<bool, SpoolError> {
         let EmbeddedTransport { spool, options, .. } = self.transport;
         let destination = Destination::Worker(self.queue);
+        self.transport.release().await?;
         let batch = spool.claim(destination, options.batch_max, options.spool_lease).await?;
         self.status.set_reading();
         if !batch.is_empty() {

@@ -9,4 +9,5 @@ mod fallback;
 mod publishing;
 mod reconnecting;
 mod rig;
+mod spool;
 mod topology;

@@ -155,3 +155,66 @@ async fn a_full_spool_refuses_all_of_a_batch_and_takes_again_when_there_is_room(
     assert_eq!(rows(&database).await?, (5, 5));
     Ok(())
 }
+
+#[tokio::test]
+async fn a_message_that_cannot_be_read_holds_up_nobody_and_is_kept() -> Result<()> {
+    let database = Database::create().await?;
+    let spool = database.store().await?.spool(100);
+    spool.append(&messages(0..3, &[ESCROW, Destination::Broker])).await?;
+    // As a newer version might have left it.
+    let sql =
+        "UPDATE spool SET payload = 'a_later_invention' WHERE position = (SELECT min(position) FROM spool)";
+    database.connection().await?.execute(sql, &[]).await?;
+    for destination in [ESCROW, Destination::Broker] {
+        let taken: Vec<i64> = spool.claim(destination, 10, LEASE).await?.iter().map(|s| s.position).collect();
+        assert_eq!(taken.len(), 2, "{destination:?}");
+        spool.done(destination, &taken).await?;
+        assert_eq!(spool.backlog(destination).await?.0, 1);
+    }
+    // Not at the end of the lease, but much later: until then it costs nothing.
+    let sql = "SELECT min(available_at) > now() + interval '50 minutes' FROM spool_destination";
+    assert!(database.connection().await?.query_one(sql, &[]).await?.get::<_, bool>(0));
+    // A process that can read it is given it at its start.
+    database.connection().await?.execute("UPDATE spool SET payload = 'contest_outcome'", &[]).await?;
+    assert_eq!(spool.release_leases().await?, 1);
+    assert_eq!(spool.claim(ESCROW, 10, LEASE).await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_workers_hold_can_be_released_and_what_the_relay_holds_stays() -> Result<()> {
+    let database = Database::create().await?;
+    let spool = database.store().await?.spool(100);
+    spool.append(&messages(0..4, &[ESCROW, STATS, Destination::Broker])).await?;
+    for destination in [ESCROW, STATS, Destination::Broker] {
+        assert_eq!(spool.claim(destination, 4, LEASE).await?.len(), 4);
+    }
+    assert_eq!(spool.release_leases().await?, 8);
+    assert_eq!(spool.release_leases().await?, 0);
+    for (destination, due) in [(ESCROW, 4), (STATS, 4), (Destination::Broker, 0)] {
+        assert_eq!(spool.claim(destination, 4, LEASE).await?.len(), due, "{destination:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_claim_holds_a_bounded_number_of_bytes_and_at_least_one_message() -> Result<()> {
+    const MIB: usize = 1024 * 1024;
+    let database = Database::create().await?;
+    let spool = database.store().await?.spool(100);
+    let mut large = messages(0..6, &[ESCROW]);
+    for ((message, _), mib) in large.iter_mut().zip([6, 6, 6, 20, 1, 1]) {
+        message.body = vec![b'x'; mib * MIB].into();
+    }
+    spool.append(&large).await?;
+    let mut claims = Vec::new();
+    loop {
+        let taken = spool.claim(ESCROW, 100, LEASE).await?;
+        if taken.is_empty() {
+            break;
+        }
+        claims.push(taken.iter().map(|s| s.message.body.len() / MIB).collect::<Vec<_>>());
+    }
+    assert_eq!(claims, [vec![6, 6], vec![6], vec![20], vec![1, 1]]);
+    Ok(())
+}
