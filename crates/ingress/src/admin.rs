@@ -1,10 +1,10 @@
 //! The operators' port: `/healthz`, `/readyz`, `/metrics`, and `/rejected`, the log of refused deliveries.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpResponse, web};
-use matchpurse_bus::Publisher;
+use matchpurse_bus::{Publisher, Status};
 use matchpurse_service_kit::health::{Check, Health, Report};
 use matchpurse_service_kit::metrics::Metrics;
 
@@ -26,13 +26,19 @@ pub(crate) struct IngressHealth {
     publisher: Arc<dyn Publisher>,
     publisher_check: Check,
     serving_check: Check,
+    relay: OnceLock<(Status, Check)>,
 }
 
 impl IngressHealth {
     pub(crate) fn new(publisher: Arc<dyn Publisher>) -> Self {
         let health = Health::new("ingress");
         let (publisher_check, serving_check) = (health.check("publisher"), health.check("serving"));
-        Self { health, publisher, publisher_check, serving_check }
+        Self { health, publisher, publisher_check, serving_check, relay: OnceLock::new() }
+    }
+
+    /// Shows a relay from now on; the first one stays.
+    pub(crate) fn show_relay(&self, status: Status) {
+        self.relay.get_or_init(|| (status, self.health.note("spool relay")));
     }
 
     /// Deliveries are taken.
@@ -50,6 +56,10 @@ impl IngressHealth {
             self.publisher_check.ready();
         } else {
             self.publisher_check.not_ready("events cannot be put on durable storage now");
+        }
+        if let Some((status, check)) = self.relay.get() {
+            let state = status.state();
+            if state.connected { check.ready() } else { check.not_ready(state.problem) }
         }
         self.health.report()
     }

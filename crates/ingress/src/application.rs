@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::{App, HttpServer, web};
-use matchpurse_bus::Publisher;
+use matchpurse_bus::{Publisher, Status};
 use matchpurse_service_kit::config::ConfigError;
 use matchpurse_service_kit::http_client::{HttpClient, HttpClientOptions, HttpError};
 use matchpurse_service_kit::metrics::{self, MetricsError};
@@ -13,11 +13,13 @@ use matchpurse_settings::{IngressSettings, Settings};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Admin, IngressHealth};
 use crate::keyring::FETCH_PAUSE;
 use crate::log_gate::LogGate;
+use crate::memory::BodyMemory;
 use crate::metrics::Meter;
 use crate::receive::{self, Ingress, Limits};
 use crate::rejected::RejectedLog;
@@ -89,6 +91,7 @@ impl Application {
             publisher,
             runtime: Handle::current(),
             places: Arc::new(Semaphore::new(count(own.max_in_flight).min(Semaphore::MAX_PERMITS))),
+            body_memory: BodyMemory::new(own.body_memory_max_bytes),
             rejected: Arc::clone(&rejected),
             limits: limits(settings),
             meter: Meter::new(),
@@ -118,6 +121,14 @@ impl Application {
         })
     }
 
+    /// Shows the relay from the spool to the broker beside the ingress's own checks. The ingress is ready without
+    /// it: while it waits, the spool keeps the events.
+    #[must_use]
+    pub fn with_relay(self, relay: Status) -> Self {
+        self.health.show_relay(relay);
+        self
+    }
+
     /// Where deliveries are taken, with the real port.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -134,7 +145,8 @@ impl Application {
     }
 
     /// Serves until `stop` is tripped, then drains: readiness fails, deliveries are taken for the drain delay
-    /// still, those in work end, and only then the admin port closes.
+    /// still, those in work end, and only then the admin port closes. All of that has ended when drain delay and
+    /// drain timeout have both gone by since the token was tripped.
     ///
     /// # Errors
     /// When a server ends by itself.
@@ -155,14 +167,18 @@ impl Application {
             Some(ended) = servers.join_next() => Some(ended),
         };
         self.health.draining();
+        let delay = if ended.is_none() { self.drain_delay } else { Duration::ZERO };
+        let deadline = Instant::now() + delay + self.drain_timeout;
         if ended.is_none() {
             tracing::info!("draining");
-            tokio::time::sleep(self.drain_delay).await;
+            tokio::time::sleep(delay).await;
         }
-        handle.stop(true).await;
-        // Those whose sender has hung up are in work without a connection.
-        let idle = self.ingress.places.acquire_many(self.max_in_flight);
-        if tokio::time::timeout(self.drain_timeout, idle).await.is_err() {
+        let drained = async {
+            handle.stop(true).await;
+            // Those whose sender has hung up are in work without a connection.
+            drop(self.ingress.places.acquire_many(self.max_in_flight).await);
+        };
+        if tokio::time::timeout_at(deadline, drained).await.is_err() {
             tracing::warn!("deliveries were still in work at the end of the drain");
         }
         // Probes were answered until here.

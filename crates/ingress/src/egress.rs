@@ -2,15 +2,17 @@
 //! the two.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use matchpurse_bus::{
-    FallbackPublisher, Publisher, RabbitError, RabbitPublisher, Spool, SpoolPublisher, Status,
-    relay_to_broker,
+    Destination, FallbackPublisher, Publisher, RabbitError, RabbitPublisher, Spool, SpoolPublisher, Status,
+    relay_to_broker, watch_spool,
 };
 use matchpurse_settings::Settings;
 use matchpurse_store::Store;
 use matchpurse_wiring::{bus_options, store_options};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 /// The name by which broker and database know this service.
@@ -20,8 +22,20 @@ const SERVICE: &str = "matchpurse-ingress";
 pub struct Egress {
     publisher: Arc<dyn Publisher>,
     broker: Arc<RabbitPublisher>,
-    relay: Option<(JoinHandle<()>, CancellationToken)>,
+    spooling: Option<Spooling>,
 }
+
+/// What runs beside a publisher with a spool.
+struct Spooling {
+    relay: JoinHandle<()>,
+    relay_status: Status,
+    watch: JoinHandle<()>,
+    stop: CancellationToken,
+}
+
+/// How long the relay may take to finish the batch in hand, and the connection to close. What it has published
+/// without the spool having learnt of it arrives a second time, under the same id.
+const STOP_TIME: Duration = Duration::from_secs(2);
 
 /// Why events could not leave.
 #[derive(Debug, thiserror::Error)]
@@ -52,18 +66,31 @@ impl Egress {
         let spool = if settings.ingress.spool { Some(spool(settings)?) } else { None };
         let broker = RabbitPublisher::start(url.expose(), &options).map_err(EgressError::Broker)?;
         let Some(spool) = spool else {
-            return Ok(Self { publisher: Arc::clone(&broker) as _, broker, relay: None });
+            return Ok(Self { publisher: Arc::clone(&broker) as _, broker, spooling: None });
         };
         let stop = CancellationToken::new();
-        let relay = relay_to_broker(
+        let (relay_status, to_spool) = (Status::new(), SpoolPublisher::to_broker(Arc::clone(&spool)));
+        let watch = tokio::spawn(watch_spool(
             Arc::clone(&spool),
+            vec![Destination::Broker],
+            options.spool_watch,
+            to_spool.status().clone(),
+            stop.clone(),
+        ));
+        let relay = tokio::spawn(relay_to_broker(
+            spool,
             Arc::clone(&broker) as _,
             options,
-            Status::new(),
+            relay_status.clone(),
             stop.clone(),
-        );
-        let publisher = FallbackPublisher::new(Arc::clone(&broker) as _, SpoolPublisher::to_broker(spool));
-        Ok(Self { publisher: Arc::new(publisher), broker, relay: Some((tokio::spawn(relay), stop)) })
+        ));
+        let publisher = Arc::new(FallbackPublisher::new(Arc::clone(&broker) as _, to_spool));
+        Ok(Self { publisher, broker, spooling: Some(Spooling { relay, relay_status, watch, stop }) })
+    }
+
+    /// How the relay from the spool to the broker fares, when there is a spool.
+    pub fn relay_status(&self) -> Option<Status> {
+        self.spooling.as_ref().map(|spooling| spooling.relay_status.clone())
     }
 
     /// The publisher for the ingress.
@@ -71,15 +98,30 @@ impl Egress {
         Arc::clone(&self.publisher)
     }
 
-    /// Ends the relay and closes the connection; when nobody publishes any more.
+    /// Ends the relay and closes the connection, within seconds; when nobody publishes any more.
     pub async fn stop(self) {
-        if let Some((relay, stop)) = self.relay {
+        let deadline = Instant::now() + STOP_TIME;
+        if let Some(Spooling { relay, watch, stop, .. }) = self.spooling {
             stop.cancel();
-            if let Err(error) = relay.await {
-                tracing::error!(error = &error as &dyn std::error::Error, "the spool's relay has failed");
+            for mut task in [relay, watch] {
+                match timeout_at(deadline, &mut task).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => {
+                        tracing::error!(
+                            error = &error as &dyn std::error::Error,
+                            "a task of the spool has failed"
+                        );
+                    }
+                    Err(_) => {
+                        tracing::warn!("the spool's relay was still busy and is cut off");
+                        task.abort();
+                    }
+                }
             }
         }
-        self.broker.close().await;
+        if timeout_at(deadline, self.broker.close()).await.is_err() {
+            tracing::debug!("the connection to the broker was not closed in time");
+        }
     }
 }
 

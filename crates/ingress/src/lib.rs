@@ -11,7 +11,7 @@
 //! | nobody vouches for it | 401, without the reason | no; counted, and in the rejected log |
 //! | unknown source, wrong method | 404, 405 | no |
 //! | body too large, too slow, not whole | 413, 408, 400 | no |
-//! | as many deliveries in work as may be | 429 with `Retry-After` | no |
+//! | as many deliveries, or bytes of bodies, in work as may be | 429 with `Retry-After` | no |
 //! | no public key known yet, or no durable storage confirms | 503 with `Retry-After` | no |
 
 mod admin;
@@ -21,6 +21,7 @@ mod egress;
 mod envelope;
 mod keyring;
 mod log_gate;
+mod memory;
 pub mod metrics;
 mod problem;
 mod process;

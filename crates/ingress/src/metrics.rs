@@ -90,6 +90,7 @@ fn outcome(refusal: &Refusal) -> &'static str {
         Refusal::UnknownSource => "unknown_source",
         Refusal::MethodNotAllowed { .. } => "method_not_allowed",
         Refusal::TooMany => "too_many",
+        Refusal::NoMemory => "no_memory",
         Refusal::TooLarge { .. } => "too_large",
         Refusal::TooSlow => "too_slow",
         Refusal::BrokenBody => "broken_body",

@@ -49,7 +49,7 @@ pub(crate) fn answer(refusal: &Refusal, source: Option<&Source>, retry_after_s: 
         Refusal::MethodNotAllowed { allow } => {
             response.insert_header((ALLOW, allow.as_str()));
         }
-        Refusal::TooMany => {
+        Refusal::TooMany | Refusal::NoMemory => {
             response.insert_header((RETRY_AFTER, HeaderValue::from(RETRY_AFTER_TOO_MANY_S)));
         }
         Refusal::NoKey | Refusal::Unavailable(_) => {
@@ -70,6 +70,7 @@ fn kind(refusal: &Refusal) -> (StatusCode, &'static str, &'static str) {
             (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed")
         }
         Refusal::TooMany => (StatusCode::TOO_MANY_REQUESTS, "too-many-deliveries", "Too many deliveries"),
+        Refusal::NoMemory => (StatusCode::TOO_MANY_REQUESTS, "too-many-bytes", "Too many bytes"),
         Refusal::TooLarge { .. } => {
             (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large")
         }
@@ -94,6 +95,7 @@ fn detail(refusal: &Refusal) -> String {
         Refusal::UnknownSource => "no source of this name is configured".to_owned(),
         Refusal::MethodNotAllowed { allow } => format!("this source takes {allow}"),
         Refusal::TooMany => "as many deliveries are in work as may be; send it again".to_owned(),
+        Refusal::NoMemory => "the bodies in work take as much memory as they may; send it again".to_owned(),
         Refusal::TooLarge { limit } => format!("this source takes bodies of up to {limit} bytes"),
         Refusal::TooSlow => "the body did not arrive in time; send it again".to_owned(),
         Refusal::BrokenBody => "the connection or the encoding broke off".to_owned(),

@@ -21,7 +21,10 @@ pub async fn run(settings: &Settings) -> anyhow::Result<()> {
     telemetry::init("ingress", settings.telemetry.log_format, &settings.telemetry.log_filter)?;
     let stop = shutdown::on_signals().context("cannot listen for signals")?;
     let egress = Egress::start(settings).await?;
-    let application = Application::build(settings, egress.publisher()).await?;
+    let mut application = Application::build(settings, egress.publisher()).await?;
+    if let Some(relay) = egress.relay_status() {
+        application = application.with_relay(relay);
+    }
     let ended = application.run_until_stopped(stop).await.context("the ingress ended");
     egress.stop().await;
     ended

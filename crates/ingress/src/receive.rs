@@ -1,6 +1,6 @@
 //! One delivery, from the request to the answer.
 //!
-//! In this order: source known, method allowed, a place among those in work, body within its limit,
+//! In this order: source known, method allowed, a place among those in work, body within its limit and memory,
 //! signature over the raw bytes, normalize, confirmed publish, answer. Before the signature holds nothing
 //! is parsed and neither database nor broker hears of it. Every step has a time limit, so no request hangs:
 //! the body's, the fetch of a public key, the publisher's.
@@ -21,6 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::envelope::Envelope;
 use crate::log_gate::LogGate;
+use crate::memory::{BodyMemory, Taken};
 use crate::metrics::Meter;
 use crate::refusal::Refusal;
 use crate::rejected::{Rejected, RejectedLog};
@@ -35,6 +36,7 @@ pub(crate) struct Ingress {
     /// that the publisher opens there would stand still while that thread is busy.
     pub(crate) runtime: Handle,
     pub(crate) places: Arc<Semaphore>,
+    pub(crate) body_memory: BodyMemory,
     pub(crate) rejected: Arc<RejectedLog>,
     pub(crate) limits: Limits,
     pub(crate) meter: Meter,
@@ -53,9 +55,10 @@ pub(crate) struct Limits {
     pub(crate) retry_after_s: u32,
 }
 
-/// A place among the deliveries in work.
+/// A place among the deliveries in work, with the memory of its body.
 struct Place {
     meter: Meter,
+    memory: Taken,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -97,8 +100,9 @@ async fn receive(
     payload: web::Payload,
 ) -> Result<Reply, Refusal> {
     let method = allowed_method(source, request)?;
-    let place = ingress.place()?;
-    let body = body::read(request.headers(), payload, source.max_body, ingress.limits.body_time).await?;
+    let mut place = ingress.place()?;
+    let (limit, time_limit) = (source.max_body, ingress.limits.body_time);
+    let body = body::read(request.headers(), payload, limit, time_limit, &mut place.memory).await?;
     let received_at = now();
     let delivery = Delivery { method, headers: headers(request), body };
     let verified = verify(source, &delivery, received_at).await?;
@@ -167,7 +171,7 @@ impl Ingress {
     fn place(&self) -> Result<Place, Refusal> {
         let permit = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Refusal::TooMany)?;
         self.meter.in_flight.increment(1.0);
-        Ok(Place { meter: self.meter.clone(), _permit: permit })
+        Ok(Place { meter: self.meter.clone(), memory: self.body_memory.none_taken(), _permit: permit })
     }
 
     /// Publishes, in a task of its own: a sender who hangs up does not take back what it has sent, and its
@@ -205,7 +209,7 @@ impl Ingress {
                     );
                 }
             }
-            Refusal::Unavailable(_) | Refusal::NoKey | Refusal::TooMany => {
+            Refusal::Unavailable(_) | Refusal::NoKey | Refusal::TooMany | Refusal::NoMemory => {
                 if let Some(held_back) = self.turned_away_log.pass() {
                     tracing::error!(source = name, error, held_back, "delivery turned away");
                 }

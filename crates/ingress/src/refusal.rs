@@ -19,6 +19,9 @@ pub(crate) enum Refusal {
     /// As many deliveries are in work as may be.
     #[error("too many deliveries are in work")]
     TooMany,
+    /// The bodies in work take as much memory as they may.
+    #[error("no memory is left for the body")]
+    NoMemory,
     /// The body is larger than the source allows.
     #[error("the body is larger than {limit} bytes")]
     TooLarge {

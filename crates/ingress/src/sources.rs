@@ -84,7 +84,7 @@ fn check(settings: &Settings) -> Result<Vec<Checked>, ConfigError> {
         .iter()
         .filter_map(|(name, source)| {
             let table = join("sources", name.as_str());
-            Checked::new(name, source, &mut |key, what| {
+            Checked::new(name, source, settings.ingress.body_memory_max_bytes, &mut |key, what| {
                 add(if key.is_empty() { table.clone() } else { join(&table, key) }, what);
             })
         })
@@ -103,7 +103,12 @@ struct Checked {
 
 impl Checked {
     /// Every problem goes to `add`, with its key within the source's table.
-    fn new(name: &SourceName, source: &SourceSettings, add: &mut dyn FnMut(&str, String)) -> Option<Self> {
+    fn new(
+        name: &SourceName,
+        source: &SourceSettings,
+        body_memory: u64,
+        add: &mut dyn FnMut(&str, String),
+    ) -> Option<Self> {
         for role in source.key_roles().filter(|role| *role != POSTBACK_ROLE) {
             add("keys", format!("no role {role:?}; there is `{POSTBACK_ROLE}`"));
         }
@@ -118,6 +123,12 @@ impl Checked {
             return None;
         }
         let max_body = source.max_body_bytes().unwrap_or_else(|| adapter.max_body_bytes());
+        if u64::try_from(max_body).unwrap_or(u64::MAX) > body_memory {
+            let all =
+                format!("{body_memory} bytes of all bodies, the value of `ingress.body_memory_max_bytes`");
+            add("max_body_bytes", format!("a body of {max_body} bytes would never fit into the {all}"));
+            return None;
+        }
         Some(Self { name: name.clone(), adapter, settings, keys, max_body })
     }
 

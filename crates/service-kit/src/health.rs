@@ -1,6 +1,6 @@
 //! What a service says about itself: named checks that its parts keep up to date.
 //!
-//! *Ready* means that every check is. *Alive* means that no loop has stopped turning: a check may promise
+//! *Ready* means that every check is, but for those that are only shown. *Alive* means that no loop has stopped turning: a check may promise
 //! progress within a limit, and a service that breaks the promise looks alive and is not, so both readiness
 //! and liveness fail and the orchestrator starts it anew. A loop reports progress whenever it turns, also
 //! when there is nothing to do or a server is away: those make it not ready at most.
@@ -29,6 +29,8 @@ pub struct Check {
 struct State {
     /// Why it is not ready; `None` when it is.
     not_ready: Option<String>,
+    /// Whether the service is not ready without it.
+    needed: bool,
     progress_at: Instant,
     progress_within: Option<Duration>,
 }
@@ -38,7 +40,7 @@ struct State {
 pub struct Report {
     /// The service's name.
     pub service: &'static str,
-    /// Whether every check is ready.
+    /// Whether every check that is needed is ready.
     pub ready: bool,
     /// Whether every check that promised progress made it.
     pub alive: bool,
@@ -53,6 +55,8 @@ pub struct CheckReport {
     pub name: &'static str,
     /// Whether it is ready.
     pub ready: bool,
+    /// Whether the service is not ready without it.
+    pub needed: bool,
     /// Why it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -75,15 +79,20 @@ impl Health {
 
     /// Adds a check; it is not ready until its part says so.
     pub fn check(&self, name: &'static str) -> Check {
-        self.add(name, None)
+        self.add(name, None, true)
+    }
+
+    /// Adds a check that is shown, and without which the service is ready all the same.
+    pub fn note(&self, name: &'static str) -> Check {
+        self.add(name, None, false)
     }
 
     /// Adds a check that promises [`Check::progress`] at least every `limit`.
     pub fn check_with_progress(&self, name: &'static str, limit: Duration) -> Check {
-        self.add(name, Some(limit))
+        self.add(name, Some(limit), true)
     }
 
-    /// Whether every check is ready now.
+    /// Whether every check that is needed is ready now.
     pub fn is_ready(&self) -> bool {
         self.report().ready
     }
@@ -98,15 +107,15 @@ impl Health {
             self.lock().iter().map(|(name, state)| state.report(name, now)).collect();
         Report {
             service: self.service,
-            ready: checks.iter().all(|check| check.ready),
+            ready: checks.iter().all(|check| check.ready || !check.needed),
             alive: checks.iter().all(|check| !check.stalled),
             checks,
         }
     }
 
-    fn add(&self, name: &'static str, progress_within: Option<Duration>) -> Check {
-        let state =
-            State { not_ready: Some("starting".to_owned()), progress_at: Instant::now(), progress_within };
+    fn add(&self, name: &'static str, progress_within: Option<Duration>, needed: bool) -> Check {
+        let not_ready = Some("starting".to_owned());
+        let state = State { not_ready, needed, progress_at: Instant::now(), progress_within };
         self.lock().insert(name, state);
         Check { name, health: self.clone() }
     }
@@ -158,6 +167,7 @@ impl State {
         CheckReport {
             name,
             ready: reason.is_none(),
+            needed: self.needed,
             reason,
             progress_age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
             stalled: limit.is_some(),
@@ -185,6 +195,16 @@ mod tests {
         assert!(!report.ready);
         assert!(report.alive, "an absent server is no reason to be started anew");
         assert_eq!(report.checks[0].reason.as_deref(), Some("connection refused"));
+    }
+
+    #[test]
+    fn a_note_is_shown_and_keeps_nobody_from_being_ready() {
+        let health = Health::new("worker");
+        health.check("broker").ready();
+        health.note("relay").not_ready("waits");
+        let report = health.report();
+        assert!(report.ready && report.alive);
+        assert_eq!((report.checks[1].ready, report.checks[1].reason.as_deref()), (false, Some("waits")));
     }
 
     #[test]

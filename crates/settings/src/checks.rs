@@ -26,6 +26,7 @@ pub(crate) fn sections(document: &Document, add: &mut dyn FnMut(&str, String)) {
         ("broker.unconfirmed_max", broker.unconfirmed_max.into()),
         ("broker.batch_max", broker.batch_max.into()),
         ("ingress.max_in_flight", ingress.max_in_flight.into()),
+        ("ingress.body_memory_max_bytes", ingress.body_memory_max_bytes),
         ("ingress.request_timeout_ms", ingress.request_timeout_ms),
         ("ingress.retry_after_s", ingress.retry_after_s.into()),
         ("ingress.spool_events_max", ingress.spool_events_max),

@@ -85,12 +85,6 @@ impl Settings {
         Self::read(Layers::new(DEFAULT_TOML)?.text("settings", text)?)
     }
 
-    /// The sources that have no secret for their webhooks. The ingress must refuse to start with one of
-    /// them, unless its adapter takes its keys from the options.
-    pub fn require_secrets(&self) -> Vec<&SourceName> {
-        self.sources.iter().filter(|(_, source)| source.secrets().is_empty()).map(|(name, _)| name).collect()
-    }
-
     /// The configuration in effect as TOML, with every secret replaced.
     pub fn render(&self) -> String {
         // Nothing in the settings is outside of what TOML can express; were it so, the reader learns why.

@@ -60,6 +60,8 @@ pub struct IngressSettings {
     pub admin_listen: Option<String>,
     /// Deliveries in work at once.
     pub max_in_flight: u32,
+    /// Bytes of their bodies at once.
+    pub body_memory_max_bytes: u64,
     /// For one request to arrive.
     pub request_timeout_ms: u64,
     /// What `Retry-After` says.

@@ -217,13 +217,10 @@ fn a_variable_reaches_a_source_of_the_file_whose_name_has_a_hyphen() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
+/// Whether it needs one only its adapter knows, and workers need none.
 #[test]
-fn a_source_without_secrets_is_loaded_and_listed() {
-    let text = format!(
-        "{SOURCE}\n[sources.other]\nprovider = \"x\"\ncurrency = \"USD\"\ncustody = \"studio\"\nsecrets = [\"s\"]"
-    );
-    let settings = settings(&text);
-    assert_eq!(settings.require_secrets(), [&source_name("main-game")]);
+fn a_source_without_secrets_is_loaded() {
+    assert!(settings(SOURCE).sources[&source_name("main-game")].secrets().is_empty());
 }
 
 #[test]
@@ -268,6 +265,7 @@ options.issuer = "https://issuer.example"
     listen = "127.0.0.1:8080"
     admin_listen = "127.0.0.1:9100"
     max_in_flight = 2048
+    body_memory_max_bytes = 67108864
     request_timeout_ms = 10000
     retry_after_s = 5
     drain_delay_ms = 2000

@@ -1,5 +1,7 @@
 //! The end: nothing that was taken is cut off, and nothing new is taken.
 
+use std::time::{Duration, Instant};
+
 use matchpurse_providers::Method;
 
 use crate::harness::{Ingress, SOURCES, body};
@@ -54,4 +56,21 @@ async fn the_ports_are_free_when_it_has_ended() {
     for address in [address, admin] {
         tokio::net::TcpListener::bind(address).await.expect("the port is free");
     }
+}
+
+/// An orchestrator kills what takes longer than it was promised.
+#[tokio::test]
+async fn the_whole_drain_has_one_time_limit() {
+    let limit = Duration::from_secs(3);
+    let text = SOURCES.replace("drain_delay_ms = 0", "drain_delay_ms = 0\ndrain_timeout_ms = 3000");
+    let ingress = Ingress::start_with(&text).await;
+    ingress.publisher.set(Mode::Hold);
+    let request = ingress.signed("duel", Method::Post, &body("game_created"));
+    let mut in_work = Connection::open(ingress.address).await;
+    in_work.write(&request.bytes()).await;
+    ingress.publisher.wait_for_held(1).await;
+    let began = Instant::now();
+    // Nothing ever ends what is in work.
+    ingress.stop().await;
+    assert!(began.elapsed() < limit + limit / 2, "{:?}", began.elapsed());
 }

@@ -207,3 +207,77 @@ async fn a_publisher_that_never_answers_is_answered_503_in_the_end() {
     assert_eq!(answer.status, 503);
     assert!(ingress.publisher.messages().is_empty());
 }
+
+/// One source with bodies of up to 4096 bytes, and memory for one of them and a half.
+fn little_memory() -> String {
+    let (duel, _) = SOURCES.split_once("# A token that names the caller.").unwrap();
+    duel.replace("[ingress]", "[ingress]\nbody_memory_max_bytes = 6000")
+}
+
+#[tokio::test]
+async fn bodies_that_are_still_arriving_take_no_more_than_their_memory() {
+    let ingress = Ingress::start_with(&little_memory()).await;
+    let request = ingress.signed("duel", Method::Post, &padded(LIMIT));
+    let bytes = request.bytes();
+    // Both announce the same and send nearly all of it; whoever is second to have sent it is turned away at
+    // once, although no body is whole.
+    let (mut one, mut other) =
+        (Connection::open(ingress.address).await, Connection::open(ingress.address).await);
+    for connection in [&mut one, &mut other] {
+        connection.write(&bytes[..bytes.len() - 10]).await;
+    }
+    let (answer, mut waiting) = tokio::select! {
+        answer = one.read() => (answer, other),
+        answer = other.read() => (answer, one),
+    };
+    assert_snapshot!(answer.unwrap(), @r#"
+    429
+    cache-control: no-store
+    connection: close
+    content-length: 179
+    content-type: application/problem+json
+    retry-after: 1
+
+    {"type":"urn:matchpurse:problem:too-many-bytes","title":"Too many bytes","status":429,"detail":"the bodies in work take as much memory as they may; send it again","source":"duel"}
+    "#);
+    waiting.write(&bytes[bytes.len() - 10..]).await;
+    assert_eq!(waiting.read().await.unwrap().status, 200);
+    // What the two had taken is given back.
+    for _ in 0..3 {
+        assert_eq!(ingress.send(&request).await.status, 200);
+    }
+    assert_eq!(ingress.publisher.messages().len(), 4);
+}
+
+#[tokio::test]
+async fn a_body_keeps_its_memory_until_its_event_is_kept() {
+    let ingress = Ingress::start_with(&little_memory()).await;
+    ingress.publisher.set(Mode::Hold);
+    let request = ingress.signed("duel", Method::Post, &padded(LIMIT));
+    let mut held = Connection::open(ingress.address).await;
+    held.write(&request.bytes()).await;
+    ingress.publisher.wait_for_held(1).await;
+    let answer = ingress.send(&request).await;
+    assert_eq!(answer.status, 429, "{answer}");
+    ingress.publisher.release(1);
+    assert_eq!(held.read().await.unwrap().status, 200);
+    ingress.publisher.set(Mode::Keep);
+    assert_eq!(ingress.send(&request).await.status, 200);
+}
+
+/// A sender with many small pieces is not charged for more than the body and its growth.
+#[tokio::test]
+async fn a_body_in_pieces_fits_into_memory_for_one() {
+    let memory = format!("body_memory_max_bytes = {LIMIT}");
+    let ingress =
+        Ingress::start_with(&little_memory().replace("body_memory_max_bytes = 6000", &memory)).await;
+    let whole = padded(LIMIT);
+    let request = ingress.signed("duel", Method::Post, &whole);
+    let pieces: Vec<&[u8]> = whole.chunks(100).collect();
+    let bytes = chunked(&request, &pieces);
+    let mut connection = Connection::open(ingress.address).await;
+    for some in bytes.chunks(700) {
+        connection.write(some).await;
+    }
+    assert_eq!(connection.read().await.unwrap().status, 200);
+}

@@ -101,6 +101,24 @@ async fn it_serves_without_a_broker_and_ends_well_on_sigterm() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("does not answer"));
 }
 
+/// The broker is away and so is the database of the spool.
+#[tokio::test]
+async fn it_is_not_ready_while_neither_broker_nor_spool_can_keep_an_event() {
+    let away = NO_STORAGE.replace("spool = false", "spool = true");
+    let config = File::new("away", &SOURCES.replace("[ingress]", &away));
+    let running = Running::start(&config.0).await;
+    let answer = Running::ask(running.admin, &Request::new("GET", "/readyz", b"")).await;
+    assert_eq!(answer.status, 503, "{answer}");
+    let report: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    let check = |name: &str| {
+        let checks = report["checks"].as_array().unwrap();
+        checks.iter().find(|check| check["name"] == name).cloned().unwrap_or_else(|| panic!("{report}"))
+    };
+    assert_eq!(check("publisher")["ready"], false);
+    assert_eq!(check("spool relay")["needed"], false);
+    assert_eq!(Running::ask(running.admin, &Request::new("GET", "/healthz", b"")).await.status, 200);
+}
+
 #[tokio::test]
 async fn a_configuration_is_checked_and_shown_without_its_secrets() {
     let good = File::new("good", SOURCES);

@@ -47,3 +47,10 @@ async fn a_port_that_is_taken_stops_the_start() {
     let error = Application::build(&settings, std::sync::Arc::new(TestPublisher::new())).await.err().unwrap();
     assert!(error.to_string().ends_with("the value of `ingress.listen`"), "{error}");
 }
+
+#[tokio::test]
+async fn a_body_that_would_never_fit_into_memory_stops_the_start() {
+    let (duel, _) = SOURCES.split_once("# A token that names the caller.").unwrap();
+    let text = duel.replace("[ingress]", "[ingress]\nbody_memory_max_bytes = 4095");
+    assert_snapshot!(refused(&text).await, @"`sources.duel.max_body_bytes`: a body of 4096 bytes would never fit into the 4095 bytes of all bodies, the value of `ingress.body_memory_max_bytes`");
+}
