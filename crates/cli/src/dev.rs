@@ -69,7 +69,8 @@ fn settings(args: &DevArgs, servers: &Servers) -> Result<Settings> {
 pub(crate) fn tell(services: &Services, database_url: &str) {
     say(&format!("deliveries are taken at http://{}/hooks/SOURCE", services.address));
     if let Some(admin) = services.admin_address {
-        say(&format!("health and metrics at http://{admin}/readyz and /metrics"));
+        say(&format!("the ingress's health and metrics are at http://{admin}/readyz and /metrics"));
     }
+    say(&format!("the workers' are at http://{}/readyz and /metrics", services.workers_admin_address));
     say(&format!("the database is {database_url}"));
 }

@@ -6,26 +6,36 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use matchpurse_bus::{EmbeddedTransport, Publisher, RabbitTransport, Transport};
 use matchpurse_ingress::{Application, Egress};
+use matchpurse_service_kit::admin::AdminServer;
 use matchpurse_service_kit::health::Health;
+use matchpurse_service_kit::metrics;
 use matchpurse_settings::Settings;
 use matchpurse_store::Store;
 use matchpurse_wiring::{bus_options, worker_store_options};
 use matchpurse_worker_kit::{Context, spawn};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
+
+/// Where the workers' health can be read: each has a port of its own as a process, and here they share one.
+const WORKERS_ADMIN: &str = "127.0.0.1:0";
 
 /// The services, running.
 pub(crate) struct Services {
     /// Where deliveries are taken.
     pub(crate) address: SocketAddr,
-    /// Health and metrics, if the settings want a port for them.
+    /// The ingress's health, and metrics, if the settings want a port for them.
     pub(crate) admin_address: Option<SocketAddr>,
+    /// The workers' health, and the same metrics: they are the process's.
+    pub(crate) workers_admin_address: SocketAddr,
     /// The database.
     pub(crate) store: Store,
     stop_ingress: CancellationToken,
     stop_workers: CancellationToken,
-    ingress: tokio::task::JoinHandle<std::io::Result<()>>,
+    ingress: JoinHandle<std::io::Result<()>>,
     workers: JoinSet<Result<()>>,
+    workers_admin: JoinHandle<()>,
+    /// Ends the workers' admin port, after them.
+    stop_admin: CancellationToken,
     egress: Option<Egress>,
     transport: Transport,
 }
@@ -55,25 +65,39 @@ impl Services {
             None => transport.publisher(),
         };
         let (stop_ingress, stop_workers) = (CancellationToken::new(), CancellationToken::new());
-        let application = Application::build(&settings, publisher).await?;
+        let mut application = Application::build(&settings, publisher).await?;
+        if let Some(relay) = egress.as_ref().and_then(Egress::relay_status) {
+            application = application.with_relay(relay);
+        }
         let (address, admin_address) = (application.address(), application.admin_address());
         let ingress = tokio::spawn(application.run_until_stopped(stop_ingress.clone()));
+        let (health, stop_admin) = (Health::new("workers"), CancellationToken::new());
+        let server = AdminServer::bind(WORKERS_ADMIN, "none", health.clone(), metrics::install()?).await?;
+        let workers_admin_address = server.address();
+        let workers_admin = tokio::spawn(server.run(stop_admin.clone()));
         let context = Context {
             store: store.clone(),
             transport: transport.clone(),
             settings: Arc::clone(&settings),
-            health: Health::new("matchpurse"),
+            health,
             shutdown: stop_workers.clone(),
         };
+        if let Transport::Embedded(embedded) = &transport {
+            let (embedded, stop) = (embedded.clone(), stop_workers.clone());
+            tokio::spawn(async move { embedded.watch(stop).await });
+        }
         let workers = workers(&settings, &context)?;
         Ok(Self {
             address,
             admin_address,
+            workers_admin_address,
             store,
             stop_ingress,
             stop_workers,
             ingress,
             workers,
+            workers_admin,
+            stop_admin,
             egress,
             transport,
         })
@@ -111,7 +135,8 @@ impl Services {
             ended.context("a worker panicked")??;
         }
         self.transport.close().await;
-        Ok(())
+        self.stop_admin.cancel();
+        self.workers_admin.await.context("the workers' admin port panicked")
     }
 }
 
