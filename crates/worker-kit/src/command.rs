@@ -45,7 +45,7 @@ enum Command {
     Run,
     /// Check the configuration and print what is in effect, without secrets.
     CheckConfig,
-    /// Ask the running worker on its admin port whether it is ready.
+    /// Ask the running worker on its admin port whether it is alive.
     Healthcheck,
 }
 
@@ -158,7 +158,8 @@ async fn await_database(settings: &Settings, migrated: &Check) {
     migrated.ready();
 }
 
-/// Asks the worker that runs by these settings.
+/// Asks the worker that runs by these settings whether it is alive, as the ingress's command does: a worker that
+/// waits for its servers is well, and starting it anew would not bring them back.
 async fn healthcheck(queue: Queue, settings: &Settings) -> Result<()> {
     let own = settings.workers.of(queue.worker());
     let Some(address) = own.and_then(|own| own.admin_listen.as_deref()) else {
@@ -171,14 +172,14 @@ async fn healthcheck(queue: Queue, settings: &Settings) -> Result<()> {
     let status = answer.split(' ').nth(1).unwrap_or_default();
     if status != "200" {
         let body = answer.split("\r\n\r\n").nth(1).unwrap_or_default();
-        bail!("not ready: {body}");
+        bail!("not alive: {body}");
     }
     Ok(())
 }
 
 async fn ask(address: &str) -> Result<String> {
     let mut stream = TcpStream::connect(address).await.with_context(|| format!("cannot reach {address}"))?;
-    let request = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
