@@ -11,14 +11,17 @@ use matchpurse_bus::{FailureLog, Status, Transport};
 use matchpurse_contracts::topology::Queue;
 use matchpurse_domain::event::Event;
 use matchpurse_domain::time::Timestamp;
-use matchpurse_store::{Tx, archive, parked};
+use matchpurse_store::{Store, Tx, archive, parked};
 use matchpurse_worker_kit::{Context, Effects, Plan};
 
 /// How long the inbox remembers. The longest that a provider is known to repeat a delivery is 7 days; an
 /// event that comes again later still changes nothing, because every effect has a permanent key.
 const INBOX_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// Rows that are forgotten at a time, so that no worker waits for it.
+/// Rows that are forgotten in one transaction, so that no worker waits for it.
 const INBOX_PRUNED_MAX: u32 = 5_000;
+/// Such transactions in a turn: 50,000 rows a second, more than all workers together write, and an end to each
+/// turn.
+const INBOX_PRUNINGS_MAX: u32 = 100;
 /// How often.
 const INBOX_PRUNED_EVERY: Duration = Duration::from_secs(10);
 
@@ -63,9 +66,31 @@ async fn drain_dead_letters(context: Context) {
 
 async fn prune_inbox(context: Context) {
     let store = context.store.clone();
-    context
-        .every(INBOX_PRUNED_EVERY, "inbox pruning", || async {
-            store.prune_inbox(INBOX_KEPT, INBOX_PRUNED_MAX).await.map(|_| ())
-        })
-        .await;
+    let shutdown = context.shutdown.clone();
+    let turn = || async {
+        prune(&store, INBOX_PRUNED_MAX, INBOX_PRUNINGS_MAX, || shutdown.is_cancelled()).await.map(|_| ())
+    };
+    context.every(INBOX_PRUNED_EVERY, "inbox pruning", turn).await;
+}
+
+/// Forgets what the inbox has kept long enough, at most `rows_max` rows in each of at most `transactions_max`
+/// transactions, until nothing is left or `is_over`; returns how many rows it forgot.
+///
+/// # Errors
+/// When the database is away; what was forgotten until then stays so.
+pub async fn prune(
+    store: &Store,
+    rows_max: u32,
+    transactions_max: u32,
+    is_over: impl Fn() -> bool,
+) -> matchpurse_store::Result<u64> {
+    let mut forgotten = 0_u64;
+    for _ in 0..transactions_max {
+        let rows = store.prune_inbox(INBOX_KEPT, rows_max).await?;
+        forgotten = forgotten.saturating_add(rows);
+        if rows < u64::from(rows_max) || is_over() {
+            break;
+        }
+    }
+    Ok(forgotten)
 }

@@ -11,7 +11,7 @@ use matchpurse_contracts::wire::Message;
 use matchpurse_domain::event::{Event, Payload, PlayerKicked, Provenance, Unrecognized, UnrecognizedKind};
 use matchpurse_domain::ids::{EventId, SourceName};
 use matchpurse_domain::time::Timestamp;
-use matchpurse_event_archive::EventArchive;
+use matchpurse_event_archive::{EventArchive, prune};
 use matchpurse_store::parked::ParkedKind;
 use matchpurse_testkit::Database;
 use matchpurse_worker_kit::{Worker, WorkerOptions};
@@ -80,6 +80,31 @@ async fn every_event_is_kept_with_its_body_and_what_nobody_can_read_is_parked_to
     assert_eq!(parked.len(), 1);
     assert_eq!(parked[0].kind, ParkedKind::Unrecognized);
     assert_eq!(parked[0].reason, "malformed: amount: not a number");
+    Ok(())
+}
+
+/// A day's rows that have grown old go in one turn, in small transactions, and a turn has an end.
+#[tokio::test]
+async fn the_inbox_is_pruned_as_fast_as_it_grew_old() -> Result<()> {
+    let database = Database::create().await?;
+    let store = database.store().await?;
+    let connection = database.connection().await?;
+    let old =
+        "INSERT INTO inbox SELECT 'w', gen_random_uuid(), now() - make_interval(days => 20 + n, hours => 1)
+                 FROM generate_series(1, 35) n";
+    connection.execute(old, &[]).await?;
+    assert_eq!(prune(&store, 4, 3, || false).await?, 12, "a turn ends");
+    assert_eq!(prune(&store, 4, 3, || true).await?, 4, "shutdown ends it sooner");
+    assert_eq!(prune(&store, 4, 100, || false).await?, 10);
+    let left = "SELECT count(*) FROM inbox WHERE seen_at > now() - make_interval(days => 30)";
+    assert_eq!(connection.query_one(left, &[]).await?.get::<_, i64>(0), 9);
+    // However many rows there are, the old ones are read from their end of the index.
+    connection.batch_execute("SET enable_seqscan = off; SET enable_bitmapscan = off").await?;
+    let how =
+        "EXPLAIN SELECT ctid FROM inbox WHERE seen_at < now() - interval '30 days' ORDER BY seen_at LIMIT 5";
+    let plan = connection.query(how, &[]).await?;
+    let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
+    assert!(plan.iter().any(|line| line.contains("Index Scan using inbox_seen")), "{plan:?}");
     Ok(())
 }
 

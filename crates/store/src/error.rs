@@ -90,11 +90,19 @@ impl Error {
     }
 }
 
+impl Error {
+    /// True when a statement was canceled because it ran for too long.
+    pub fn is_statement_timeout(&self) -> bool {
+        self.code() == Some("57014")
+    }
+}
+
 /// By SQLSTATE, never by text.
 fn is_transient_code(code: &str) -> bool {
     // 08: connection; 53: out of disk, memory, connections; 58: the server's own I/O.
     const CLASSES: [&str; 3] = ["08", "53", "58"];
-    const CODES: [&str; 13] = [
+    const CODES: [&str; 14] = [
+        "25P02", // another statement of the transaction failed, and its error says why
         "25006", // read-only: a stand-by while the databases change places
         "25P03", // idle in transaction for too long: this process was stopped for a while
         "40001", // serialization failure
@@ -147,4 +155,23 @@ pub fn chain(error: &(dyn StdError + 'static)) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_from_another_statements_error_says_nothing_about_the_events() {
+        let refused = |code: &str| Error::Database {
+            code: code.to_owned(),
+            message: String::new(),
+            constraint: None,
+        };
+        assert!(refused("25P02").is_transient());
+        assert!(!refused("25P02").is_contention());
+        assert!(!refused("22021").is_transient());
+        assert!(refused("57014").is_statement_timeout());
+        assert!(!refused("55P03").is_statement_timeout());
+    }
 }

@@ -37,7 +37,8 @@ impl Store {
         client
             .execute(
                 "DELETE FROM inbox WHERE ctid = ANY (ARRAY(
-                   SELECT ctid FROM inbox WHERE seen_at < now() - make_interval(secs => $1) LIMIT $2))",
+                   SELECT ctid FROM inbox WHERE seen_at < now() - make_interval(secs => $1)
+                    ORDER BY seen_at LIMIT $2))",
                 &[&age.as_secs_f64(), &i64::from(limit)],
             )
             .await

@@ -49,9 +49,11 @@ impl StoreOptions {
         }
     }
 
-    /// Options for a worker of this name.
+    /// Options for a worker of this name. Its statements take milliseconds, and two that take too long must
+    /// leave time for the rest of their batch.
     pub fn for_worker(url: SecretString, application_name: &str) -> Self {
-        Self { generic_plans: true, ..Self::new(url, application_name) }
+        let statement_timeout = Duration::from_secs(8);
+        Self { generic_plans: true, statement_timeout, ..Self::new(url, application_name) }
     }
 
     fn connection(&self) -> Result<Config> {

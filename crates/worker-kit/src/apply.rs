@@ -35,6 +35,12 @@ impl Failure {
         matches!(self, Self::Store(error) if error.is_contention())
     }
 
+    /// A statement took too long by itself. It may be the database's fault or the event's; the event's is
+    /// certain only when it happens to it again and again.
+    pub(crate) fn is_timeout(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_statement_timeout())
+    }
+
     /// No attempt will ever succeed.
     pub(crate) fn is_rejection(&self) -> bool {
         matches!(self, Self::Store(matchpurse_store::Error::Rejected { .. }))
@@ -81,9 +87,13 @@ async fn transaction<E: Effects>(
     let ids: Vec<EventId> = events.iter().map(|event| event.id).collect();
     let mut client = store.client().await?;
     let tx = client.begin().await?;
-    // Polled together, they make one round trip.
-    let (new, ()) =
-        tokio::try_join!(inbox::claim_in_tx(&tx, worker, &ids), attempts::clear_in_tx(&tx, worker, &ids))?;
+    // Polled together, they make one round trip. In this order, so that of two errors the cause is returned and
+    // not what follows from it (25P02).
+    let (new, ()) = tokio::try_join!(
+        biased;
+        inbox::claim_in_tx(&tx, worker, &ids),
+        attempts::clear_in_tx(&tx, worker, &ids)
+    )?;
     match new.len() {
         0 => {}
         // As many as there are: all are new and none comes twice.

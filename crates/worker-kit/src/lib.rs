@@ -7,7 +7,8 @@
 //! | what happens | what becomes of it |
 //! | --- | --- |
 //! | the transaction commits | every delivery of it is acknowledged |
-//! | the database is away or busy | the batch waits for it in place, for seconds; then it is retried later, and nothing is counted |
+//! | the database is away | the batch waits for it in place, for seconds; then it is retried later, and nothing is counted |
+//! | some rows cannot be had in time | the batch is halved at once, the failing half last; what is left when its time is up is retried later, in smaller parts; alone, an event is retried and not counted, unless it is its own statement that takes too long: that counts |
 //! | anything else | the batch is halved until the one culprit is alone; the others are applied |
 //! | the culprit | is counted in PostgreSQL, tried again after a growing pause, and parked after so many attempts |
 //! | it can never be applied ([`store::Error::Rejected`](matchpurse_store::Error::Rejected)) | parked at once |

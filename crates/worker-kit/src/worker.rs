@@ -1,4 +1,5 @@
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -16,10 +17,6 @@ use crate::{Effects, metric};
 /// length is over for us seconds after it is over.
 const DATABASE_RETRY_MAX: Duration = Duration::from_secs(5);
 
-/// How long one batch may take with all its halves. Beyond it, the rest is handed out again: a worker that is
-/// silent for longer looks as if it hung.
-const BATCH_TIME_MAX: Duration = Duration::from_secs(20);
-
 /// How patient a worker is.
 #[derive(Debug, Clone)]
 pub struct WorkerOptions {
@@ -32,6 +29,10 @@ pub struct WorkerOptions {
     /// How long a batch waits in place for the database to come back. In that time it is not handed back, so
     /// that an outage does not send the whole queue around in circles.
     pub hold_max: Duration,
+    /// How long a batch may take with all its parts. Beyond it no further part is begun and the rest is handed
+    /// out again: a worker that is silent for longer looks as if it hung. With the longest statement added it
+    /// must stay below the time after which a worker counts as stalled.
+    pub batch_time_max: Duration,
     /// Ends such a wait.
     pub shutdown: CancellationToken,
 }
@@ -43,6 +44,7 @@ impl Default for WorkerOptions {
             retry_min: Duration::from_millis(200),
             retry_max: Duration::from_secs(60),
             hold_max: Duration::from_secs(10),
+            batch_time_max: Duration::from_secs(20),
             shutdown: CancellationToken::new(),
         }
     }
@@ -55,6 +57,10 @@ pub struct Worker<E> {
     options: WorkerOptions,
     /// Batches in a row that ended because the database was away or busy.
     failed_batches: AtomicU32,
+    /// The most events that are tried together. It shrinks when a batch runs out of time over events that make
+    /// the database wait, so that the next batch begins where this one ended and the culprit is alone at last;
+    /// and grows with every batch that ends in time.
+    widest: AtomicUsize,
 }
 
 /// Deliveries that are events, each with its place in the batch.
@@ -76,14 +82,24 @@ impl Range<'_> {
 enum Step {
     Done,
     Again,
+    /// One of its events is to blame; which one shows soon.
     Halve,
+    /// As [`Step::Halve`], but every try may take as long as the database waits at most: the other ranges
+    /// come first.
+    HalveLater,
     Stop,
 }
 
 impl<E: Effects> Worker<E> {
     /// A worker on this store.
     pub fn new(store: Store, effects: E, options: WorkerOptions) -> Self {
-        Self { store, effects, options, failed_batches: AtomicU32::new(0) }
+        Self {
+            store,
+            effects,
+            options,
+            failed_batches: AtomicU32::new(0),
+            widest: AtomicUsize::new(usize::MAX),
+        }
     }
 
     /// Applies a batch and returns what becomes of each delivery, in their order. It may be given the same
@@ -93,24 +109,45 @@ impl<E: Effects> Worker<E> {
         let (places, events) = self.decode(batch, &mut outcome);
         let mut hold = Hold { until: Instant::now() + self.options.hold_max, pauses: 0 };
         let begun = Instant::now();
-        // What is still to be tried, the earliest last.
-        let mut ranges = vec![Range { places: &places, events: &events }];
-        while let Some(range) = ranges.pop().filter(|range| !range.places.is_empty()) {
-            match self.step(range, &mut hold, begun, &mut outcome).await {
+        // What is still to be tried, in this order.
+        let mut ranges = self.ranges(&places, &events);
+        let mut narrowest = usize::MAX;
+        while let Some(range) = ranges.pop_front() {
+            if begun.elapsed() >= self.options.batch_time_max {
+                ranges.push_front(range);
+                break;
+            }
+            match self.step(range, &mut hold, &mut outcome).await {
                 Step::Done => {}
-                Step::Again => ranges.push(range),
-                Step::Halve => {
-                    let [left, right] = range.halves();
-                    ranges.extend([right, left]);
+                Step::Again => ranges.push_front(range),
+                Step::Halve => range.halves().into_iter().rev().for_each(|half| ranges.push_front(half)),
+                Step::HalveLater => {
+                    narrowest = narrowest.min(range.places.len());
+                    ranges.extend(range.halves());
                 }
                 Step::Stop => {
-                    ranges.push(range);
-                    self.hand_back(&ranges, &mut outcome);
+                    ranges.push_front(range);
                     break;
                 }
             }
         }
+        let widest = if ranges.is_empty() || narrowest == usize::MAX {
+            self.widest.load(Ordering::Relaxed).saturating_mul(2)
+        } else {
+            (narrowest / 2).max(1)
+        };
+        self.widest.store(widest, Ordering::Relaxed);
+        if !ranges.is_empty() {
+            self.hand_back(&ranges, &mut outcome);
+        }
         outcome.dispositions
+    }
+
+    /// The batch in parts of at most so many events as are tried together.
+    fn ranges<'b>(&self, places: &'b [usize], events: &'b [Event]) -> VecDeque<Range<'b>> {
+        let widest = self.widest.load(Ordering::Relaxed).max(1);
+        let parts = places.chunks(widest).zip(events.chunks(widest));
+        parts.map(|(places, events)| Range { places, events }).collect()
     }
 
     fn name(&self) -> &'static str {
@@ -134,34 +171,25 @@ impl<E: Effects> Worker<E> {
     }
 
     /// Tries a range in one transaction.
-    async fn step(&self, range: Range<'_>, hold: &mut Hold, begun: Instant, outcome: &mut Outcome) -> Step {
+    async fn step(&self, range: Range<'_>, hold: &mut Hold, outcome: &mut Outcome) -> Step {
         let Err(failure) = apply(&self.store, &self.effects, range.events).await else {
             self.failed_batches.store(0, Ordering::Relaxed);
             range.places.iter().for_each(|place| outcome.set(*place, Disposition::Ack));
             return Step::Done;
         };
-        let in_time = begun.elapsed() < BATCH_TIME_MAX;
         if failure.is_transient() {
             self.report_database(&failure, range.events.len());
-            if self.pause(hold).await {
-                return Step::Again;
-            }
-            if !(failure.is_contention() && in_time) {
-                return Step::Stop;
+            if !failure.is_contention() {
+                return if self.pause(hold).await { Step::Again } else { Step::Stop };
             }
         }
-        match (range.places, range.events) {
-            ([place], [culprit]) => {
-                let disposition = self.give_up(culprit, &failure).await;
-                outcome.set(*place, disposition);
-                Step::Done
-            }
-            _ if in_time => {
-                metrics::counter!(metric::SPLITS, "worker" => self.name()).increment(1);
-                Step::Halve
-            }
-            _ => Step::Stop,
+        if let ([place], [culprit]) = (range.places, range.events) {
+            let disposition = self.give_up(culprit, &failure).await;
+            outcome.set(*place, disposition);
+            return Step::Done;
         }
+        metrics::counter!(metric::SPLITS, "worker" => self.name()).increment(1);
+        if failure.is_contention() { Step::HalveLater } else { Step::Halve }
     }
 
     /// Waits a little for the database, at growing distances; false when the batch has waited enough.
@@ -181,8 +209,8 @@ impl<E: Effects> Worker<E> {
     async fn give_up(&self, event: &Event, failure: &Failure) -> Disposition {
         let worker = self.name();
         let reason = chain(failure);
-        if failure.is_transient() {
-            // It is the only one whose rows cannot be had; that is not counted against it.
+        if failure.is_transient() && !failure.is_timeout() {
+            // It is the only one whose rows cannot be had: others hold them, so it is not counted against it.
             return Disposition::Retry(self.options.retry_max.min(DATABASE_RETRY_MAX));
         }
         if failure.is_rejection() {
@@ -206,7 +234,7 @@ impl<E: Effects> Worker<E> {
     }
 
     /// Nothing of these ranges is applied, and nothing is counted: they come back later.
-    fn hand_back(&self, ranges: &[Range<'_>], outcome: &mut Outcome) {
+    fn hand_back(&self, ranges: &VecDeque<Range<'_>>, outcome: &mut Outcome) {
         self.failed_batches.fetch_add(1, Ordering::Relaxed);
         let pause = self.database_pause();
         for place in ranges.iter().flat_map(|range| range.places) {

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 use matchpurse_bus::Disposition;
+use matchpurse_store::{Store, StoreOptions};
 use matchpurse_testkit::Database;
 use matchpurse_worker_kit::{Worker, WorkerOptions};
 
-use crate::samples::{LOCKED, Noticing, applied, batch, subjects, worker};
+use crate::samples::{LOCKED, Noticing, SLOW, applied, batch, slow_down, subjects, worker};
 
 async fn counted(database: &Database) -> Result<i64> {
     Ok(database.connection().await?.query_one("SELECT count(*) FROM attempts", &[]).await?.get(0))
@@ -96,5 +97,70 @@ async fn an_event_whose_row_is_locked_does_not_hold_up_the_others() -> Result<()
     assert!(matches!(outcome[5], Disposition::Retry(_)), "{outcome:?}");
     assert_eq!(applied(&database).await?, subjects(16, &[5]));
     assert_eq!(counted(&database).await?, 0);
+    Ok(())
+}
+
+/// A store whose statements may take so long.
+async fn impatient(database: &Database, statements: Duration, locks: Duration) -> Result<Store> {
+    let options = StoreOptions {
+        statement_timeout: statements,
+        lock_timeout: locks,
+        ..StoreOptions::for_worker(database.url().into(), "test")
+    };
+    Ok(Store::connect(&options).await?)
+}
+
+/// One event whose statement takes too long, in batches that have time for two such statements: its neighbours
+/// are applied although it comes first each time, and it is counted and parked in the end.
+#[tokio::test]
+async fn an_event_that_takes_too_long_holds_up_nobody_and_is_parked_in_the_end() -> Result<()> {
+    let database = Database::create().await?;
+    slow_down(&database).await?;
+    let store = impatient(&database, Duration::from_millis(600), Duration::from_millis(200)).await?;
+    let options = WorkerOptions {
+        attempts_max: 2,
+        batch_time_max: Duration::from_millis(1_600),
+        ..WorkerOptions::default()
+    };
+    let worker = Worker::new(store, Noticing::default(), options);
+    let deliveries = batch(16, &[(0, SLOW)]);
+    let outcome = worker.process_batch(&deliveries).await;
+    assert!(outcome[8..].iter().all(|d| *d == Disposition::Ack), "the other half was tried: {outcome:?}");
+    assert!(matches!(outcome[0], Disposition::Retry(_)), "{outcome:?}");
+    assert_eq!(counted(&database).await?, 0, "nobody knows yet which event it is");
+    let mut batches = 1;
+    let reason = loop {
+        batches += 1;
+        assert!(batches < 10, "it is never parked");
+        let outcome = worker.process_batch(&deliveries).await;
+        if let Disposition::Park(reason) = &outcome[0] {
+            break reason.clone();
+        }
+    };
+    assert!(reason.starts_with("given up after 2 attempts: the database answered 57014: "), "{reason}");
+    assert_eq!(applied(&database).await?, subjects(16, &[0]));
+    Ok(())
+}
+
+/// The two first statements of a transaction travel together. When one cannot have its row, its error is
+/// returned and not that of the other, which only follows from it.
+#[tokio::test]
+async fn a_row_of_the_inbox_that_is_locked_is_not_counted_against_the_event() -> Result<()> {
+    let database = Database::create().await?;
+    let store = impatient(&database, Duration::from_secs(8), Duration::from_millis(20)).await?;
+    let options = WorkerOptions { attempts_max: 1, ..WorkerOptions::default() };
+    let worker = Worker::new(store, Noticing::default(), options);
+    let deliveries = batch(1, &[]);
+    let mut other = database.connection().await?;
+    let claim = other.transaction().await?;
+    let id = deliveries[0].id.unwrap();
+    claim.execute("INSERT INTO inbox (worker, event_id) VALUES ('player-stats', $1)", &[&id]).await?;
+    for _ in 0..8 {
+        let outcome = worker.process_batch(&deliveries).await;
+        assert!(matches!(outcome.as_slice(), [Disposition::Retry(_)]), "{outcome:?}");
+    }
+    assert_eq!(counted(&database).await?, 0);
+    claim.rollback().await?;
+    assert_eq!(worker.process_batch(&deliveries).await, [Disposition::Ack]);
     Ok(())
 }

@@ -29,6 +29,17 @@ pub(crate) const REJECTED: &str = "rejected";
 pub(crate) const PANIC: &str = "panic";
 /// Its row cannot be had in time.
 pub(crate) const LOCKED: &str = "locked";
+/// Its statement takes longer than any may; see [`slow_down`].
+pub(crate) const SLOW: &str = "slow";
+
+/// Makes the notices of [`SLOW`] events take a minute to write.
+pub(crate) async fn slow_down(database: &Database) -> Result<()> {
+    let sql = "CREATE FUNCTION slow_down() RETURNS trigger LANGUAGE plpgsql AS $$
+                 BEGIN PERFORM pg_sleep(60); RETURN NEW; END $$;
+               CREATE TRIGGER slow_down BEFORE INSERT ON outbox FOR EACH ROW
+                 WHEN (NEW.kind = 'test.slow') EXECUTE FUNCTION slow_down()";
+    Ok(database.connection().await?.batch_execute(sql).await?)
+}
 
 /// Writes one notice an event; counts how often it was asked.
 #[derive(Default)]
@@ -75,7 +86,7 @@ fn notice(event: &Event, now: Timestamp) -> Notice {
     let nul = if event.provider_type == POISON { "\0" } else { "" };
     Notice {
         source: event.source.clone(),
-        kind: "test.seen",
+        kind: if event.provider_type == SLOW { "test.slow" } else { "test.seen" },
         subject: format!("{}{nul}", event.subject),
         // Not derived from the event alone, so that an event that is applied twice shows.
         discriminator: format!("{}-{now:?}", event.id),
