@@ -20,6 +20,7 @@ use lapin::{Channel, Confirmation};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 
+use super::connection::RELEASE_PATIENCE;
 use super::convert::Outgoing;
 use super::lane::{Batch, until};
 use crate::PublishError;
@@ -227,6 +228,16 @@ impl Confirms {
         });
     }
 
+    /// Gives up every batch and closes the channel, if there still is one: the supervisor waits for that before it
+    /// closes the connection.
+    pub(super) async fn leave(self) {
+        let channel = Arc::clone(&self.channel);
+        self.give_up_broken();
+        if channel.status().connected() {
+            close(&channel, "shut down", RELEASE_PATIENCE).await;
+        }
+    }
+
     /// Waits for what is in flight, each batch until its deadline, and closes the channel.
     pub(super) async fn finish(mut self) {
         while !self.waiting.is_empty() {
@@ -238,10 +249,14 @@ impl Confirms {
                 () = until(deadline) => self.expire(),
             }
         }
-        let closing = tokio::time::timeout(CLOSE_PATIENCE, self.channel.close(200, "replaced".into()));
-        if !matches!(closing.await, Ok(Ok(()))) {
-            tracing::debug!("a publishing channel was gone before it was closed");
-        }
+        close(&self.channel, "replaced", CLOSE_PATIENCE).await;
+    }
+}
+
+async fn close(channel: &Channel, why: &str, patience: Duration) {
+    let closing = tokio::time::timeout(patience, channel.close(200, why.into()));
+    if !matches!(closing.await, Ok(Ok(()))) {
+        tracing::debug!("a publishing channel was gone before it was closed");
     }
 }
 

@@ -33,6 +33,12 @@ const DECLARE_PAUSE: Duration = Duration::from_secs(1);
 /// How long closing may take at shutdown before the socket is just dropped.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long the users of a connection that still lives may take to close their channels before it is closed.
+pub(super) const RELEASE_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How often it is looked whether they have.
+const RELEASE_LOOK: Duration = Duration::from_millis(5);
+
 /// lapin keeps buffers of 32 frames for each direction; the broker's usual 128 KiB would make that 8 MiB a
 /// connection. Bodies longer than a frame are sent in several.
 const FRAME_MAX: u32 = 32 * 1024;
@@ -214,6 +220,13 @@ impl Supervisor {
             () = self.shutdown.cancelled() => "shut down".to_owned(),
         };
         self.publish.send_replace(None);
+        // Channels first: lapin takes it for an error when a channel closes while its connection does.
+        let released = async {
+            while connection.status().connected() && Arc::strong_count(&connection) > 1 {
+                tokio::time::sleep(RELEASE_LOOK).await;
+            }
+        };
+        let _in_time = tokio::time::timeout(RELEASE_PATIENCE, released).await.is_ok();
         close(&connection).await;
         problem
     }

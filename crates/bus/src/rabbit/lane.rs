@@ -147,7 +147,8 @@ impl Lane {
                 tokio::spawn(confirms.finish());
             }
             Left::Ended => confirms.finish().await,
-            Left::Closed | Left::Disconnected => confirms.give_up_broken(),
+            Left::Closed => confirms.give_up_broken(),
+            Left::Disconnected => confirms.leave().await,
         }
         left
     }
