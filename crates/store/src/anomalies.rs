@@ -1,18 +1,23 @@
 //! What contradicts itself or another event. Money stands still until a person decides.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use matchpurse_domain::ids::{EventId, SourceName};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::words::{bounded_key, storable};
 use crate::{Result, Tx};
+
+/// The longest subject that is kept, in characters; ids are shorter.
+const SUBJECT_CHARS_MAX: usize = 255;
 
 /// An anomaly to open.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewAnomaly {
     /// What it means, permanently unique: the kind, the source, the subject and what tells it from another of
-    /// the kind. The same event again must make the same key.
+    /// the kind. The same event again must make the same key. A long one is stored as its digest.
     pub key: String,
     /// Its kind: `terminal_conflict`, `stake_changed`, `stats_corrected`, …
     pub kind: &'static str,
@@ -27,7 +32,8 @@ pub struct NewAnomaly {
 }
 
 /// Opens anomalies and returns those that are new; one that was opened before, even if it is resolved by now,
-/// stays as it is.
+/// stays as it is. Keys and subjects hold what providers wrote, so they are bounded here: no id, however long,
+/// may keep an event from being applied.
 ///
 /// # Errors
 /// [`crate::Error`].
@@ -35,14 +41,15 @@ pub async fn open_in_tx<'a>(tx: &Tx<'_>, anomalies: &'a [NewAnomaly]) -> Result<
     if anomalies.is_empty() {
         return Ok(Vec::new());
     }
-    let mut by_key = BTreeMap::new();
+    let mut by_key: BTreeMap<Cow<'_, str>, &NewAnomaly> = BTreeMap::new();
     for anomaly in anomalies {
-        by_key.entry(anomaly.key.as_str()).or_insert(anomaly);
+        by_key.entry(bounded_key(&anomaly.key)).or_insert(anomaly);
     }
-    let keys: Vec<&str> = by_key.keys().copied().collect();
+    let keys: Vec<&str> = by_key.keys().map(|key| &**key).collect();
     let kinds: Vec<&str> = by_key.values().map(|a| a.kind).collect();
     let sources: Vec<&str> = by_key.values().map(|a| a.source.as_str()).collect();
-    let subjects: Vec<&str> = by_key.values().map(|a| a.subject.as_str()).collect();
+    let subjects: Vec<Cow<'_, str>> =
+        by_key.values().map(|a| storable(&a.subject, SUBJECT_CHARS_MAX)).collect();
     let events: Vec<Option<Uuid>> = by_key.values().map(|a| a.event_id.map(EventId::uuid)).collect();
     let details: Vec<&Value> = by_key.values().map(|a| &a.detail).collect();
     // The order of bytes, as the `BTreeMap` has it and whatever the database's collation is.

@@ -4,7 +4,11 @@
 use matchpurse_domain::ids::EventId;
 use uuid::Uuid;
 
+use crate::words::storable;
 use crate::{Result, Store, Tx};
+
+/// The longest error that is kept, in characters.
+const ERROR_CHARS_MAX: usize = 4_000;
 
 impl Store {
     /// Counts one attempt in vain and returns how many there are now.
@@ -12,8 +16,8 @@ impl Store {
     /// # Errors
     /// [`crate::Error`].
     pub async fn record_failure(&self, worker: &str, event: EventId, error: &str) -> Result<u32> {
-        // PostgreSQL's text takes no NUL, and an error may quote one.
-        let error = error.replace('\0', "\u{FFFD}");
+        // An error may quote what it is about.
+        let error = storable(error, ERROR_CHARS_MAX);
         let client = self.client().await?;
         let row = client
             .query_one(

@@ -1,5 +1,6 @@
 //! Deliveries that could not be applied: kept, visible and replayable.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
@@ -15,6 +16,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::time::At;
+use crate::words::storable;
 use crate::{Error, Result, Store, Tx};
 
 /// Why a delivery is parked.
@@ -73,6 +75,11 @@ pub struct Parked {
     pub resolution: Option<String>,
 }
 
+/// The longest reason that is kept, in characters. Errors may quote what they are about.
+const REASON_CHARS_MAX: usize = 4_000;
+/// The longest of the other texts, in characters: AMQP's own bound of a name.
+const NAME_CHARS_MAX: usize = 255;
+
 /// A row to insert.
 struct Entry<'e> {
     event_id: Uuid,
@@ -94,15 +101,18 @@ const INSERT: &str = "WITH cleared AS (
     ON CONFLICT (queue, event_id) WHERE resolved_at IS NULL DO NOTHING";
 
 /// The columns of [`INSERT`], each of a row's key once, in the order of keys.
+///
+/// A stranger's message is parked too, so every text is made fit to be stored: whatever stood in it, it must
+/// not stop the parking, for what cannot be parked is handed out again and keeps the others behind it.
 #[derive(Default)]
 struct Columns<'e> {
     ids: Vec<Uuid>,
-    queues: Vec<&'e str>,
+    queues: Vec<Cow<'e, str>>,
     kinds: Vec<&'e str>,
-    reasons: Vec<String>,
+    reasons: Vec<Cow<'e, str>>,
     bodies: Vec<&'e [u8]>,
-    keys: Vec<&'e str>,
-    traceparents: Vec<Option<&'e str>>,
+    keys: Vec<Cow<'e, str>>,
+    traceparents: Vec<Option<Cow<'e, str>>>,
     /// The queues' workers; none for the queue of dead letters.
     workers: Vec<Option<&'static str>>,
 }
@@ -116,13 +126,12 @@ impl<'e> Columns<'e> {
         let mut columns = Self::default();
         for entry in by_key.into_values() {
             columns.ids.push(entry.event_id);
-            columns.queues.push(entry.queue);
+            columns.queues.push(storable(entry.queue, NAME_CHARS_MAX));
             columns.kinds.push(entry.kind.as_str());
-            // PostgreSQL's text takes no NUL, and an error may quote one; a reason must not stop the parking.
-            columns.reasons.push(entry.reason.replace('\0', "\u{FFFD}"));
+            columns.reasons.push(storable(entry.reason, REASON_CHARS_MAX));
             columns.bodies.push(entry.body);
-            columns.keys.push(entry.routing_key);
-            columns.traceparents.push(entry.traceparent);
+            columns.keys.push(storable(entry.routing_key, NAME_CHARS_MAX));
+            columns.traceparents.push(entry.traceparent.map(|text| storable(text, NAME_CHARS_MAX)));
             columns.workers.push(Queue::by_name(entry.queue).map(Queue::worker));
         }
         columns

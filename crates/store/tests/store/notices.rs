@@ -63,6 +63,31 @@ async fn an_anomaly_opens_once_even_after_it_was_resolved() -> Result<()> {
     Ok(())
 }
 
+/// An id of a provider, however long, opens its anomaly once; it must not meet the limit of an index.
+#[tokio::test]
+async fn an_anomaly_of_any_key_is_opened_once() -> Result<()> {
+    let database = Database::create().await?;
+    let store = database.store().await?;
+    // Not compressible, as an index would otherwise shorten it.
+    let noise: String = (0_u32..4_000).map(|n| format!("{:08x}", n.wrapping_mul(2_654_435_761))).collect();
+    let anomaly = |key: String| NewAnomaly {
+        key,
+        kind: "provider_failure",
+        source: source("s"),
+        subject: noise.clone(),
+        event_id: None,
+        detail: json!({}),
+    };
+    let both = [anomaly(format!("{noise}1")), anomaly(format!("{noise}2")), anomaly(format!("{noise}1"))];
+    let mut client = store.client().await?;
+    for expected in [2, 0] {
+        let tx = client.begin().await?;
+        assert_eq!(anomalies::open_in_tx(&tx, &both).await?.len(), expected);
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn players_are_remembered_once_by_their_key() -> Result<()> {
     let database = Database::create().await?;

@@ -58,6 +58,31 @@ async fn a_strangers_message_without_an_id_is_known_by_its_body() -> Result<()> 
     Ok(())
 }
 
+/// Whatever a stranger writes into the names of a message, it is parked, and so are its neighbours.
+#[tokio::test]
+async fn a_strangers_message_is_parked_whatever_its_names_hold() -> Result<()> {
+    let database = Database::create().await?;
+    let store = database.store().await?;
+    let long = "\0é".repeat(100_000);
+    let strange = Delivery {
+        routing_key: long.clone(),
+        traceparent: Some(format!("00-\0-{long}")),
+        ..delivery(None, "strange")
+    };
+    let fine = delivery(None, "fine");
+    let elsewhere = ParkedDelivery { queue: &long, delivery: &strange, reason: &long };
+    store.park(&[parked(DEAD_LETTER_QUEUE, &strange), parked(DEAD_LETTER_QUEUE, &fine), elsewhere]).await?;
+    let open = store.parked(0, 10).await?;
+    assert_eq!(open.len(), 3);
+    let strange = open.iter().find(|p| p.queue != DEAD_LETTER_QUEUE).unwrap();
+    assert!(strange.routing_key.starts_with("\u{FFFD}é\u{FFFD}é"));
+    assert_eq!(strange.queue.chars().count(), 255);
+    assert_eq!(strange.routing_key.chars().count(), 255);
+    assert_eq!(strange.traceparent.as_ref().unwrap().chars().count(), 255);
+    assert_eq!(strange.reason.chars().count(), 4_000);
+    Ok(())
+}
+
 #[tokio::test]
 async fn what_nobody_can_read_is_parked_with_its_event() -> Result<()> {
     let database = Database::create().await?;
