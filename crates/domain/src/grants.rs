@@ -4,7 +4,7 @@
 //! [`Claim::of`] reads what an event says about one contest, [`apply`] decides what that changes.
 //!
 //! Guarantees, for any order of arrival and any number of repeats of events that do not contradict each
-//! other: the same grants in the same states. A contradiction changes no grant: it is returned as an
+//! other: the same grants in the same states, with the same values. A contradiction changes no grant: it is returned as an
 //! [`Anomaly`], and the first decision stays. A grant never leaves `granted` here, so what is on its way
 //! to the studio cannot be called back by a late delivery.
 

@@ -63,9 +63,15 @@ impl Decided {
             change.decision = outcome.state.decision.clone().map(|decision| (decision, cause));
         }
         for (slot, grant) in &outcome.state.grants {
-            if before.grants.get(slot) != Some(grant) {
-                change.grants.insert(slot.clone(), (grant.clone(), cause));
-            }
+            let changed = match before.grants.get(slot) {
+                Some(same) if same == grant => continue,
+                // Given in an earlier batch. What this batch gives is written as it is in the end.
+                Some(given) if !given.state.is_promise() && !change.grants.contains_key(slot) => {
+                    &mut change.completed
+                }
+                _ => &mut change.grants,
+            };
+            changed.insert(slot.clone(), (grant.clone(), cause));
         }
         if let Some(wish) = outcome.wish {
             change.wish = Some((wish, cause));

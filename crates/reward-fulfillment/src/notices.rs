@@ -8,6 +8,10 @@ use serde_json::{Value, json};
 
 /// A grant's notice. Its subject is the grant's id, by which a studio gives the reward once, and by which
 /// the delivery finds its way back to the grant.
+///
+/// `value` is null when it is not known yet: the outcome of a free contest names a reward by its reference,
+/// and only the promise names the provider's value, which may come later. The notice is not sent again then;
+/// the grant has the value.
 pub(crate) fn of_grant(
     event: &Event,
     key: &ContestKey,

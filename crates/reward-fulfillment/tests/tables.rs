@@ -22,6 +22,11 @@ fn studio(reference: &str, metadata: &str) -> Option<Reward> {
     Some(Reward { kind: RewardKind::Studio, amount: None, value: None, reference, metadata })
 }
 
+/// The same as a promise names it: with the provider's id of the reward.
+fn promised(reference: &str, metadata: &str) -> Option<Reward> {
+    studio(reference, metadata).map(|reward| Reward { value: Some(format!("id of {reference}")), ..reward })
+}
+
 fn cash(minor_units: i64) -> Option<Reward> {
     let amount = Some(usd(minor_units));
     Some(Reward { kind: RewardKind::Cash, amount, value: None, reference: None, metadata: None })
@@ -98,13 +103,13 @@ fn harmony() -> Vec<Event> {
     let won = [("ann", Win, studio("intent-1", drink)), ("bob", Loss, None)];
     let longer = [won[0].clone(), won[1].clone(), ("cat", Win, studio("", drink))];
     vec![
-        snapshot(FreeToPlay, "c1", Open, &[], &[("ann", studio("intent-1", drink))]),
+        snapshot(FreeToPlay, "c1", Open, &[], &[("ann", promised("intent-1", drink))]),
         snapshot(
             FreeToPlay,
             "c1",
             Confirmed,
             &[],
-            &[("ann", studio("intent-1", drink)), ("bob", studio("intent-2", drink))],
+            &[("ann", promised("intent-1", drink)), ("bob", promised("intent-2", drink))],
         ),
         outcome("c1", "ann", &won),
         outcome("c1", "bob", &won),
@@ -136,7 +141,8 @@ fn trial() -> Trial<RewardFulfillment> {
                 g.value, g.payload, g.state, g.reason
            FROM reward_grant g JOIN contest c USING (contest_key) JOIN player p USING (player_key)",
         "SELECT intent_id, amount, currency, converted_amount, answer FROM credit_conversion",
-        "SELECT webhook_id, kind, subject, payload FROM outbox",
+        // A notice goes out before the promise names the value.
+        "SELECT webhook_id, kind, subject, payload - 'value' FROM outbox",
         "SELECT kind, subject FROM anomaly",
         "SELECT player_id FROM player",
         ],
@@ -242,6 +248,29 @@ async fn a_grant_on_its_way_is_left_alone() -> Result<()> {
     // Nobody makes a promise of it again, or another reward.
     for change in ["state = 'released'", "reward_ref = 'another'", "amount = 1, currency = 'USD'"] {
         let sql = format!("UPDATE reward_grant SET {change} WHERE state = 'fulfilled'");
+        assert!(connection.execute(&sql, &[]).await.is_err(), "{change}");
+    }
+    Ok(())
+}
+
+/// The value that only the promise names is filled in, once, wherever the grant is by then.
+#[tokio::test]
+async fn a_promise_that_comes_after_the_outcome_fills_in_the_value() -> Result<()> {
+    let database = Database::create().await?;
+    let store = database.store().await?;
+    let connection = database.connection().await?;
+    let bare = Some(Reward { metadata: None, ..studio("i", "").unwrap() });
+    apply(&store, &[outcome("c", "ann", &[("ann", Outcome::Win, bare)])]).await?;
+    connection.execute("UPDATE reward_grant SET state = 'fulfilled'", &[]).await?;
+    let open = |reward| snapshot(MatchKind::FreeToPlay, "c", MatchStatus::Open, &[], &[("ann", reward)]);
+    let other = Some(Reward { value: Some("another".to_owned()), ..studio("i", "[]").unwrap() });
+    for reward in [promised("i", r#"{"sku":1}"#), other] {
+        apply(&store, &[open(reward)]).await?;
+        let sql = "SELECT concat_ws(' ', state, value, payload) FROM reward_grant";
+        assert_eq!(database.texts(sql).await?, [r#"fulfilled id of i {"sku": 1}"#]);
+    }
+    for change in ["'another'", "NULL"] {
+        let sql = format!("UPDATE reward_grant SET value = {change}");
         assert!(connection.execute(&sql, &[]).await.is_err(), "{change}");
     }
     Ok(())

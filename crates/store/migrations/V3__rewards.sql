@@ -30,7 +30,7 @@ CREATE TABLE reward_grant (
   kind text NOT NULL CHECK (kind IN ('cash', 'studio', 'points', 'credit')),
   amount bigint CHECK (amount >= 0),   -- minor units
   currency text,
-  value text,
+  value text,                      -- the provider's; null until somebody names it
   payload jsonb,
   state text NOT NULL CHECK (state IN ('reserved', 'granted', 'needs_review', 'recorded', 'released',
                                        'delivering', 'fulfilled', 'failed', 'reversed')),
@@ -47,15 +47,16 @@ CREATE INDEX reward_grant_created ON reward_grant (created_at, grant_id);
 -- What waits for a person: short, whatever the table's size.
 CREATE INDEX reward_grant_attention ON reward_grant (created_at) WHERE state IN ('needs_review', 'failed');
 
--- What was once more than a promise never becomes one again, and its value stays.
+-- What was once more than a promise never becomes one again, and what it is stays. Only the provider's value may
+-- follow once, because the promise that names it may come after the outcome.
 CREATE FUNCTION reward_grant_guard() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   IF NEW.state IN ('reserved', 'released') THEN
     RAISE EXCEPTION 'grant % is % and would become a promise', OLD.grant_id, OLD.state USING ERRCODE = 'ES004';
   END IF;
-  IF (NEW.contest_key, NEW.player_key, NEW.reward_ref, NEW.kind, NEW.amount, NEW.currency, NEW.value)
-       IS DISTINCT FROM
-     (OLD.contest_key, OLD.player_key, OLD.reward_ref, OLD.kind, OLD.amount, OLD.currency, OLD.value) THEN
+  IF (NEW.contest_key, NEW.player_key, NEW.reward_ref, NEW.kind, NEW.amount, NEW.currency) IS DISTINCT FROM
+     (OLD.contest_key, OLD.player_key, OLD.reward_ref, OLD.kind, OLD.amount, OLD.currency)
+     OR (OLD.value IS NOT NULL AND NEW.value IS DISTINCT FROM OLD.value) THEN
     RAISE EXCEPTION 'the value of grant % would change', OLD.grant_id USING ERRCODE = 'ES005';
   END IF;
   RETURN NEW;

@@ -163,11 +163,8 @@ mod tests {
 
     #[test]
     fn what_follows_from_another_statements_error_says_nothing_about_the_events() {
-        let refused = |code: &str| Error::Database {
-            code: code.to_owned(),
-            message: String::new(),
-            constraint: None,
-        };
+        let refused =
+            |code: &str| Error::Database { code: code.to_owned(), message: String::new(), constraint: None };
         assert!(refused("25P02").is_transient());
         assert!(!refused("25P02").is_contention());
         assert!(!refused("22021").is_transient());

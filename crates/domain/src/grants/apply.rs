@@ -59,8 +59,13 @@ pub fn apply(contest: &Contest, claim: &Claim) -> Outcome {
             for (slot, grant) in promised {
                 // After the outcome, what it did not give is not won.
                 let state = if decided { GrantState::Released } else { GrantState::Reserved };
-                let promise = || grant.clone().promised(state);
-                outcome.state.grants.entry(slot.clone()).or_insert_with(promise);
+                match outcome.state.grants.entry(slot.clone()) {
+                    // The outcome names the reward and the promise what it is: whichever comes first.
+                    MapEntry::Occupied(mut place) => place.get_mut().complete(grant),
+                    MapEntry::Vacant(place) => {
+                        place.insert(grant.clone().promised(state));
+                    }
+                }
             }
         }
         Statement::End(verdict) => match compare(claim.contest.kind, contest.decision.as_ref(), verdict) {
@@ -127,7 +132,8 @@ impl Outcome {
             match self.state.grants.entry(slot.clone()) {
                 MapEntry::Occupied(place) if !place.get().state.is_promise() => continue,
                 MapEntry::Occupied(mut place) => {
-                    place.insert(grant.clone());
+                    let promise = place.insert(grant.clone());
+                    place.get_mut().complete(&promise);
                 }
                 MapEntry::Vacant(place) => {
                     place.insert(grant.clone());

@@ -107,12 +107,17 @@ impl Claim {
     }
 }
 
-/// Every entry with a reward gives it, of whichever copy comes first: the copies differ only in whom they
-/// are addressed to.
+/// Every entry of a winner, or of one of those who tied, with a reward gives it, of whichever copy comes first:
+/// the copies differ only in whom they are addressed to. Who has lost gets no reward by the provider's own
+/// rules, so one that says otherwise waits for a person.
 fn of_contest(contest: &ContestOutcome) -> Verdict {
     let entries = contest.outcomes.iter().map(|entry| {
         let given = entry.reward.as_ref().filter(|reward| is_a_reward(reward));
-        let given = given.map(|reward| (reward, Grant::of_reward(reward, None)));
+        let contradiction = (entry.outcome == Outcome::Loss).then_some(ReviewReason::NotAWinner);
+        let given = given.map(|reward| {
+            let (reward_ref, grant) = Grant::of_reward(reward, None);
+            (reward, (reward_ref, grant.held_for(contradiction)))
+        });
         said(&entry.player_id, Some(entry.outcome), given)
     });
     verdict(Ending::Outcome, entries)

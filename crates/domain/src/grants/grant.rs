@@ -35,7 +35,8 @@ pub struct Grant {
     pub reason: Option<ReviewReason>,
     /// The amount, where it is money or points.
     pub amount: Option<Money>,
-    /// The value as the provider wrote it, where it is no money.
+    /// The value as the provider wrote it, where it is no money: for a reward of a free contest, the
+    /// provider's id of it. Only the promise names it, so it may follow after the grant is given.
     pub value: Option<String>,
     /// What came along, as a JSON text that the database can keep.
     pub payload: Option<String>,
@@ -129,6 +130,15 @@ impl Grant {
             payload,
         };
         (named.unwrap_or_default().to_owned(), grant.held_for(reason))
+    }
+
+    /// Takes from `other`, which is said of the same reward, what this grant does not say itself. What it says
+    /// stays, so a value is filled in once.
+    pub(super) fn complete(&mut self, other: &Self) {
+        if self.kind == other.kind {
+            self.value = self.value.take().or_else(|| other.value.clone());
+            self.payload = self.payload.take().or_else(|| other.payload.clone());
+        }
     }
 
     /// This grant, in review when there is a reason; the first reason stays.

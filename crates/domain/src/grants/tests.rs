@@ -41,6 +41,11 @@ fn studio(reference: &str, metadata: &str) -> Reward {
     }
 }
 
+/// The same as a promise names it: with the provider's id of the reward.
+fn promise(reference: &str, metadata: &str) -> Reward {
+    Reward { value: Some(format!("id of {reference}")), ..studio(reference, metadata) }
+}
+
 fn cash(minor_units: i64) -> Reward {
     let amount = Some(usd(minor_units));
     Reward { kind: RewardKind::Cash, amount, value: None, reference: None, metadata: None }
@@ -236,6 +241,41 @@ fn a_platforms_match_gives_no_reward_and_a_tournament_gives_its_list() {
 }
 
 #[test]
+fn a_free_contest_gives_to_winners_and_ties_of_any_copy_and_holds_what_a_loser_would_get() {
+    let with = |player: &str, outcome| PlayerOutcome {
+        player_id: player.into(),
+        outcome,
+        reward: Some(studio("r", "{}")),
+    };
+    let list = vec![with("ann", Ended::Win), with("bob", Ended::Tie), with("cat", Ended::Loss)];
+    // Of whomever's copy it is, and however often it comes.
+    for to in ["ann", "bob", "cat"] {
+        assert_eq!(
+            told(&[contest(to, list.clone()), contest("ann", list.clone())]),
+            "ann/r: granted; bob/r: granted; cat/r: needs_review not_a_winner"
+        );
+    }
+}
+
+#[test]
+fn a_grant_has_the_promised_value_whether_the_promise_comes_before_or_after() {
+    let bare = Reward { metadata: None, ..studio("r1", "") };
+    let won = contest("ann", vec![entry("ann", Some(bare))]);
+    let promised = open([Some(promise("r1", r#"{"sku":1}"#)), None]);
+    let of_other_value = Reward { value: Some("other".to_owned()), ..promise("r1", "[]") };
+    let later = open([Some(of_other_value), None]);
+    for events in [[&promised, &won, &later], [&won, &promised, &later]] {
+        let world = play(&events.map(Clone::clone));
+        let grants: Vec<_> = world.contests.values().flat_map(|contest| contest.grants.values()).collect();
+        assert_eq!(grants.len(), 1);
+        assert_eq!(grants[0].state, GrantState::Granted);
+        assert_eq!(grants[0].value.as_deref(), Some("id of r1"), "filled in once");
+        assert_eq!(grants[0].payload.as_deref(), Some(r#"{"sku":1}"#));
+        assert_eq!(world.notices.values().collect::<Vec<_>>(), [&1]);
+    }
+}
+
+#[test]
 fn what_no_signature_covers_is_not_given() {
     let mut won = contest("ann", vec![entry("ann", Some(studio("r1", "{}")))]);
     won.provenance.body_authenticated = false;
@@ -273,6 +313,8 @@ fn the_id_of_a_grant_is_fixed_for_ever() {
     assert_ne!(grant_id(&contest, &slot("ann", "r1")), grant_id(&contest, &slot("annr", "1")));
 }
 
+const PLAYERS: [&str; 6] = ["ann", "bob", "p2", "p3", "p4", "p5"];
+
 /// Events that do not contradict each other: one outcome list in growing lengths, promises, and the end of
 /// a match of the same id.
 fn harmony() -> impl Strategy<Value = Vec<Event>> {
@@ -280,14 +322,18 @@ fn harmony() -> impl Strategy<Value = Vec<Event>> {
     prop::collection::vec(player, 0..6).prop_map(|players| {
         let entries: Vec<_> = (players.iter().enumerate())
             .map(|(n, (reference, wins))| {
-                let reward = wins.then(|| studio(["", "r1", "r2"][usize::from(*reference)], "{}"));
-                entry(&format!("p{n}"), reward)
+                // An outcome names no value, and not always what came along.
+                let metadata = ["{}", ""][n % 2];
+                let reward = wins.then(|| studio(["", "r1", "r2"][usize::from(*reference)], metadata));
+                entry(PLAYERS[n], reward)
             })
             .collect();
         let mut events: Vec<_> =
-            (1..=entries.len()).map(|n| contest(&format!("p{n}"), entries[..n].to_vec())).collect();
-        events.push(open([Some(studio("r1", "{}")), Some(studio("r2", "[]"))]));
-        events.push(open([None, Some(studio("r3", "{}"))]));
+            (1..=entries.len()).map(|n| contest(PLAYERS[n - 1], entries[..n].to_vec())).collect();
+        // Some of these are of players and references that the list gives too.
+        events.push(open([Some(promise("r1", "{}")), Some(promise("r2", "[]"))]));
+        events.push(open([None, Some(promise("r1", "{}"))]));
+        events.push(open([Some(promise("r2", "{}")), Some(promise("r3", "{}"))]));
         events.push(game(MatchStatus::Open, &[], [Some(cash(1800)), None]));
         events.push(game(MatchStatus::Closed, &[], [None, None]));
         events.push(game(MatchStatus::Closed, &["a"], [Some(cash(1800)), None]));
@@ -322,7 +368,7 @@ proptest! {
         let mut events = events;
         let before = play(&events);
         let reward = wins.then(|| studio("other", "{}"));
-        events.push(contest("p0", vec![entry("p0", reward), entry("p0", Some(studio("more", "{}")))]));
+        events.push(contest("ann", vec![entry("ann", reward), entry("ann", Some(studio("more", "{}")))]));
         events.push(game(MatchStatus::CanceledByOwner, &[], [None, None]));
         events.push(postback("bob", 150, ConversionKind::Reward));
         events.push(wish(101, "COMPLETED"));

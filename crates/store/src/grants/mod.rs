@@ -9,7 +9,7 @@
 //! | [`save_in_tx`]: decisions, grants, wishes for credit | rows of the locked contests |
 //!
 //! A grant that is more than a promise is never overwritten, whatever the caller believes: the statement
-//! leaves it, and a trigger refuses.
+//! leaves it, and a trigger refuses. Only a value or payload that it lacks is filled in.
 
 mod load;
 mod save;
@@ -30,6 +30,8 @@ pub struct ContestChange {
     pub decision: Option<(Decision, Cause)>,
     /// The grants that are new or changed.
     pub grants: BTreeMap<Slot, (Grant, Cause)>,
+    /// The grants that were given before and now have what the promise says of them.
+    pub completed: BTreeMap<Slot, (Grant, Cause)>,
     /// The wish for credit, if it is new.
     pub wish: Option<(ConversionWish, Cause)>,
 }

@@ -17,6 +17,7 @@ use crate::{Result, Tx};
 pub async fn save_in_tx(tx: &Tx<'_>, changes: &BTreeMap<ContestKey, ContestChange>) -> Result<()> {
     decisions(tx, changes).await?;
     grants(tx, changes).await?;
+    completed(tx, changes).await?;
     wishes(tx, changes).await
 }
 
@@ -111,6 +112,31 @@ async fn grants(tx: &Tx<'_>, changes: &BTreeMap<ContestKey, ContestChange>) -> R
         &events,
     ];
     tx.execute(sql, parameters).await?;
+    Ok(())
+}
+
+/// Fills in what grants lack. Their state is not touched: meanwhile they may be on their way to the studio.
+async fn completed(tx: &Tx<'_>, changes: &BTreeMap<ContestKey, ContestChange>) -> Result<()> {
+    let mut by_id: BTreeMap<Uuid, &(Grant, Cause)> = BTreeMap::new();
+    for (key, change) in changes {
+        by_id.extend(change.completed.iter().map(|(slot, grant)| (grant_id(key, slot), grant)));
+    }
+    if by_id.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = by_id.keys().copied().collect();
+    let kinds: Vec<&str> = by_id.values().map(|(grant, _)| grant.kind.as_str()).collect();
+    let values: Vec<Option<&str>> = by_id.values().map(|(grant, _)| grant.value.as_deref()).collect();
+    let payloads: Vec<Option<&str>> = by_id.values().map(|(grant, _)| grant.payload.as_deref()).collect();
+    let events: Vec<Uuid> = by_id.values().map(|(_, cause)| cause.event_id.uuid()).collect();
+    let sql = "UPDATE reward_grant AS g
+                  SET value = coalesce(g.value, v), payload = coalesce(g.payload, pay::jsonb), event_id = e,
+                      updated_at = now()
+                 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[])
+                   AS said (id, k, v, pay, e)
+                WHERE g.grant_id = id AND g.kind = k AND g.state NOT IN ('reserved', 'released')
+                  AND (g.value IS NULL AND v IS NOT NULL OR g.payload IS NULL AND pay IS NOT NULL)";
+    tx.execute(sql, &[&ids, &kinds, &values, &payloads, &events]).await?;
     Ok(())
 }
 
