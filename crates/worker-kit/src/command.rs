@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use matchpurse_bus::{EmbeddedTransport, RabbitTransport, Transport};
+use matchpurse_bus::{RabbitTransport, Transport};
 use matchpurse_contracts::topology::Queue;
 use matchpurse_service_kit::admin::AdminServer;
 use matchpurse_service_kit::health::{Check, Health};
@@ -112,6 +112,10 @@ async fn work<E: Effects>(
     health: Health,
     shutdown: CancellationToken,
 ) -> Result<()> {
+    let broker_url = settings.broker.url.as_ref().context(
+        "`broker.url` is not set, and without a broker ingress and workers must run in one process: set it, or \
+         start `matchpurse dev`",
+    )?;
     let service = health.service();
     let store = Store::new(&worker_store_options(&settings, service))?;
     let migrated = health.check("migrations");
@@ -125,13 +129,7 @@ async fn work<E: Effects>(
         return Ok(());
     }
     let options = bus_options(&settings, service);
-    let transport = match &settings.broker.url {
-        Some(url) => Transport::Rabbit(RabbitTransport::start(url.expose(), &options)?),
-        None => {
-            let spool = Arc::new(store.spool(settings.ingress.spool_events_max));
-            Transport::Embedded(EmbeddedTransport::new(spool, &options))
-        }
-    };
+    let transport = Transport::Rabbit(RabbitTransport::start(broker_url.expose(), &options)?);
     let watching = tokio::spawn(watch_database(store.clone(), health.clone(), shutdown.clone()));
     let context = Context { store, transport: transport.clone(), settings, health, shutdown };
     let outcome = run(plan, context).await;
