@@ -6,7 +6,7 @@ use anyhow::Result;
 use matchpurse_domain::event::*;
 use matchpurse_domain::time::Timestamp;
 use matchpurse_player_stats::PlayerStats as Worker;
-use matchpurse_store::Store;
+use matchpurse_store::{Store, audit};
 use matchpurse_testkit::{Database, Trial};
 
 fn event(payload: Payload) -> Event {
@@ -206,6 +206,40 @@ async fn a_contradiction_changes_no_total_and_is_opened_once() -> Result<()> {
     assert_eq!(opened, ["stats_corrected m1", "terminal_conflict m2", "terminal_conflict m3"]);
     let told = database.texts("SELECT subject FROM outbox WHERE kind = 'anomaly.opened'").await?;
     assert_eq!(told, ["m1", "m2", "m3"]);
+    Ok(())
+}
+
+/// What the standing checks find.
+async fn findings(store: &Store) -> Result<Vec<String>> {
+    let client = store.client().await?;
+    let mut found = Vec::new();
+    for check in audit::CHECKS {
+        found.extend(audit::run(&client, check).await?.into_iter().map(|finding| finding.what));
+    }
+    Ok(found)
+}
+
+#[tokio::test]
+async fn the_audit_adds_up_every_total_again() -> Result<()> {
+    let database = Database::create().await?;
+    let store = database.store().await?;
+    apply(&store, &harmony()).await?;
+    assert_eq!(findings(&store).await?, Vec::<String>::new());
+    let connection = database.connection().await?;
+    let columns =
+        "SELECT column_name::text FROM information_schema.columns WHERE table_name = 'player_totals'
+                      AND data_type = 'bigint'";
+    let columns = database.texts(columns).await?;
+    assert_eq!(columns.len(), 5 + COUNTER_NAMES.len());
+    for column in columns {
+        let change = |by: &str| format!("UPDATE player_totals SET {column} = {column} {by}");
+        let players = usize::try_from(connection.execute(&change("+ 1"), &[]).await?)?;
+        assert_eq!(findings(&store).await?.len(), players, "{column}");
+        connection.execute(&change("- 1"), &[]).await?;
+    }
+    // Of the players of lines that count, none may be without totals.
+    let gone = usize::try_from(connection.execute("DELETE FROM player_totals", &[]).await?)?;
+    assert_eq!(findings(&store).await?.len(), gone);
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use anyhow::Result;
 use matchpurse_domain::event::*;
 use matchpurse_domain::money::{CurrencyCode, Money};
 use matchpurse_reward_fulfillment::RewardFulfillment;
-use matchpurse_store::Store;
+use matchpurse_store::{Store, audit};
 use matchpurse_testkit::{Database, Trial};
 
 fn event(payload: Payload) -> Event {
@@ -273,5 +273,37 @@ async fn a_promise_that_comes_after_the_outcome_fills_in_the_value() -> Result<(
         let sql = format!("UPDATE reward_grant SET value = {change}");
         assert!(connection.execute(&sql, &[]).await.is_err(), "{change}");
     }
+    Ok(())
+}
+
+/// What the standing checks find.
+async fn findings(store: &Store) -> Result<Vec<String>> {
+    let client = store.client().await?;
+    let mut found = Vec::new();
+    for check in audit::CHECKS {
+        found.extend(audit::run(&client, check).await?.into_iter().map(|finding| finding.what));
+    }
+    Ok(found)
+}
+
+#[tokio::test]
+async fn the_audit_finds_a_grant_that_nothing_decided() -> Result<()> {
+    let database = Database::create().await?;
+    let store = database.store().await?;
+    let running =
+        snapshot(MatchKind::FreeToPlay, "c9", MatchStatus::Open, &[], &[("ann", promised("i", "{}"))]);
+    apply(&store, &[harmony(), vec![running]].concat()).await?;
+    assert_eq!(findings(&store).await?, Vec::<String>::new());
+    let connection = database.connection().await?;
+    let given = "UPDATE reward_grant SET state = 'granted' WHERE state = 'reserved'";
+    assert_eq!(connection.execute(given, &[]).await?, 1);
+    let found = findings(&store).await?;
+    assert!(
+        matches!(found.as_slice(), [what] if what.ends_with(": granted, contest undecided")),
+        "{found:?}"
+    );
+    let lost = "DELETE FROM contest WHERE contest_id IN ('c9', 'conv-1')";
+    assert_eq!(connection.execute(lost, &[]).await?, 2);
+    assert_eq!(findings(&store).await?.len(), 2);
     Ok(())
 }
