@@ -12,6 +12,10 @@
 //! time is over the broker dead-letters it to the default exchange, which routes by queue name: it comes back
 //! to exactly the worker that wanted it later. All messages of a level wait equally long, so none holds up
 //! another; a time to live of their own would, because a queue only expires messages at its head.
+//!
+//! Nothing here deletes. RabbitMQ 3.10.8 cannot bear that a queue which dead-letters at least once is deleted
+//! within milliseconds of its declaration: the node's dead-lettering ends, and with it every such queue, until
+//! the node is restarted.
 
 use std::time::Duration;
 
