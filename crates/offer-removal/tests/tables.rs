@@ -1,6 +1,5 @@
 //! What events leave in the tables, in whatever order, batch and number they come.
 
-
 use anyhow::Result;
 use matchpurse_domain::event::*;
 use matchpurse_domain::time::Timestamp;

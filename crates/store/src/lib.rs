@@ -32,8 +32,8 @@ pub use client::{Client, Tx};
 pub use database::recreate_database;
 pub use error::{Error, chain};
 pub use migrate::Migrations;
-pub use secrecy::ExposeSecret;
 pub use pool::{Store, StoreOptions};
+pub use secrecy::ExposeSecret;
 pub use spool::SpoolTable;
 
 /// The result of what this crate does.
