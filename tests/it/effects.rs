@@ -114,7 +114,8 @@ fn compare(names: &[String], fixtures: &[Fixture], effects: &BTreeMap<String, Ve
         let gone = expected.keys().filter(|title| !found.contains_key(*title));
         wrong.extend(gone.map(|title| format!("{provider} {title} has no fixture")));
     }
-    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let how = "UPDATE_GOLDEN=1 writes what was found; read the diff";
+    ensure!(wrong.is_empty(), "{}\n{how}", wrong.join("\n"));
     Ok(())
 }
 

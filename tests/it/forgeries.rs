@@ -8,7 +8,7 @@ use matchpurse_domain::ids::{EventId, SourceName};
 use matchpurse_providers::Delivery;
 use sha2::Sha256;
 
-use crate::system::http::Request;
+use crate::system::http::{Headers, Request};
 use crate::system::service::Service;
 use crate::system::sources::{Fixture, Source, fixtures, now};
 use crate::system::{START_PATIENCE, System, until};
@@ -55,7 +55,7 @@ fn flipped_bodies(source: &Source, fixture: &Fixture) -> Result<Vec<Forged>> {
 fn forged_headers(source: &Source, fixture: &Fixture) -> Result<Vec<Forged>> {
     let original = source.delivery(fixture.role, fixture.method, &fixture.body)?;
     let mut forged = Vec::new();
-    let mut add = |what: &str, headers: Vec<(String, Vec<u8>)>| {
+    let mut add = |what: &str, headers: Headers| {
         forged.push(Forged { what: what.to_owned(), request: Request { headers, ..original.clone() } });
     };
     add("no header", Vec::new());
@@ -89,7 +89,7 @@ fn forged_headers(source: &Source, fixture: &Fixture) -> Result<Vec<Forged>> {
 }
 
 /// Where a header carries a token: the same claims under another algorithm.
-fn forged_tokens(original: &Request, public_key: &str) -> Vec<(String, Vec<(String, Vec<u8>)>)> {
+fn forged_tokens(original: &Request, public_key: &str) -> Vec<(String, Headers)> {
     let mut forged = Vec::new();
     for (index, (_, value)) in original.headers.iter().enumerate() {
         let text = String::from_utf8_lossy(value);

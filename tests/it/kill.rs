@@ -2,7 +2,7 @@
 //! afterwards everything is as it must be.
 
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::Child;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -17,9 +17,10 @@ use crate::system::{Plan, START_PATIENCE, System, until};
 const DRAIN_PATIENCE: Duration = Duration::from_secs(120);
 /// How many more events must be in the archive before the next process is killed: it is in the middle of work.
 const EVENTS_BETWEEN: i64 = 60;
-/// The simulation takes about so many requests a second; all kills must happen before it is over.
-const RATE: &str = "60";
-const LIVES: &str = "700";
+/// So many lives that all kills happen before they are over; senders wait for their answers, so a slow machine
+/// is slow in both.
+const LIVES: &str = "1600";
+const SENDERS: &str = "12";
 
 /// The providers, played by a process of its own. It is killed when dropped.
 struct Simulation(Child);
@@ -30,7 +31,7 @@ impl Simulation {
             .join("../crates/providers/src/okletsplay/fixtures/keys/private.pem");
         let log = std::fs::File::create(system.folder().join("simulate.log"))?;
         let child = program("matchpurse")?
-            .args(["simulate", "--seed", seed, "--lives", LIVES, "--rate", RATE])
+            .args(["simulate", "--seed", seed, "--lives", LIVES, "--connections", SENDERS])
             .args(["--duplicates", "25", "--disorder", "40", "--bad-signatures", "5", "--odd", "5"])
             .arg("--config")
             .arg(system.config())
@@ -133,6 +134,7 @@ async fn some_work(system: &System, simulation: &mut Simulation, next: &str) -> 
         Ok((more < EVENTS_BETWEEN).then(|| format!("{more} more events in the archive")))
     })
     .await?;
+    println!("there was work; next is {next}");
     let ended = simulation.0.try_wait()?;
     ensure!(ended.is_none(), "the simulation was over before {next} was killed: more lives are needed");
     Ok(())

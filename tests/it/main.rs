@@ -1,5 +1,12 @@
 //! The integration tests: one binary, the real programs against real PostgreSQL and RabbitMQ.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "clippy lets tests do so, but takes the functions that they share for something else"
+)]
+
 mod answers;
 mod architecture;
 mod demo;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use insta::assert_snapshot;
 
 use crate::system::sources::{Fixture, Source, fixture};

@@ -10,13 +10,15 @@ use tokio::net::TcpStream;
 /// Longer than any limit of the programs: who waits so long has found a hung request.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
 
+/// Names and values, as they are sent.
+pub(crate) type Headers = Vec<(String, Vec<u8>)>;
+
 /// A request; `content-length` is added.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) method: String,
     pub(crate) path: String,
-    /// Names and values, as they are sent.
-    pub(crate) headers: Vec<(String, Vec<u8>)>,
+    pub(crate) headers: Headers,
     pub(crate) body: Vec<u8>,
 }
 

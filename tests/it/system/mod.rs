@@ -19,7 +19,7 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use http::{Answer, Request};
-use service::{Running, Service, free_port};
+use service::{Running, Service, free_port, program};
 use sources::{Fixture, Source};
 
 /// A condition is looked at again after this time.
@@ -194,7 +194,7 @@ impl System {
     pub(crate) async fn restart(&mut self, service: Service) -> Result<()> {
         let (config, folder) = (self.config.clone(), self.folder.0.clone());
         let running = self.service(service)?;
-        *running = Running::start(service, &config, &running.admin_address().to_owned(), &folder)?;
+        *running = Running::start(service, &config, running.admin_address(), &folder)?;
         running.ready(START_PATIENCE).await
     }
 
@@ -223,8 +223,11 @@ impl System {
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
-    /// Stops everything in order; each program must end well.
+    /// Stops everything in order; each program must end well, and leave a ledger and an archive that are whole.
     pub(crate) async fn stop(mut self) -> Result<()> {
+        let audit = program("matchpurse")?.args(["audit", "--config"]).arg(&self.config).output()?;
+        let found = String::from_utf8_lossy(&audit.stdout);
+        ensure!(audit.status.success(), "{found}\n{}", String::from_utf8_lossy(&audit.stderr));
         for running in &mut self.services {
             let status = running.terminate(STOP_PATIENCE).await?;
             ensure!(status.success(), "{} ended with {status}", running.service.name());

@@ -20,7 +20,7 @@ use matchpurse_providers::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::http::Request;
+use super::http::{Headers, Request};
 
 /// One configured source.
 pub(crate) struct Source {
@@ -216,7 +216,7 @@ impl Source {
         body: &[u8],
         key: Option<&[u8]>,
         now: Timestamp,
-    ) -> Result<Vec<(String, Vec<u8>)>> {
+    ) -> Result<Headers> {
         let keys = self.keys.get(role).with_context(|| format!("{} has no key for {role}", self.name))?;
         let key = key.unwrap_or(&keys.sign);
         let request = SignRequest { method, body, key, role: keys.role, now, settings: &self.settings };
