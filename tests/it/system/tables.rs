@@ -108,6 +108,6 @@ const EFFECTS: &[&str] = &[
        FROM player_standing s JOIN player USING (player_key) ORDER BY 2",
     "SELECT source, format('anomaly %s about %s', kind, left(subject, 8)) FROM anomaly ORDER BY 2",
     "SELECT split_part(routing_key, '.', 3), format('parked by %s, %s: %s', queue, kind, reason) FROM parked ORDER BY 2",
-    "SELECT source, format('notice %s about %s', kind, left(subject, 8)) FROM outbox ORDER BY 2",
+    "SELECT source, format('notice %s%s', kind, CASE WHEN kind NOT LIKE 'reward.%' THEN ' about ' || left(subject, 8) END) FROM outbox ORDER BY 2",
     "SELECT source, format('archived %s (%s)', payload, provider_type) FROM archive ORDER BY source, seq",
 ];
