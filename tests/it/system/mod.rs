@@ -243,6 +243,7 @@ impl Drop for System {
             for running in &self.services {
                 eprint!("{}", running.shown_log());
             }
+            eprintln!("the configuration and the whole logs stay in {}", self.folder.keep().display());
         }
     }
 }
@@ -309,11 +310,19 @@ impl Folder {
         std::fs::create_dir_all(&path)?;
         Ok(Self(path))
     }
+
+    /// Leaves it where it is.
+    fn keep(&mut self) -> PathBuf {
+        std::mem::take(&mut self.0)
+    }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.0).ok();
+        // It is empty once the folder is to stay.
+        if self.0.is_absolute() {
+            std::fs::remove_dir_all(&self.0).ok();
+        }
     }
 }
 
