@@ -161,6 +161,8 @@ impl Decision {
         if snapshot.status.rank() > self.state.status.rank() {
             self.state.status = snapshot.status;
             self.state.provider_status.clone_from(&snapshot.provider_status);
+        } else if snapshot.status == self.state.status && self.state.provider_status.is_empty() {
+            self.state.provider_status.clone_from(&snapshot.provider_status);
         }
     }
 
