@@ -1,19 +1,18 @@
-//! The event archive as a worker and as a program, on a real PostgreSQL.
+//! The event archive as a worker and as a program, on a real PostgreSQL and RabbitMQ.
 
 use std::process::Stdio;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
-use matchpurse_bus::{BusOptions, Delivery, Disposition, EmbeddedTransport, Publisher as _};
+use matchpurse_bus::{BusOptions, Delivery, Disposition, Publisher as _, RabbitTransport};
 use matchpurse_contracts::wire::Message;
 use matchpurse_domain::event::{Event, Payload, PlayerKicked, Provenance, Unrecognized, UnrecognizedKind};
 use matchpurse_domain::ids::{EventId, SourceName};
 use matchpurse_domain::time::Timestamp;
 use matchpurse_event_archive::{EventArchive, prune};
 use matchpurse_store::parked::ParkedKind;
-use matchpurse_testkit::Database;
+use matchpurse_testkit::{Database, Vhost};
 use matchpurse_worker_kit::{Worker, WorkerOptions};
 use tokio::process::{Child, Command};
 
@@ -108,10 +107,11 @@ async fn the_inbox_is_pruned_as_fast_as_it_grew_old() -> Result<()> {
     Ok(())
 }
 
-/// The program, reading the spool of this database.
-fn start(database: &Database) -> Result<Child> {
+/// The program, between this broker and this database.
+fn start(database: &Database, broker: &Vhost) -> Result<Child> {
     Ok(Command::new(env!("CARGO_BIN_EXE_matchpurse-event-archive"))
         .env("MATCHPURSE_DATABASE__URL", database.url())
+        .env("MATCHPURSE_BROKER__URL", broker.amqp_url())
         .env("MATCHPURSE_WORKERS__EVENT_ARCHIVE__ADMIN_LISTEN", "")
         .stdin(Stdio::null())
         .stderr(Stdio::null())
@@ -139,18 +139,22 @@ async fn the_program_survives_being_killed_and_stops_when_asked() -> Result<()> 
     const KILLS: i64 = 6;
     let database = Database::create().await?;
     let store = database.store().await?;
-    let transport = EmbeddedTransport::new(Arc::new(store.spool(10_000)), &BusOptions::default());
+    let broker = Vhost::create()?;
+    let transport = RabbitTransport::start(&broker.amqp_url(), &BusOptions::default())?;
+    let connected = async {
+        while !transport.publisher().is_ready() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), connected).await.context("the broker is away")?;
     let events = (0..u32::try_from(EVENTS)?).map(|n| Ok(Message::new(event(n, kicked(n))?, None)));
     transport.publisher().publish(events.collect::<Result<Vec<_>>>()?).await?;
     for kill in 0..KILLS {
-        let mut program = start(&database)?;
+        let mut program = start(&database, &broker)?;
         archived(&database, 1 + kill * EVENTS / (KILLS * 2)).await?;
         program.kill().await?;
-        // What it had claimed is handed out again when its lease is over; that time passes here.
-        let over = "UPDATE spool_destination SET available_at = '-infinity'";
-        database.connection().await?.execute(over, &[]).await?;
     }
-    let mut program = start(&database)?;
+    let mut program = start(&database, &broker)?;
     archived(&database, EVENTS).await?;
     let pid = program.id().context("the program has ended")?.to_string();
     ensure!(Command::new("kill").args(["-TERM", &pid]).status().await?.success());

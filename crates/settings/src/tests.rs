@@ -245,7 +245,7 @@ options.issuer = "https://issuer.example"
     pool_size = 8
     pool_wait_ms = 5000
     connect_timeout_ms = 5000
-    statement_timeout_ms = 10000
+    statement_timeout_ms = 8000
     lock_timeout_ms = 2000
     idle_in_transaction_timeout_ms = 10000
 
