@@ -1,6 +1,6 @@
 //! Who sent it: a bearer token, signed by the platform's realm.
 //!
-//! "Authorization: Bearer <JWT>", validated with RS256 by the key that `public_key_url` answers
+//! `Authorization: Bearer <JWT>`, validated with RS256 by the key that `public_key_url` answers
 //! (docs.okletsplay.com, `authentication` and `developer-config`). The token names the caller; it does not
 //! cover the body, so whoever has one token can post any match until it expires.
 
