@@ -33,13 +33,16 @@ pub(crate) async fn store(settings: &Settings) -> Result<Store> {
         .with_context(|| format!("the database cannot be reached: {}", settings.database.url.redacted()))
 }
 
-/// Brings the schema up to date; nothing to do is success.
+/// Brings the schema up to date and returns the names of what was applied.
+pub(crate) async fn bring_up_to_date(settings: &Settings) -> Result<Vec<String>> {
+    let url = &settings.database.url;
+    let applied = Migrations::run(&url.expose().to_owned().into()).await;
+    applied.with_context(|| format!("the database {} was not migrated", url.redacted()))
+}
+
+/// `matchpurse migrate`; nothing to do is success.
 pub(crate) async fn migrate(args: ConfigArgs) -> Result<ExitCode> {
-    let settings = args.load()?;
-    let url = settings.database.url.expose().to_owned().into();
-    let applied = Migrations::run(&url)
-        .await
-        .with_context(|| format!("the database {} was not migrated", settings.database.url.redacted()))?;
+    let applied = bring_up_to_date(&args.load()?).await?;
     if applied.is_empty() {
         say("the schema is up to date");
     }

@@ -9,13 +9,13 @@ use matchpurse_domain::ids::SourceName;
 use matchpurse_service_kit::{shutdown, telemetry};
 use matchpurse_settings::Settings;
 use matchpurse_simulator::{Difference, Expected, Plan, Played, play};
-use matchpurse_store::{Migrations, Store, survey};
+use matchpurse_store::{Store, survey};
 use tokio_util::sync::CancellationToken;
 
 use crate::servers::{ServerArgs, Servers, fresh_database};
 use crate::services::Services;
 use crate::simulate::{PlayArgs, end_progress_line, plan, play_options, print_report, progress_line};
-use crate::{audit, demo_sources, dev, say, summary};
+use crate::{audit, config, demo_sources, dev, say, summary};
 
 /// The private server's database of the demo; each demo begins with an empty one.
 const DATABASE: &str = "matchpurse_demo";
@@ -58,8 +58,7 @@ async fn with_servers(args: &DemoArgs, servers: &Servers, stop: &CancellationTok
     let listen = format!("127.0.0.1:{}", args.port);
     let settings = demo_sources::settings(&database_url, servers.broker_url.as_deref(), &listen)?;
     telemetry::init("matchpurse", settings.telemetry.log_format, &settings.telemetry.log_filter)?;
-    let applied =
-        Migrations::run(&database_url.as_str().into()).await.context("the database was not migrated")?;
+    let applied = config::bring_up_to_date(&settings).await?;
     say(&format!("{} migrations applied", applied.len()));
     let plan = Arc::new(plan(&settings, &demo_sources::signing_keys(), &args.play)?);
     let mut services = Services::start(settings.clone()).await.with_context(|| {

@@ -6,11 +6,10 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use matchpurse_service_kit::{shutdown, telemetry};
 use matchpurse_settings::{Settings, process_environment};
-use matchpurse_store::Migrations;
 
 use crate::servers::{ServerArgs, Servers};
 use crate::services::Services;
-use crate::{demo_sources, say};
+use crate::{config, demo_sources, say};
 
 /// Starts everything and stays up
 #[derive(Debug, clap::Args)]
@@ -31,8 +30,7 @@ pub(crate) async fn run(args: DevArgs) -> Result<ExitCode> {
     let servers = Servers::start(&args.servers).await?;
     let settings = settings(&args, &servers)?;
     telemetry::init("matchpurse", settings.telemetry.log_format, &settings.telemetry.log_filter)?;
-    let url = settings.database.url.expose().to_owned().into();
-    for applied in Migrations::run(&url).await.context("the database was not migrated")? {
+    for applied in config::bring_up_to_date(&settings).await? {
         say(&format!("applied {applied}"));
     }
     let mut services = Services::start(settings).await?;
