@@ -74,7 +74,7 @@ async fn a_demo_that_cannot_start_says_why() -> Result<()> {
     let nobody = format!("postgres://somebody@127.0.0.1:{}/nowhere", free_port()?);
     let output = demo(&["--port", "0", "--database-url", &nobody], &folder)?;
     assert_snapshot!(last_words(&output)?.replace(&nobody, "NOBODY"), @r"
-    matchpurse: the database was not migrated
+    matchpurse: the database NOBODY was not migrated
       because: the connection to the database failed
       because: error connecting to server
       because: Connection refused
