@@ -6,19 +6,16 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use matchpurse_domain::ids::SourceName;
 use matchpurse_simulator::{Difference, Expected};
-use matchpurse_store::{Store, StoreOptions, audit as standing};
+use matchpurse_store::{Store, audit as standing};
 
-use crate::config::{self, ConfigArgs};
+use crate::config::DatabaseArgs;
 use crate::{observe, say};
 
 /// Checks the ledger and the archive, and compares with what a simulation expects
 #[derive(Debug, clap::Args)]
 pub(crate) struct AuditArgs {
     #[command(flatten)]
-    config: ConfigArgs,
-    /// The database, when it is not the configuration's: the URL that `demo` and `dev` print
-    #[arg(long, value_name = "URL")]
-    database_url: Option<String>,
+    database: DatabaseArgs,
     /// What must be there: a file that `matchpurse simulate --expect FILE` wrote
     #[arg(long, value_name = "FILE")]
     expect: Option<PathBuf>,
@@ -91,12 +88,7 @@ fn read_expected(path: &Path) -> Result<Expected> {
 /// Makes the audit, prints every finding, and fails when there is one.
 pub(crate) async fn run(args: AuditArgs) -> Result<ExitCode> {
     let expected = args.expect.as_deref().map(read_expected).transpose()?;
-    let store = match args.database_url {
-        Some(url) => Store::connect(&StoreOptions::new(url.into(), "matchpurse"))
-            .await
-            .context("the database cannot be reached")?,
-        None => config::store(&args.config.load()?).await?,
-    };
+    let store = args.database.connect().await?;
     let mut findings = standing_checks(&store, |check| say(&format!("checking: {check}"))).await?;
     if let Some(expected) = expected {
         say("checking: the effects are those that the simulation must lead to");

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use matchpurse_ingress::check_sources;
 use matchpurse_settings::{Settings, process_environment};
-use matchpurse_store::{Migrations, Store};
+use matchpurse_store::{Migrations, Store, StoreOptions};
 use matchpurse_wiring::store_options;
 
 use crate::say;
@@ -26,8 +26,30 @@ impl ConfigArgs {
     }
 }
 
+/// Which database a command looks at.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DatabaseArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The database, when it is not the configuration's: the URL that `demo` and `dev` print
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
+}
+
+impl DatabaseArgs {
+    /// Connects to it.
+    pub(crate) async fn connect(self) -> Result<Store> {
+        match self.database_url {
+            Some(url) => Store::connect(&StoreOptions::new(url.into(), "matchpurse"))
+                .await
+                .context("the database cannot be reached"),
+            None => store(&self.config.load()?).await,
+        }
+    }
+}
+
 /// The store of the settings.
-pub(crate) async fn store(settings: &Settings) -> Result<Store> {
+async fn store(settings: &Settings) -> Result<Store> {
     Store::connect(&store_options(settings, "matchpurse"))
         .await
         .with_context(|| format!("the database cannot be reached: {}", settings.database.url.redacted()))

@@ -2,22 +2,19 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use matchpurse_domain::ids::SourceName;
 use matchpurse_domain::money::{format_major, known_exponent};
-use matchpurse_store::{Store, StoreOptions, story};
+use matchpurse_store::story;
 
-use crate::config::{self, ConfigArgs};
+use crate::config::DatabaseArgs;
 use crate::say;
 
 /// What came in of one subject, what it moved, what the studio is told
 #[derive(Debug, clap::Args)]
 pub(crate) struct ExplainArgs {
     #[command(flatten)]
-    config: ConfigArgs,
-    /// The database, when it is not the configuration's: the URL that `demo` and `dev` print
-    #[arg(long, value_name = "URL")]
-    database_url: Option<String>,
+    database: DatabaseArgs,
     /// The source's name
     source: String,
     /// The provider's id of the match, contest, offer or player
@@ -27,12 +24,7 @@ pub(crate) struct ExplainArgs {
 /// Prints the story; a subject that nobody knows is a failure.
 pub(crate) async fn run(args: ExplainArgs) -> Result<ExitCode> {
     let source = SourceName::parse(&args.source)?;
-    let store = match args.database_url {
-        Some(url) => Store::connect(&StoreOptions::new(url.into(), "matchpurse"))
-            .await
-            .context("the database cannot be reached")?,
-        None => config::store(&args.config.load()?).await?,
-    };
+    let store = args.database.connect().await?;
     let client = store.client().await?;
     let lines = story::of_subject(&client, &source, &args.subject).await?;
     if lines.is_empty() {

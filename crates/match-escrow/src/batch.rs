@@ -45,8 +45,6 @@ pub(crate) struct Decided {
     pub(crate) changes: Vec<MatchChange>,
     pub(crate) anomalies: Vec<NewAnomaly>,
     pub(crate) notices: Vec<Notice>,
-    /// When each event that showed an anomaly reached us.
-    pub(crate) times: BTreeMap<EventId, Timestamp>,
 }
 
 impl<'e> Batch<'e> {
@@ -130,7 +128,6 @@ impl<'e> Batch<'e> {
         for (event, policy, step) in std::mem::take(&mut self.steps) {
             match step {
                 Step::Failure(failure) => {
-                    decided.times.insert(event.id, event.received_at);
                     decided.anomalies.extend(given_up(event, failure));
                 }
                 Step::Snapshot(key, snapshot) => {
@@ -179,7 +176,6 @@ fn take(current: &mut Current, decided: &mut Decided, event: &Event, outcome: Ou
     current.transfers.extend(outcome.transfers.into_iter().map(|transfer| (transfer, event.id, at)));
     current.last = Some((event.id, at));
     for anomaly in &outcome.anomalies {
-        decided.times.insert(event.id, at);
         decided.anomalies.push(NewAnomaly {
             key: anomaly_key(event, &outcome.state, anomaly.kind, &anomaly.discriminator),
             kind: anomaly.kind.as_str(),

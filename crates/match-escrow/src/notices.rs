@@ -1,12 +1,7 @@
 //! What the studio is told of matches.
 
-use std::collections::BTreeMap;
-
 use matchpurse_domain::escrow::{self, MatchState};
 use matchpurse_domain::event::Event;
-use matchpurse_domain::ids::EventId;
-use matchpurse_domain::time::Timestamp;
-use matchpurse_store::anomalies::NewAnomaly;
 use matchpurse_store::outbox::Notice;
 use serde_json::{Value, json};
 
@@ -45,17 +40,4 @@ fn payload(state: &MatchState) -> Value {
         "fee": state.fee,
         "players": state.seats.iter().map(player).collect::<Vec<_>>(),
     })
-}
-
-/// An anomaly's notice: a person must look.
-pub(crate) fn anomaly_opened(anomaly: &NewAnomaly, times: &BTreeMap<EventId, Timestamp>) -> Notice {
-    let at = anomaly.event_id.and_then(|id| times.get(&id).copied());
-    Notice {
-        source: anomaly.source.clone(),
-        kind: "anomaly.opened",
-        subject: anomaly.subject.clone(),
-        discriminator: anomaly.key.clone(),
-        payload: json!({ "kind": anomaly.kind, "subject": anomaly.subject, "detail": anomaly.detail }),
-        occurred_at: at.unwrap_or_default(),
-    }
 }

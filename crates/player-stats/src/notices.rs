@@ -2,7 +2,6 @@
 
 use matchpurse_domain::event::{Event, TeamScore};
 use matchpurse_domain::stats::MatchStats;
-use matchpurse_store::anomalies::NewAnomaly;
 use matchpurse_store::outbox::Notice;
 use matchpurse_store::stats::{Kick, StatsKey};
 use serde_json::{Value, json};
@@ -39,18 +38,5 @@ pub(crate) fn kicked(kick: &Kick) -> Notice {
         discriminator: kick.player_id.as_str().to_owned(),
         payload: json!({ "match_id": kick.key.match_id, "player_id": kick.player_id.as_str() }),
         occurred_at: kick.at,
-    }
-}
-
-/// An anomaly's notice: a person must look.
-pub(crate) fn anomaly_opened(anomaly: &NewAnomaly, events: &[Event]) -> Notice {
-    let event = events.iter().find(|event| Some(event.id) == anomaly.event_id);
-    Notice {
-        source: anomaly.source.clone(),
-        kind: "anomaly.opened",
-        subject: anomaly.subject.clone(),
-        discriminator: anomaly.key.clone(),
-        payload: json!({ "kind": anomaly.kind, "subject": anomaly.subject, "detail": anomaly.detail }),
-        occurred_at: event.map(|event| event.received_at).unwrap_or_default(),
     }
 }

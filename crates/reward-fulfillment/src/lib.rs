@@ -40,7 +40,7 @@ impl Effects for RewardFulfillment {
         grants::save_in_tx(tx, &decided.changes).await?;
         let opened = anomalies::open_in_tx(tx, &decided.anomalies).await?;
         let mut notices = decided.notices;
-        notices.extend(opened.into_iter().map(|anomaly| notices::anomaly_opened(anomaly, events)));
+        notices.extend(opened.into_iter().map(|anomaly| anomaly.notice(events)));
         outbox::append_in_tx(tx, &notices).await
     }
 }

@@ -2,7 +2,6 @@
 
 use matchpurse_domain::event::Event;
 use matchpurse_domain::grants::{self, Contest, ContestKey, grant_id};
-use matchpurse_store::anomalies::NewAnomaly;
 use matchpurse_store::outbox::Notice;
 use serde_json::{Value, json};
 
@@ -47,17 +46,4 @@ pub(crate) fn of_grant(
         }),
         occurred_at: event.occurred_at.unwrap_or(event.received_at),
     })
-}
-
-/// An anomaly's notice: a person must look.
-pub(crate) fn anomaly_opened(anomaly: &NewAnomaly, events: &[Event]) -> Notice {
-    let event = events.iter().find(|event| Some(event.id) == anomaly.event_id);
-    Notice {
-        source: anomaly.source.clone(),
-        kind: "anomaly.opened",
-        subject: anomaly.subject.clone(),
-        discriminator: anomaly.key.clone(),
-        payload: json!({ "kind": anomaly.kind, "subject": anomaly.subject, "detail": anomaly.detail }),
-        occurred_at: event.map(|event| event.received_at).unwrap_or_default(),
-    }
 }

@@ -3,10 +3,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use matchpurse_domain::event::Event;
 use matchpurse_domain::ids::{EventId, SourceName};
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::outbox::Notice;
 use crate::words::{bounded_key, storable};
 use crate::{Result, Tx};
 
@@ -29,6 +31,21 @@ pub struct NewAnomaly {
     pub event_id: Option<EventId>,
     /// What an operator needs to decide, a JSON object.
     pub detail: Value,
+}
+
+impl NewAnomaly {
+    /// What the studio is told of it: a person must look. `events` are those of the batch, for the time.
+    pub fn notice(&self, events: &[Event]) -> Notice {
+        let event = events.iter().find(|event| Some(event.id) == self.event_id);
+        Notice {
+            source: self.source.clone(),
+            kind: "anomaly.opened",
+            subject: self.subject.clone(),
+            discriminator: self.key.clone(),
+            payload: json!({ "kind": self.kind, "subject": self.subject, "detail": self.detail }),
+            occurred_at: event.map(|event| event.received_at).unwrap_or_default(),
+        }
+    }
 }
 
 /// Opens anomalies and returns those that are new; one that was opened before, even if it is resolved by now,
