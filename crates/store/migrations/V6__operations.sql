@@ -1,0 +1,113 @@
+-- What people and the clock do to the ledger beside the providers' events: deposits, withdrawals, corrections,
+-- deadlines.
+
+-- Written once each; a transfer that one of them caused names it as its event. What an operator did can so be read
+-- and played again like an event.
+CREATE TABLE operation (
+  operation_id uuid PRIMARY KEY,  -- a UUIDv5 of the source and the idempotency key, or of match and generation
+  position bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
+  kind text NOT NULL CHECK (kind IN ('deposit', 'withdrawal', 'correction', 'deadline')),
+  source text NOT NULL,
+  subject text NOT NULL,          -- the player's or the match's id at the provider
+  match_no bigint,
+  actor text NOT NULL CHECK (actor <> ''),
+  approved_by text,
+  reason text NOT NULL,
+  amount bigint CHECK (amount > 0),
+  currency text,
+  detail jsonb NOT NULL DEFAULT '{}',
+  at timestamptz NOT NULL DEFAULT now(),
+  CHECK ((kind IN ('deposit', 'withdrawal')) = (amount IS NOT NULL)),
+  CHECK ((amount IS NULL) = (currency IS NULL)),
+  CHECK ((kind IN ('correction', 'deadline')) = (match_no IS NOT NULL))
+);
+CREATE INDEX operation_subject ON operation (source, subject, position);
+
+CREATE FUNCTION operation_guard() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'operations are only ever added' USING ERRCODE = 'ES003';
+END $$;
+CREATE TRIGGER operation_guard BEFORE UPDATE OR DELETE ON operation
+  FOR EACH ROW EXECUTE FUNCTION operation_guard();
+CREATE TRIGGER operation_guard_truncate BEFORE TRUNCATE ON operation
+  FOR EACH STATEMENT EXECUTE FUNCTION operation_guard();
+
+-- An end that a person sets. It may wait for a second person.
+CREATE TABLE correction (
+  correction_id uuid PRIMARY KEY,
+  position bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
+  match_no bigint NOT NULL,
+  generation smallint NOT NULL,   -- that it makes: the next one, or the match's own where it had not ended
+  state text NOT NULL CHECK (state IN ('proposed', 'applied', 'rejected')),
+  verdict jsonb NOT NULL,
+  reason text NOT NULL CHECK (reason <> ''),
+  seen_event_id uuid NOT NULL,    -- the match's last event when it was proposed: what the proposer looked at
+  approvals smallint NOT NULL CHECK (approvals IN (1, 2)),
+  proposed_by text NOT NULL CHECK (proposed_by <> ''),
+  proposed_at timestamptz NOT NULL DEFAULT now(),
+  decided_by text CHECK (decided_by <> ''),
+  decided_at timestamptz,
+  decision_reason text,
+  CHECK ((state = 'proposed') = (decided_by IS NULL)),
+  CHECK ((decided_by IS NULL) = (decided_at IS NULL)),
+  CONSTRAINT two_persons CHECK (approvals = 1 OR state <> 'applied' OR decided_by <> proposed_by)
+);
+CREATE UNIQUE INDEX one_proposal_per_match ON correction (match_no) WHERE state = 'proposed';
+CREATE UNIQUE INDEX one_correction_per_generation ON correction (match_no, generation) WHERE state = 'applied';
+
+-- A match's generation: how often its end was set anew. Sums, seats and settlement are those of the present one.
+ALTER TABLE match
+  ADD COLUMN generation smallint NOT NULL DEFAULT 0 CHECK (generation >= 0),
+  ADD COLUMN claimed_end boolean NOT NULL DEFAULT false,   -- an end came that could not be settled
+  ADD COLUMN superseded bytea[] NOT NULL DEFAULT '{}';     -- digests of ends that a person overruled
+-- It counted what the match counts now; nobody ever wrote another value than 0.
+ALTER TABLE match_participant DROP COLUMN generation;
+
+-- When a person was asked to decide; the clock does nothing more then.
+ALTER TABLE match_deadline ADD COLUMN asked_at timestamptz;
+DROP INDEX match_deadline_due;
+CREATE INDEX match_deadline_due ON match_deadline (due_at) WHERE asked_at IS NULL;
+
+-- 1 hold, 2 payout, 3 refund, 4 fee, 5 reward, 6 top-up, 7 reversal, 8 deposit, 9 withdrawal
+ALTER TABLE transfer DROP CONSTRAINT transfer_kind_check;
+ALTER TABLE transfer ADD CONSTRAINT transfer_kind_check CHECK (kind BETWEEN 1 AND 9);
+-- Deposits and withdrawals belong to no match, everything else does.
+ALTER TABLE transfer ADD CONSTRAINT transfer_match_check CHECK ((match_no = 0) = (kind IN (5, 8, 9)));
+
+-- A balance at a moment is a sum over these, read from the index alone.
+DROP INDEX transfer_debit;
+DROP INDEX transfer_credit;
+CREATE INDEX transfer_debit ON transfer (debit_id, recorded_at) INCLUDE (amount);
+CREATE INDEX transfer_credit ON transfer (credit_id, recorded_at) INCLUDE (amount);
+
+-- A settlement is written once, and a status only climbs; only an applied correction opens the next generation.
+CREATE OR REPLACE FUNCTION match_guard() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF NEW.generation <> OLD.generation THEN
+    IF NEW.generation <> OLD.generation + 1 OR OLD.settlement IS NULL OR NEW.settlement IS NULL
+       OR NOT EXISTS (SELECT FROM correction c
+                       WHERE (c.match_no, c.generation, c.state) = (OLD.match_no, NEW.generation, 'applied')) THEN
+      RAISE EXCEPTION 'match % has no correction that makes generation %', OLD.match_no, NEW.generation
+        USING ERRCODE = 'ES004';
+    END IF;
+  ELSIF OLD.settlement IS NOT NULL AND (NEW.settlement, NEW.paid, NEW.refunded, NEW.fee, NEW.pot)
+       IS DISTINCT FROM (OLD.settlement, OLD.paid, OLD.refunded, OLD.fee, OLD.pot) THEN
+    RAISE EXCEPTION 'match % is settled as % already', OLD.match_no, OLD.settlement USING ERRCODE = 'ES001';
+  END IF;
+  IF NEW.rank < OLD.rank THEN
+    RAISE EXCEPTION 'the status of match % would go back', OLD.match_no USING ERRCODE = 'ES002';
+  END IF;
+  RETURN NEW;
+END $$;
+DROP TRIGGER match_guard ON match;
+CREATE TRIGGER match_guard BEFORE UPDATE ON match FOR EACH ROW
+  WHEN (OLD.settlement IS NOT NULL OR NEW.rank < OLD.rank OR NEW.generation <> OLD.generation)
+  EXECUTE FUNCTION match_guard();
+
+DO $$
+BEGIN
+  IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'matchpurse_app') THEN
+    REVOKE UPDATE, DELETE ON operation FROM matchpurse_app;
+    REVOKE DELETE ON correction FROM matchpurse_app;
+  END IF;
+END $$;
