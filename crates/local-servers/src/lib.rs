@@ -6,8 +6,9 @@
 //! so any number of them run side by side.
 //!
 //! Each server has the same life: `start` in a kept folder or `start_temporary` in one that is deleted again,
-//! `kill9` and `restart` for fault tests, and `stop`, which waits until no process is left. Dropping a server
-//! stops it too, but blocks the thread while it waits, so `stop` is the better way.
+//! `kill9` and `restart` for fault tests (PostgreSQL also has `stop_immediately`), and `stop`, which waits until
+//! no process is left. Dropping a server stops it too, but blocks the thread while it waits, so `stop` is the
+//! better way.
 //!
 //! A folder is held by a lock for as long as its server lives. The lock belongs to the open file, so a killed
 //! run leaves none behind.

@@ -39,14 +39,22 @@ impl Database {
                 panic!("{URL_VARIABLE} is not set: run tests/run, which starts a private PostgreSQL")
             }
         };
-        let admin = connect(&server).await?;
-        let template = template(&admin, &server).await?;
+        Self::create_on(&server).await
+    }
+
+    /// Makes a database on a given server, by its URL: one that a test has started for itself, to stop it.
+    ///
+    /// # Errors
+    /// When the server is away or refuses.
+    pub async fn create_on(server: &str) -> Result<Self> {
+        let admin = connect(server).await?;
+        let template = template(&admin, server).await?;
         let name = unique_name();
         admin
             .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {template}"))
             .await
             .context("failed to copy the template database")?;
-        Ok(Self { server, name })
+        Ok(Self { server: server.to_owned(), name })
     }
 
     /// The database's URL.

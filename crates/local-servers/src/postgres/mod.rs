@@ -148,8 +148,15 @@ impl Postgres {
         cluster::kill_orphans(&self.folder.path().join("data")).await;
     }
 
-    /// Starts again on the same data and port, after [`Postgres::kill9`] with a crash recovery; a running
-    /// server is stopped first.
+    /// An immediate stop (`pg_ctl stop -m immediate`): sessions are cut off in the middle of their transactions
+    /// and no checkpoint is written, so the next start begins with a crash recovery. Unlike
+    /// [`Postgres::kill9`] the server itself ends its sessions, on every system.
+    pub async fn stop_immediately(&mut self) -> Result<(), Error> {
+        self.process.stop(Signal::Quit, STOP_PATIENCE).await
+    }
+
+    /// Starts again on the same data and port, after [`Postgres::kill9`] and [`Postgres::stop_immediately`] with
+    /// a crash recovery; a running server is stopped first.
     pub async fn restart(&mut self) -> Result<(), Error> {
         self.process.stop(Signal::Interrupt, STOP_PATIENCE).await?;
         let (process, port) =

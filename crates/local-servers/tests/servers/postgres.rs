@@ -89,6 +89,35 @@ async fn what_was_committed_survives_a_crash_and_a_new_run() {
     postgres.stop().await.unwrap();
 }
 
+#[tokio::test]
+async fn an_immediate_stop_keeps_what_was_committed_and_nothing_else() {
+    let mut postgres = Postgres::start_temporary().await.unwrap();
+    let (url, pid) = (postgres.url(), postgres.pid());
+    let client = connect(&url).await;
+    client
+        .batch_execute("CREATE TABLE ledger (entry text); INSERT INTO ledger VALUES ('hold')")
+        .await
+        .unwrap();
+    client.batch_execute("BEGIN; INSERT INTO ledger VALUES ('payout')").await.unwrap();
+
+    postgres.stop_immediately().await.unwrap();
+
+    assert!(!is_running(pid));
+    eventually("the client knows", async || client.is_closed()).await;
+    assert!(tokio_postgres::connect(&url, NoTls).await.is_err());
+    postgres.restart().await.unwrap();
+    assert_eq!(postgres.url(), url);
+    let all = "SELECT string_agg(entry, ' ') FROM ledger";
+    assert_eq!(ask(&connect(&url).await, all).await, "hold");
+    let log = fs::read_to_string(postgres.log_file()).unwrap();
+    assert!(log.contains("received immediate shutdown request"), "{log}");
+    assert!(
+        log.contains("database system was not properly shut down; automatic recovery in progress"),
+        "{log}"
+    );
+    postgres.stop().await.unwrap();
+}
+
 /// A session that computes does not notice that its server is gone, and would stand in the way of the next.
 #[tokio::test]
 async fn a_busy_session_does_not_outlive_a_crash() {
