@@ -24,6 +24,16 @@ pub enum TiePolicy {
     Split,
 }
 
+/// What happens to a match that has held money for too long, when nobody has told how it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnDeadline {
+    /// Every hold goes back.
+    #[default]
+    Refund,
+    /// The money stays, and a person is asked.
+    Arbitrate,
+}
+
 /// The rules of one source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourcePolicy {
@@ -44,6 +54,8 @@ pub struct SourcePolicy {
     pub stake: Option<i64>,
     /// How long a match may hold money before it needs attention, in seconds.
     pub hold_deadline_s: i64,
+    /// What happens then.
+    pub on_deadline: OnDeadline,
 }
 
 impl Custody {
@@ -74,5 +86,15 @@ impl TiePolicy {
     /// Reads the word.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::RefundFull, Self::RefundMinusFee, Self::Split].into_iter().find(|p| p.as_str() == text)
+    }
+}
+
+impl OnDeadline {
+    /// The word for it in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refund => "refund",
+            Self::Arbitrate => "arbitrate",
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use matchpurse_domain::ids::SourceName;
 use matchpurse_domain::money::{Currency, ParsedAmount, format_major, parse_major};
-use matchpurse_domain::source::{Custody, SourcePolicy, TiePolicy};
+use matchpurse_domain::source::{Custody, OnDeadline, SourcePolicy, TiePolicy};
 use matchpurse_service_kit::config::{SecretValue, nearest};
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -41,6 +41,8 @@ pub(crate) struct SourceTable {
     stake: Option<String>,
     #[serde(default = "hold_deadline_hours_default")]
     hold_deadline_hours: u32,
+    #[serde(default = "on_deadline_default")]
+    on_deadline: String,
     max_body_bytes: Option<u32>,
     #[serde(default)]
     keys: BTreeMap<String, Vec<SecretValue>>,
@@ -75,6 +77,9 @@ impl SourceSettings {
         let tie_policy = word(&table.tie_policy, &TIE_POLICIES, TiePolicy::as_str)
             .map_err(|what| add("tie_policy", what))
             .ok();
+        let on_deadline = word(&table.on_deadline, &ON_DEADLINES, OnDeadline::as_str)
+            .map_err(|what| add("on_deadline", what))
+            .ok();
         let stake = match &currency {
             Some(currency) => table.stake(currency).map_err(|what| add("stake", what)).ok(),
             // Without a currency there is a problem already, and nothing to read the stake by.
@@ -90,6 +95,7 @@ impl SourceSettings {
             tie_policy: tie_policy?,
             stake: stake?,
             hold_deadline_s: i64::from(table.hold_deadline_hours) * 3600,
+            on_deadline: on_deadline?,
         };
         sound.then_some(Self { policy, table })
     }
@@ -198,6 +204,7 @@ impl SourceTable {
 }
 
 const CUSTODIES: [Custody; 2] = [Custody::Provider, Custody::Studio];
+const ON_DEADLINES: [OnDeadline; 2] = [OnDeadline::Refund, OnDeadline::Arbitrate];
 const TIE_POLICIES: [TiePolicy; 3] = [TiePolicy::RefundFull, TiePolicy::RefundMinusFee, TiePolicy::Split];
 
 /// The choice that `text` names.
@@ -217,6 +224,10 @@ fn is_name(text: &str) -> bool {
 
 fn tie_policy_default() -> String {
     TiePolicy::default().as_str().to_owned()
+}
+
+fn on_deadline_default() -> String {
+    OnDeadline::default().as_str().to_owned()
 }
 
 fn hold_deadline_hours_default() -> u32 {

@@ -89,6 +89,7 @@ hold_deadline_hours = 1
             25,
         ),
         hold_deadline_s: 3600,
+        on_deadline: Refund,
     }
     "#);
 }

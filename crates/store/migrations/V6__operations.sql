@@ -59,7 +59,8 @@ CREATE UNIQUE INDEX one_correction_per_generation ON correction (match_no, gener
 ALTER TABLE match
   ADD COLUMN generation smallint NOT NULL DEFAULT 0 CHECK (generation >= 0),
   ADD COLUMN claimed_end boolean NOT NULL DEFAULT false,   -- an end came that could not be settled
-  ADD COLUMN superseded bytea[] NOT NULL DEFAULT '{}';     -- digests of ends that a person overruled
+  -- digests of the ends that were overruled or that contradict, 32 bytes each, one behind the other
+  ADD COLUMN other_ends bytea NOT NULL DEFAULT '' CHECK (octet_length(other_ends) % 32 = 0);
 -- It counted what the match counts now; nobody ever wrote another value than 0.
 ALTER TABLE match_participant DROP COLUMN generation;
 

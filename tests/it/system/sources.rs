@@ -148,6 +148,7 @@ impl Source {
             tie_policy: TiePolicy::RefundFull,
             stake: file.stake,
             hold_deadline_s: 259_200,
+            on_deadline: matchpurse_domain::source::OnDeadline::Refund,
         };
         let key = |text: &str| match text.strip_prefix('@') {
             Some(name) => std::fs::read(folder.join(name)).with_context(|| name.to_owned()),

@@ -51,9 +51,9 @@ pub(super) struct Decision {
     pub(super) state: MatchState,
     pub(super) transfers: Vec<Transfer>,
     pub(super) anomalies: Vec<Anomaly>,
-    notices: Vec<Notice>,
+    pub(super) notices: Vec<Notice>,
     late: bool,
-    overflow: bool,
+    pub(super) overflow: bool,
     /// Where the match was before this event: a status never falls behind it.
     pub(super) before: MatchStatus,
 }
@@ -104,18 +104,21 @@ impl Decision {
         if !snapshot.status.is_terminal() {
             return;
         }
-        let digest = close::outcome_digest(snapshot);
+        let digest = close::end_digest(snapshot);
         let (first, second) = (self.state.status.disposition(), snapshot.status.disposition());
+        let same =
+            first == second && (first == Disposition::Refund || self.state.outcome_digest == Some(digest));
+        if same || self.state.other_ends.contains(&digest) {
+            return;
+        }
+        self.state.remember_end(digest);
         let text = format!("{} after {}", snapshot.status.as_str(), self.state.status.as_str());
-        if first != second {
-            self.anomaly(AnomalyKind::TerminalConflict, snapshot.status.as_str(), text);
-        } else if first != Disposition::Refund && self.state.outcome_digest != Some(digest) {
+        if first == second {
             let discriminator = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>();
-            self.anomaly(
-                AnomalyKind::OutcomeConflict,
-                &discriminator,
-                format!("{text}, with another outcome"),
-            );
+            let text = format!("{text}, with another outcome");
+            self.anomaly(AnomalyKind::OutcomeConflict, &discriminator, text);
+        } else {
+            self.anomaly(AnomalyKind::TerminalConflict, snapshot.status.as_str(), text);
         }
     }
 
@@ -132,7 +135,7 @@ impl Decision {
     }
 
     /// Attributes, stake, players and status; no money yet.
-    fn merge(&mut self, snapshot: &MatchSnapshot) {
+    pub(super) fn merge(&mut self, snapshot: &MatchSnapshot) {
         self.fill(snapshot);
         if let (true, Some(buy_in)) = (self.state.stakes_money(), &snapshot.buy_in) {
             match self.state.buy_in {
@@ -177,13 +180,20 @@ impl Decision {
                 close::close(self, snapshot, trust);
             }
         }
+        self.forget_deadline();
+    }
+
+    /// What has ended waits for nobody any more.
+    pub(super) fn forget_deadline(&mut self) {
         if self.state.settlement.is_some() {
             self.state.deadline = None;
+            self.state.arbitration_asked = false;
+            self.state.claimed_end = false;
         }
     }
 
     /// The end's own list says who played: those are held if they were not yet, so that the pot is whole.
-    fn hold_listed(&mut self, snapshot: &MatchSnapshot, funds: &mut Funds, deadline: Timestamp) {
+    pub(super) fn hold_listed(&mut self, snapshot: &MatchSnapshot, funds: &mut Funds, deadline: Timestamp) {
         if snapshot.players().next().is_none() {
             return self.hold_all(funds, deadline);
         }
@@ -220,13 +230,18 @@ impl Decision {
 
     /// Takes the players' stakes into escrow. Where the studio holds the stakes it is all or none: one who
     /// has not the money leaves the match unheld.
-    fn hold(&mut self, players: &[PlayerId], funds: &mut Funds, deadline: Timestamp) {
+    pub(super) fn hold<'p>(
+        &mut self,
+        players: impl IntoIterator<Item = &'p PlayerId>,
+        funds: &mut Funds,
+        deadline: Timestamp,
+    ) {
         let stake = self.stake();
         let joined = |player: &&PlayerId| {
             self.state.seats.get(*player).is_some_and(|seat| seat.state == SeatState::Joined)
         };
         // A list may name somebody twice; the stake is held once.
-        let players: BTreeSet<PlayerId> = players.iter().filter(joined).cloned().collect();
+        let players: BTreeSet<PlayerId> = players.into_iter().filter(joined).cloned().collect();
         if stake == 0 || players.is_empty() {
             return;
         }
@@ -248,12 +263,11 @@ impl Decision {
             let Some(seat) = self.state.seats.get_mut(player) else { continue };
             seat.state = SeatState::Held;
             seat.hold = stake;
-            let generation = seat.generation;
             self.state.pot = self.sum(self.state.pot, stake);
             self.transfers.push(Transfer {
                 kind: TransferKind::Hold,
                 subject: Account::Player(player.clone()),
-                generation,
+                generation: self.state.generation,
                 debit: Account::Player(player.clone()),
                 credit: Account::Escrow,
                 amount: stake,
@@ -264,7 +278,7 @@ impl Decision {
     }
 
     /// Every stake goes back, and the match is over.
-    fn refund_all(&mut self) {
+    pub(super) fn refund_all(&mut self) {
         let held: Vec<PlayerId> = self.held().map(|(player, _)| player.clone()).collect();
         for player in &held {
             self.refund(player, None);
@@ -285,9 +299,9 @@ impl Decision {
         };
         seat.state = SeatState::Refunded;
         seat.refund = seat.hold.saturating_sub(kept.unwrap_or(0)).max(0);
-        let (amount, generation) = (seat.refund, seat.generation);
+        let amount = seat.refund;
         self.state.refunded = self.sum(self.state.refunded, amount);
-        self.leave_escrow(TransferKind::Refund, Account::Player(player.clone()), generation, amount);
+        self.leave_escrow(TransferKind::Refund, Account::Player(player.clone()), amount);
     }
 
     /// Pays a player out of escrow; zero only closes the seat.
@@ -295,19 +309,14 @@ impl Decision {
         let Some(seat) = self.state.seats.get_mut(player) else { return };
         seat.state = SeatState::Settled;
         seat.payout = amount;
-        let generation = seat.generation;
         self.state.paid = self.sum(self.state.paid, amount);
-        self.leave_escrow(TransferKind::Payout, Account::Player(player.clone()), generation, amount);
+        self.leave_escrow(TransferKind::Payout, Account::Player(player.clone()), amount);
     }
 
-    /// Books what is left in escrow as the fee: the studio's where it holds the stakes, else the provider's.
+    /// Books what is left in escrow as the fee.
     pub(super) fn keep_as_fee(&mut self, amount: i64) {
         self.state.fee = self.sum(self.state.fee, amount);
-        let to = match self.state.custody {
-            Custody::Studio => Account::House,
-            Custody::Provider => Account::External,
-        };
-        self.leave_escrow(TransferKind::Fee, to, 0, amount);
+        self.leave_escrow(TransferKind::Fee, self.state.fee_account(), amount);
     }
 
     /// Brings the provider's promotional money into escrow.
@@ -316,19 +325,19 @@ impl Decision {
         self.transfers.push(Transfer {
             kind: TransferKind::TopUp,
             subject: Account::External,
-            generation: 0,
+            generation: self.state.generation,
             debit: Account::External,
             credit: Account::Escrow,
             amount,
         });
     }
 
-    fn leave_escrow(&mut self, kind: TransferKind, to: Account, generation: i16, amount: i64) {
+    fn leave_escrow(&mut self, kind: TransferKind, to: Account, amount: i64) {
         if amount > 0 {
             self.transfers.push(Transfer {
                 kind,
                 subject: to.clone(),
-                generation,
+                generation: self.state.generation,
                 debit: Account::Escrow,
                 credit: to,
                 amount,

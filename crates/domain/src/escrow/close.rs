@@ -7,12 +7,12 @@ use sha2::{Digest, Sha256};
 use super::apply::{Decision, Trust};
 use super::split::{fee_of, player_shares, shares};
 use super::state::{AnomalyKind, SeatState, Settlement};
-use crate::event::{MatchSnapshot, MatchStatus, Outcome, RewardKind};
+use crate::event::{Disposition, MatchSnapshot, MatchStatus, Outcome, RewardKind};
 use crate::ids::PlayerId;
 use crate::source::{Custody, TiePolicy};
 
 /// How the money of an ended match is divided.
-enum Division {
+pub(super) enum Division {
     /// The provider's figures, where it holds the stakes: it has paid already, and we record it.
     Figures(BTreeMap<PlayerId, i64>),
     /// The prize, divided among the winners.
@@ -27,6 +27,11 @@ pub(super) fn close(decision: &mut Decision, snapshot: &MatchSnapshot, trust: Tr
         Ok(division) => division,
         Err((kind, detail)) => return wait_for_outcome(decision, snapshot, kind, detail),
     };
+    settle(decision, snapshot, division);
+}
+
+/// Divides the money as it was decided, and ends the match.
+pub(super) fn settle(decision: &mut Decision, snapshot: &MatchSnapshot, division: Division) {
     refund_vanished(decision, snapshot);
     let tie = snapshot.status == MatchStatus::ClosedTie;
     match division {
@@ -98,11 +103,13 @@ fn plausible(
 fn wait_for_outcome(decision: &mut Decision, snapshot: &MatchSnapshot, kind: AnomalyKind, detail: String) {
     decision.state.status = decision.before.max(MatchStatus::PendingOutcomes);
     decision.state.provider_status.clone_from(&snapshot.provider_status);
+    decision.state.claimed_end = true;
+    decision.state.remember_end(end_digest(snapshot));
     decision.anomaly(kind, "", detail);
 }
 
 /// Money that the provider says it gave, by player.
-fn cash_figures(snapshot: &MatchSnapshot) -> BTreeMap<PlayerId, i64> {
+pub(super) fn cash_figures(snapshot: &MatchSnapshot) -> BTreeMap<PlayerId, i64> {
     let participants = snapshot.groups.iter().flat_map(|group| &group.players);
     participants
         .filter_map(|player| {
@@ -231,8 +238,21 @@ fn close_seats(decision: &mut Decision, snapshot: &MatchSnapshot, tie: bool) {
     }
 }
 
+/// What an end says, to tell one from another: all ends that give the stakes back say the same.
+pub(super) fn end_digest(snapshot: &MatchSnapshot) -> [u8; 32] {
+    match snapshot.status.disposition() {
+        Disposition::Refund => refund_digest(),
+        _ => outcome_digest(snapshot),
+    }
+}
+
+/// [`end_digest`] of what gives the stakes back.
+pub(super) fn refund_digest() -> [u8; 32] {
+    Sha256::digest(b"refund").into()
+}
+
 /// What an end says of winners and payouts, independent of the order and form in which it says it.
-pub(super) fn outcome_digest(snapshot: &MatchSnapshot) -> [u8; 32] {
+fn outcome_digest(snapshot: &MatchSnapshot) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(if snapshot.status == MatchStatus::ClosedTie { b"tie" } else { b"win" });
     let wins: BTreeSet<&String> = snapshot.winner_group_ids.iter().collect();

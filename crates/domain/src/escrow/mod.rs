@@ -10,7 +10,8 @@
 //! end with the same status and the same net movement of money.
 //!
 //! **First end wins.** Money never moves back by itself: what contradicts an end is an [`Anomaly`] for a
-//! person, and the money stays where it is.
+//! person, and the money stays where it is. Only [`correct`] sets another end, by a person's word: it undoes the
+//! generation by reversals and settles the next one. [`expire`] ends what nobody has told the end of.
 //!
 //! **Conservation.** `paid + refunded + fee = pot` once a match is settled, and before that the escrow
 //! account holds what is left of the pot. Every amount is a checked integer of minor units.
@@ -18,11 +19,15 @@
 mod apply;
 mod close;
 mod contest;
+mod correct;
+mod expire;
 mod split;
 mod state;
 
 pub use apply::{Funds, Trust, apply};
 pub use contest::apply_contest;
+pub use correct::{Refusal, Verdict, correct};
+pub use expire::expire;
 pub use split::{fee_of, shares};
 pub use state::{
     Account, Anomaly, AnomalyKind, MatchState, Notice, Outcome, Seat, SeatState, Settlement, Transfer,

@@ -6,6 +6,9 @@ use crate::money::CurrencyCode;
 use crate::source::{Custody, SourcePolicy, TiePolicy};
 use crate::time::Timestamp;
 
+/// The most other ends of one match that are remembered.
+const OTHER_ENDS_MAX: usize = 32;
+
 /// A match as we know it. Amounts are minor units of `currency`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MatchState {
@@ -51,6 +54,16 @@ pub struct MatchState {
     pub outcome_digest: Option<[u8; 32]>,
     /// Until when it may hold money; set at the first hold, gone at the end.
     pub deadline: Option<Timestamp>,
+    /// True when the deadline has passed and a person was asked to decide.
+    pub arbitration_asked: bool,
+    /// True when an end came that could not be settled: somebody knows the outcome, we do not.
+    pub claimed_end: bool,
+    /// How often a person set the end anew. All amounts are those of this generation, and it is a part of the
+    /// transfers' permanent keys.
+    pub generation: i16,
+    /// Digests of other ends than the present one: those that a person overruled, and those that contradicted it.
+    /// A person knows of them, so told again they are no news.
+    pub other_ends: Vec<[u8; 32]>,
 }
 
 /// A player's place in a match.
@@ -62,8 +75,6 @@ pub struct Seat {
     pub state: SeatState,
     /// The stake held.
     pub hold: i64,
-    /// Counts holds of a player who left and came back; part of the transfers' permanent keys.
-    pub generation: i16,
     /// What the player was paid.
     pub payout: i64,
     /// What the player got back.
@@ -122,6 +133,8 @@ pub enum TransferKind {
     Fee,
     /// The provider's promotional money into escrow.
     TopUp,
+    /// Undoes what a generation moved for its subject, in one sum.
+    Reversal,
 }
 
 /// One movement of money. Its permanent key is (match, subject, kind, generation).
@@ -131,7 +144,7 @@ pub struct Transfer {
     pub kind: TransferKind,
     /// Whom it concerns: a player, the house or the provider.
     pub subject: Account,
-    /// The seat's generation.
+    /// The match's generation.
     pub generation: i16,
     /// Where it comes from.
     pub debit: Account,
@@ -177,12 +190,14 @@ pub enum AnomalyKind {
     ProviderFailure,
     /// The amounts do not fit into 64 bits; nothing was moved.
     AmountOverflow,
+    /// The match held money for too long, and how it ended must be decided by a person.
+    DeadlinePassed,
 }
 
 /// Something that the studio is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
-    /// `match.held`, `match.settled`, `match.refunded`
+    /// `match.held`, `match.hold_failed`, `match.settled`, `match.refunded`, `match.corrected`
     pub kind: &'static str,
     /// Tells this one from others of its kind and match; the same one again is not sent twice.
     pub discriminator: String,
@@ -233,6 +248,10 @@ impl MatchState {
             settlement: None,
             outcome_digest: None,
             deadline: None,
+            arbitration_asked: false,
+            claimed_end: false,
+            generation: 0,
+            other_ends: Vec::new(),
         }
     }
 
@@ -240,6 +259,21 @@ impl MatchState {
     /// pool is the provider's own, and its figures come too incomplete to be kept as holds.
     pub(super) const fn stakes_money(&self) -> bool {
         matches!(self.kind, MatchKind::Recreational | MatchKind::Platform)
+    }
+
+    /// Who keeps the fee: the studio where it holds the stakes, else the provider.
+    pub(super) const fn fee_account(&self) -> Account {
+        match self.custody {
+            Custody::Studio => Account::House,
+            Custody::Provider => Account::External,
+        }
+    }
+
+    /// Remembers an end that is not the present one. What a provider can say without end is not kept without end.
+    pub(super) fn remember_end(&mut self, digest: [u8; 32]) {
+        if !self.other_ends.contains(&digest) && self.other_ends.len() < OTHER_ENDS_MAX {
+            self.other_ends.push(digest);
+        }
     }
 
     /// What is in escrow now.
@@ -250,15 +284,7 @@ impl MatchState {
 
 impl Seat {
     pub(super) const fn joined(group_id: String) -> Self {
-        Self {
-            group_id,
-            state: SeatState::Joined,
-            hold: 0,
-            generation: 0,
-            payout: 0,
-            refund: 0,
-            outcome: None,
-        }
+        Self { group_id, state: SeatState::Joined, hold: 0, payout: 0, refund: 0, outcome: None }
     }
 }
 
@@ -306,6 +332,7 @@ impl TransferKind {
             Self::Refund => 3,
             Self::Fee => 4,
             Self::TopUp => 6,
+            Self::Reversal => 7,
         }
     }
 }
@@ -325,6 +352,7 @@ impl AnomalyKind {
             Self::TerminalConflict => "terminal_conflict",
             Self::ProviderFailure => "provider_failure",
             Self::AmountOverflow => "amount_overflow",
+            Self::DeadlinePassed => "deadline_passed",
         }
     }
 }

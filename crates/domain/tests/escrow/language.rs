@@ -24,6 +24,7 @@ pub(crate) fn policy() -> SourcePolicy {
         tie_policy: TiePolicy::RefundFull,
         stake: None,
         hold_deadline_s: 3600,
+        on_deadline: matchpurse_domain::source::OnDeadline::Refund,
     }
 }
 
@@ -92,7 +93,7 @@ pub(crate) fn play(policy: &SourcePolicy, funds: &[(&str, i64)], trust: bool, sc
     text
 }
 
-fn shown(outcome: &Outcome) -> String {
+pub(crate) fn shown(outcome: &Outcome) -> String {
     let state = &outcome.state;
     let mut parts = vec![state.status.as_str().to_owned()];
     if let Some(settlement) = state.settlement {

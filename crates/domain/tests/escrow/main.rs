@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod corrections;
 mod language;
 mod properties;
 mod table;

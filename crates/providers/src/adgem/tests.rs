@@ -29,6 +29,7 @@ fn settings() -> AdapterSettings {
         tie_policy: TiePolicy::RefundFull,
         stake: None,
         hold_deadline_s: 86_400,
+        on_deadline: matchpurse_domain::source::OnDeadline::Refund,
     };
     AdapterSettings { policy, options: std::collections::BTreeMap::new() }
 }

@@ -30,6 +30,7 @@ fn settings(options: &[(&str, OptionValue)]) -> AdapterSettings {
         tie_policy: TiePolicy::RefundFull,
         stake: None,
         hold_deadline_s: 86_400,
+        on_deadline: matchpurse_domain::source::OnDeadline::Refund,
     };
     let options = options.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
     AdapterSettings { policy, options: options.collect::<BTreeMap<_, _>>() }

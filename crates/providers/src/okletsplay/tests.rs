@@ -42,6 +42,7 @@ fn settings(options: impl IntoIterator<Item = (&'static str, OptionValue)>) -> A
         tie_policy: TiePolicy::RefundFull,
         stake: Some(500),
         hold_deadline_s: 86_400,
+        on_deadline: matchpurse_domain::source::OnDeadline::Refund,
     };
     AdapterSettings { policy, options: options.into_iter().map(|(k, v)| (k.to_owned(), v)).collect() }
 }

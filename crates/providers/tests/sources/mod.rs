@@ -112,6 +112,7 @@ impl Source {
             tie_policy: TiePolicy::RefundFull,
             stake: file.stake,
             hold_deadline_s: 86_400,
+            on_deadline: matchpurse_domain::source::OnDeadline::Refund,
         };
         let options = file.options.into_iter().map(|(name, value)| (name, option(value))).collect();
         let key = |text: &str| match text.strip_prefix('@') {

@@ -92,6 +92,7 @@ fn read(provider: &'static dyn Provider, rules: Rules) -> Source {
         tie_policy: rules.tie_policy,
         stake: file.stake,
         hold_deadline_s: 86_400,
+        on_deadline: matchpurse_domain::source::OnDeadline::Refund,
     };
     let options = file.options.iter().map(|(name, value)| (name.clone(), option(value))).collect();
     let other = file.keys["webhook"].other.as_ref().unwrap();

@@ -157,10 +157,12 @@ pub(super) async fn post(tx: &Tx<'_>, postings: &[Posting<'_>]) -> Result<()> {
     let amounts: Vec<i64> = postings.iter().map(|p| p.transfer.amount).collect();
     let events: Vec<Uuid> = postings.iter().map(|p| p.event_id.uuid()).collect();
     let times: Vec<At> = postings.iter().map(|p| At(p.at)).collect();
+    // Recorded when the accounts are locked, one moment for the whole set: `now()` is when the transaction began,
+    // maybe before it waited for another one's transfers, and an account's history would not be in their order.
     let sql = "WITH added AS (
                  INSERT INTO transfer (match_no, subject, kind, generation, debit_id, credit_id, amount, event_id,
-                                       event_at)
-                 SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::smallint[], $4::smallint[], $5::bigint[],
+                                       event_at, recorded_at)
+                 SELECT t.*, (SELECT clock_timestamp()) FROM unnest($1::bigint[], $2::uuid[], $3::smallint[], $4::smallint[], $5::bigint[],
                                       $6::bigint[], $7::bigint[], $8::uuid[], $9::timestamptz[])
                    AS t (m, s, k, g, d, c, a, e, at) ORDER BY m, s, k, g
                  ON CONFLICT (match_no, subject, kind, generation) DO NOTHING

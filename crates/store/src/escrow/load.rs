@@ -114,11 +114,12 @@ async fn deadlines(
     loaded: &mut BTreeMap<MatchKey, LoadedMatch>,
 ) -> Result<()> {
     let numbers: Vec<i64> = keys.keys().copied().collect();
-    let sql = "SELECT match_no, due_at FROM match_deadline WHERE match_no = ANY($1)";
+    let sql = "SELECT match_no, due_at, asked_at IS NOT NULL FROM match_deadline WHERE match_no = ANY($1)";
     for row in tx.query(sql, &[&numbers]).await? {
         if let Some(state) = state_of(row.try_get(0)?, keys, loaded) {
             let At(due_at) = row.try_get(1)?;
             state.deadline = Some(due_at);
+            state.arbitration_asked = row.try_get(2)?;
         }
     }
     Ok(())

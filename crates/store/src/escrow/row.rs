@@ -27,6 +27,7 @@ fn optional_word<T>(row: &Row, column: &'static str, parse: impl Fn(&str) -> Opt
 /// A match without its seats and deadline, which stand in tables of their own.
 pub(super) fn match_state(row: &Row) -> Result<MatchState> {
     let digest: Option<&[u8]> = row.try_get("outcome_digest")?;
+    let other_ends: &[u8] = row.try_get("other_ends")?;
     let fee_bps: i32 = row.try_get("fee_bps")?;
     let created_by: Option<String> = row.try_get("created_by")?;
     Ok(MatchState {
@@ -53,6 +54,10 @@ pub(super) fn match_state(row: &Row) -> Result<MatchState> {
             .map(|bytes| bytes.try_into().map_err(|_| unknown("outcome_digest")()))
             .transpose()?,
         deadline: None,
+        arbitration_asked: false,
+        claimed_end: row.try_get("claimed_end")?,
+        generation: row.try_get("generation")?,
+        other_ends: other_ends.as_chunks().0.to_vec(),
     })
 }
 
@@ -62,7 +67,6 @@ pub(super) fn seat(row: &Row) -> Result<(PlayerId, Seat)> {
         group_id: row.try_get("group_id")?,
         state: SeatState::from_code(row.try_get("state")?).ok_or_else(unknown("seat state"))?,
         hold: row.try_get("hold")?,
-        generation: row.try_get("generation")?,
         payout: row.try_get("payout")?,
         refund: row.try_get("refund")?,
         outcome: optional_word(row, "outcome", Outcome::parse)?,

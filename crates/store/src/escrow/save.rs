@@ -62,19 +62,26 @@ async fn matches(tx: &Tx<'_>, changes: &[MatchChange]) -> Result<()> {
     let settlements: Vec<Option<&str>> = all().map(|s| s.settlement.map(|s| s.as_str())).collect();
     let digests: Vec<Option<&[u8]>> =
         all().map(|s| s.outcome_digest.as_ref().map(<[u8; 32]>::as_slice)).collect();
+    let claimed: Vec<bool> = all().map(|s| s.claimed_end).collect();
+    let generations: Vec<i16> = all().map(|s| s.generation).collect();
+    let others: Vec<Vec<u8>> = all().map(|s| s.other_ends.concat()).collect();
     let events: Vec<Uuid> = changes.iter().map(|c| c.last_event.uuid()).collect();
     let times: Vec<At> = changes.iter().map(|c| At(c.at)).collect();
     let sql = "UPDATE match m
                   SET status = u.status, rank = u.rank, provider_status = u.provider_status, format = u.format,
                       game_id = u.game_id, created_by = u.created_by, buy_in = u.buy_in, pot = u.pot,
                       paid = u.paid, refunded = u.refunded, fee = u.fee, settlement = u.settlement,
-                      settled_at = CASE WHEN u.settlement IS NOT NULL THEN coalesce(m.settled_at, u.at) END,
+                      settled_at = CASE WHEN u.settlement IS NULL THEN NULL
+                                        WHEN u.generation > m.generation THEN u.at
+                                        ELSE coalesce(m.settled_at, u.at) END,
+                      claimed_end = u.claimed_end, generation = u.generation, other_ends = u.other_ends,
                       outcome_digest = u.digest, last_event_id = u.event, updated_at = now()
                  FROM unnest($1::bigint[], $2::text[], $3::smallint[], $4::text[], $5::text[], $6::text[],
                              $7::text[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[],
-                             $13::text[], $14::bytea[], $15::uuid[], $16::timestamptz[])
+                             $13::text[], $14::bytea[], $15::uuid[], $16::timestamptz[], $17::bool[],
+                             $18::smallint[], $19::bytea[])
                    AS u (match_no, status, rank, provider_status, format, game_id, created_by, buy_in, pot, paid,
-                         refunded, fee, settlement, digest, event, at)
+                         refunded, fee, settlement, digest, event, at, claimed_end, generation, other_ends)
                 WHERE m.match_no = u.match_no";
     let parameters: crate::client::Params<'_> = &[
         &numbers,
@@ -93,6 +100,9 @@ async fn matches(tx: &Tx<'_>, changes: &[MatchChange]) -> Result<()> {
         &digests,
         &events,
         &times,
+        &claimed,
+        &generations,
+        &others,
     ];
     tx.execute(sql, parameters).await?;
     Ok(())
@@ -121,38 +131,40 @@ async fn seats(tx: &Tx<'_>, changes: &[MatchChange]) -> Result<()> {
     let groups: Vec<&str> = seats().map(|s| s.group_id.as_str()).collect();
     let states: Vec<i16> = seats().map(|s| s.state.code()).collect();
     let holds: Vec<i64> = seats().map(|s| s.hold).collect();
-    let generations: Vec<i16> = seats().map(|s| s.generation).collect();
     let payouts: Vec<i64> = seats().map(|s| s.payout).collect();
     let refunds: Vec<i64> = seats().map(|s| s.refund).collect();
     let outcomes: Vec<Option<&str>> = seats().map(|s| s.outcome.map(|o| o.as_str())).collect();
     let sql = "INSERT INTO match_participant AS p
-                      (match_no, player_key, group_id, state, hold, generation, payout, refund, outcome)
+                      (match_no, player_key, group_id, state, hold, payout, refund, outcome)
                SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::smallint[], $5::bigint[],
-                                    $6::smallint[], $7::bigint[], $8::bigint[], $9::text[])
-                 AS s (m, k, g, st, h, gen, pay, back, o) ORDER BY m, k
+                                    $6::bigint[], $7::bigint[], $8::text[])
+                 AS s (m, k, g, st, h, pay, back, o) ORDER BY m, k
                ON CONFLICT (match_no, player_key) DO UPDATE
                   SET group_id = EXCLUDED.group_id, state = EXCLUDED.state, hold = EXCLUDED.hold,
-                      generation = EXCLUDED.generation, payout = EXCLUDED.payout, refund = EXCLUDED.refund,
-                      outcome = EXCLUDED.outcome
-                WHERE (p.group_id, p.state, p.hold, p.generation, p.payout, p.refund, p.outcome)
-                      IS DISTINCT FROM (EXCLUDED.group_id, EXCLUDED.state, EXCLUDED.hold, EXCLUDED.generation,
-                                        EXCLUDED.payout, EXCLUDED.refund, EXCLUDED.outcome)";
+                      payout = EXCLUDED.payout, refund = EXCLUDED.refund, outcome = EXCLUDED.outcome
+                WHERE (p.group_id, p.state, p.hold, p.payout, p.refund, p.outcome)
+                      IS DISTINCT FROM (EXCLUDED.group_id, EXCLUDED.state, EXCLUDED.hold, EXCLUDED.payout,
+                                        EXCLUDED.refund, EXCLUDED.outcome)";
     let parameters: crate::client::Params<'_> =
-        &[&numbers, &keys, &groups, &states, &holds, &generations, &payouts, &refunds, &outcomes];
+        &[&numbers, &keys, &groups, &states, &holds, &payouts, &refunds, &outcomes];
     tx.execute(sql, parameters).await?;
     Ok(())
 }
 
 async fn deadlines(tx: &Tx<'_>, changes: &[MatchChange]) -> Result<()> {
-    let due: Vec<(i64, At)> =
-        changes.iter().filter_map(|c| c.state.deadline.map(|at| (c.match_no, At(at)))).collect();
+    let due =
+        || changes.iter().filter_map(|c| Some((c.match_no, c.state.deadline?, c.state.arbitration_asked)));
     let over: Vec<i64> = changes.iter().filter(|c| c.state.deadline.is_none()).map(|c| c.match_no).collect();
-    if !due.is_empty() {
-        let (numbers, times): (Vec<i64>, Vec<At>) = due.into_iter().unzip();
-        let sql = "INSERT INTO match_deadline (match_no, due_at)
-                   SELECT * FROM unnest($1::bigint[], $2::timestamptz[]) AS d (m, at) ORDER BY m
-                   ON CONFLICT (match_no) DO NOTHING";
-        tx.execute(sql, &[&numbers, &times]).await?;
+    let numbers: Vec<i64> = due().map(|(number, ..)| number).collect();
+    if !numbers.is_empty() {
+        let times: Vec<At> = due().map(|(_, at, _)| At(at)).collect();
+        let asked: Vec<bool> = due().map(|(.., asked)| asked).collect();
+        let sql = "INSERT INTO match_deadline AS d (match_no, due_at, asked_at)
+                   SELECT m, at, CASE WHEN asked THEN now() END
+                     FROM unnest($1::bigint[], $2::timestamptz[], $3::bool[]) AS new (m, at, asked) ORDER BY m
+                   ON CONFLICT (match_no) DO UPDATE SET asked_at = EXCLUDED.asked_at
+                    WHERE d.asked_at IS NULL AND EXCLUDED.asked_at IS NOT NULL";
+        tx.execute(sql, &[&numbers, &times, &asked]).await?;
     }
     if !over.is_empty() {
         tx.execute("DELETE FROM match_deadline WHERE match_no = ANY($1)", &[&over]).await?;
