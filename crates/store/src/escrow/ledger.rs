@@ -162,8 +162,9 @@ pub(super) async fn post(tx: &Tx<'_>, postings: &[Posting<'_>]) -> Result<()> {
     let sql = "WITH added AS (
                  INSERT INTO transfer (match_no, subject, kind, generation, debit_id, credit_id, amount, event_id,
                                        event_at, recorded_at)
-                 SELECT t.*, (SELECT clock_timestamp()) FROM unnest($1::bigint[], $2::uuid[], $3::smallint[], $4::smallint[], $5::bigint[],
-                                      $6::bigint[], $7::bigint[], $8::uuid[], $9::timestamptz[])
+                 SELECT t.*, (SELECT clock_timestamp())
+                   FROM unnest($1::bigint[], $2::uuid[], $3::smallint[], $4::smallint[], $5::bigint[],
+                               $6::bigint[], $7::bigint[], $8::uuid[], $9::timestamptz[])
                    AS t (m, s, k, g, d, c, a, e, at) ORDER BY m, s, k, g
                  ON CONFLICT (match_no, subject, kind, generation) DO NOTHING
                  RETURNING debit_id, credit_id, amount
