@@ -9,12 +9,10 @@ use matchpurse_domain::money::CurrencyCode;
 use matchpurse_domain::source::{Custody, SourcePolicy};
 use matchpurse_domain::time::Timestamp;
 use matchpurse_store::anomalies::NewAnomaly;
-use matchpurse_store::escrow::{LoadedMatch, MatchChange, MatchKey, NewMatch, funds_in_tx, load_in_tx};
+use matchpurse_store::escrow::{LoadedMatch, MatchChange, MatchKey, NewMatch, funds_in_tx, load_in_tx, tell};
 use matchpurse_store::outbox::Notice;
 use matchpurse_store::{Error, Result, Tx};
 use serde_json::json;
-
-use crate::notices;
 
 /// What one event says, and about which match.
 enum Step<'e> {
@@ -45,6 +43,8 @@ pub(crate) struct Decided {
     pub(crate) changes: Vec<MatchChange>,
     pub(crate) anomalies: Vec<NewAnomaly>,
     pub(crate) notices: Vec<Notice>,
+    /// Events that came after their match's end.
+    pub(crate) late: u64,
 }
 
 impl<'e> Batch<'e> {
@@ -173,32 +173,12 @@ fn current<'m>(matches: &'m mut BTreeMap<MatchKey, Current>, key: &MatchKey) -> 
 /// Takes an outcome into the match and the batch's result.
 fn take(current: &mut Current, decided: &mut Decided, event: &Event, outcome: Outcome) {
     let at = event.received_at;
+    decided.anomalies.extend(tell::anomalies(&outcome, event.id));
+    decided.notices.extend(tell::notices(&outcome, event.occurred_at.unwrap_or(event.received_at)));
+    decided.late += u64::from(outcome.late);
     current.transfers.extend(outcome.transfers.into_iter().map(|transfer| (transfer, event.id, at)));
     current.last = Some((event.id, at));
-    for anomaly in &outcome.anomalies {
-        decided.anomalies.push(NewAnomaly {
-            key: anomaly_key(event, &outcome.state, anomaly.kind, &anomaly.discriminator),
-            kind: anomaly.kind.as_str(),
-            source: event.source.clone(),
-            subject: outcome.state.match_id.clone(),
-            event_id: Some(event.id),
-            detail: json!({
-                "match_kind": outcome.state.kind.as_str(),
-                "status": outcome.state.status.as_str(),
-                "what": anomaly.detail,
-                "held": outcome.state.escrowed(),
-                "currency": outcome.state.currency.as_str(),
-            }),
-        });
-    }
-    let told = outcome.notices.iter().map(|notice| notices::of_match(event, &outcome.state, notice));
-    decided.notices.extend(told);
     current.state = Some(outcome.state);
-}
-
-fn anomaly_key(event: &Event, state: &MatchState, kind: AnomalyKind, discriminator: &str) -> String {
-    let (source, match_kind) = (&event.source, state.kind.as_str());
-    format!("match/{source}/{match_kind}/{}/{}/{discriminator}", state.match_id, kind.as_str())
 }
 
 /// The provider has given something up: nobody but a person can go on from there.
@@ -219,13 +199,7 @@ fn given_up(event: &Event, failure: &ProviderFailure) -> Option<NewAnomaly> {
 
 /// A match's currency is fixed: amounts of another one would be added to what is held.
 fn same_currency(snapshot: &MatchSnapshot, currency: &CurrencyCode) -> Result<()> {
-    let players = snapshot.groups.iter().flat_map(|group| &group.players);
-    let rewards = players.filter_map(|player| player.reward.as_ref()?.amount.as_ref());
-    match rewards.chain(&snapshot.buy_in).find(|money| money.currency != *currency) {
-        None => Ok(()),
-        Some(other) => Err(Error::rejected(format!(
-            "an amount is in {}, but the match's currency is {currency}",
-            other.currency
-        ))),
-    }
+    snapshot.in_currency(currency).map_err(|other| {
+        Error::rejected(format!("an amount is in {}, but the match's currency is {currency}", other.currency))
+    })
 }

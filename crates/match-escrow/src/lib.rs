@@ -4,10 +4,10 @@
 //! `matchpurse_domain::escrow` and written in sets.
 
 mod batch;
-mod notices;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use matchpurse_contracts::topology::Queue;
@@ -15,16 +15,41 @@ use matchpurse_domain::event::Event;
 use matchpurse_domain::ids::SourceName;
 use matchpurse_domain::source::SourcePolicy;
 use matchpurse_domain::time::Timestamp;
+use matchpurse_operations::deadlines;
 use matchpurse_settings::Settings;
-use matchpurse_store::{Tx, anomalies, escrow, outbox};
-use matchpurse_worker_kit::{Effects, Plan};
+use matchpurse_store::{Tx, anomalies, escrow, now, outbox};
+use matchpurse_worker_kit::{Context, Effects, Plan};
 
 /// The worker, with the rules of every configured source.
 ///
 /// # Errors
 /// None; the signature is every worker's.
 pub fn plan(settings: &Settings) -> anyhow::Result<Plan<MatchEscrow>> {
-    Ok(Plan::new(MatchEscrow::new(settings)))
+    let effects = MatchEscrow::new(settings);
+    let policies = Arc::clone(&effects.policies);
+    Ok(Plan::new(effects).job("deadlines", |context| sweep_deadlines(context, policies)))
+}
+
+/// Ends the matches that have held money for too long, or asks a person about them.
+async fn sweep_deadlines(context: Context, policies: Arc<BTreeMap<SourceName, SourcePolicy>>) {
+    let pause = Duration::from_millis(context.settings.workers.deadline_sweep_ms);
+    let store = context.store.clone();
+    let shutdown = context.shutdown.clone();
+    let turn = || async {
+        while !shutdown.is_cancelled() {
+            let swept = deadlines::sweep(&store, &policies, now()).await?;
+            for (count, outcome) in
+                [(swept.refunded, "refunded"), (swept.asked, "asked"), (swept.failed, "failed")]
+            {
+                metrics::counter!("matchpurse_deadlines_passed_total", "outcome" => outcome).increment(count);
+            }
+            if !swept.more {
+                break;
+            }
+        }
+        Ok(())
+    };
+    context.every(pause, "deadlines", turn).await;
 }
 
 /// The worker's effects.
@@ -55,6 +80,7 @@ impl Effects for MatchEscrow {
         let mut batch = batch::Batch::new(&self.policies, events)?;
         batch.load(tx).await?;
         let decided = batch.decide()?;
+        metrics::counter!("matchpurse_late_events_total").increment(decided.late);
         escrow::save_in_tx(tx, &decided.changes).await?;
         let opened = anomalies::open_in_tx(tx, &decided.anomalies).await?;
         let mut notices = decided.notices;

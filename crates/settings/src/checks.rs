@@ -1,16 +1,22 @@
 //! What the types of the fixed tables cannot say: values that would stop the work, and pairs that contradict
 //! each other.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
-use crate::Document;
+use matchpurse_service_kit::config::join;
+
+use crate::{ApiSettings, Document};
 
 /// The longest batch: one transaction holds its row locks for as long as it takes.
 const BATCH_MAX: u16 = 4096;
 
+/// The shortest secret of a token, in bytes: 32 of hexadecimal are 128 bits.
+const TOKEN_LENGTH_MIN: usize = 32;
+
 /// Reports every problem to `add` with its dotted key.
 pub(crate) fn sections(document: &Document, add: &mut dyn FnMut(&str, String)) {
-    let Document { database, broker, ingress, workers, .. } = document;
+    let Document { database, broker, ingress, api, operations, workers, .. } = document;
     // Zero would mean "for ever" to PostgreSQL, "at once" to a timer, and "none at all" to a limit.
     for (key, value) in [
         ("database.pool_size", u64::from(database.pool_size)),
@@ -30,6 +36,8 @@ pub(crate) fn sections(document: &Document, add: &mut dyn FnMut(&str, String)) {
         ("ingress.request_timeout_ms", ingress.request_timeout_ms),
         ("ingress.retry_after_s", ingress.retry_after_s.into()),
         ("ingress.spool_events_max", ingress.spool_events_max),
+        ("api.request_timeout_ms", api.request_timeout_ms),
+        ("workers.deadline_sweep_ms", workers.deadline_sweep_ms),
         ("workers.attempts_max", workers.attempts_max.into()),
         ("workers.retry_min_ms", workers.retry_min_ms),
         ("workers.stall_after_ms", workers.stall_after_ms),
@@ -55,7 +63,31 @@ pub(crate) fn sections(document: &Document, add: &mut dyn FnMut(&str, String)) {
     );
     let longest = workers.retry_max_ms;
     at_most("workers.retry_min_ms", workers.retry_min_ms, longest, &"the value of `workers.retry_max_ms`");
-    if ingress.listen.is_empty() {
-        add("ingress.listen", "must be given as \"host:port\"".to_owned());
+    for (key, listen) in [("ingress.listen", &ingress.listen), ("api.listen", &api.listen)] {
+        if listen.is_empty() {
+            add(key, "must be given as \"host:port\"".to_owned());
+        }
+    }
+    if !(1..=2).contains(&operations.correction_approvals) {
+        add("operations.correction_approvals", "must be 1 or 2".to_owned());
+    }
+    tokens(api, add);
+}
+
+/// A token can be guessed when it is short, and two that are equal make two actors of one.
+fn tokens(api: &ApiSettings, add: &mut dyn FnMut(&str, String)) {
+    let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+    for (actor, token) in &api.tokens {
+        let key = join("api.tokens", actor);
+        let secret = token.secret.expose();
+        if secret.len() < TOKEN_LENGTH_MIN {
+            add(&join(&key, "secret"), format!("must have at least {TOKEN_LENGTH_MIN} characters"));
+        }
+        if let Some(other) = seen.insert(secret, actor) {
+            add(&join(&key, "secret"), format!("is that of `{other}` too"));
+        }
+        if token.scopes.is_empty() {
+            add(&join(&key, "scopes"), "must name at least one of read, operate".to_owned());
+        }
     }
 }

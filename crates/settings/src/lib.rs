@@ -19,7 +19,8 @@ use serde::{Deserialize, Serialize, Serializer};
 
 pub use matchpurse_service_kit::config::{ConfigError, SecretUrl, SecretValue, process_environment};
 pub use sections::{
-    BrokerSettings, DatabaseSettings, IngressSettings, TelemetrySettings, WorkerSettings, WorkersSettings,
+    ApiScope, ApiSettings, ApiToken, BrokerSettings, DatabaseSettings, IngressSettings, OperationsSettings,
+    TelemetrySettings, WorkerSettings, WorkersSettings,
 };
 pub use source::{OptionValue, SourceSettings};
 
@@ -40,6 +41,10 @@ pub struct Settings {
     pub broker: BrokerSettings,
     /// What providers reach.
     pub ingress: IngressSettings,
+    /// What people and back-ends reach.
+    pub api: ApiSettings,
+    /// What operators may do.
+    pub operations: OperationsSettings,
     /// What applies the events.
     pub workers: WorkersSettings,
     /// Logs.
@@ -55,6 +60,8 @@ struct Document {
     database: DatabaseSettings,
     broker: BrokerSettings,
     ingress: IngressSettings,
+    api: ApiSettings,
+    operations: OperationsSettings,
     workers: WorkersSettings,
     telemetry: TelemetrySettings,
     sources: BTreeMap<String, source::SourceTable>,
@@ -111,8 +118,8 @@ impl Settings {
         if !problems.is_empty() {
             return Err(ConfigError::Problems(problems));
         }
-        let Document { database, broker, ingress, workers, telemetry, .. } = document;
-        Ok(Self { database, broker, ingress, workers, telemetry, sources })
+        let Document { database, broker, ingress, api, operations, workers, telemetry, .. } = document;
+        Ok(Self { database, broker, ingress, api, operations, workers, telemetry, sources })
     }
 }
 

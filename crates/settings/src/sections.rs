@@ -1,6 +1,8 @@
 //! The fixed tables of the configuration; `default.toml` says what each key means to an operator.
 
-use matchpurse_service_kit::config::SecretUrl;
+use std::collections::BTreeMap;
+
+use matchpurse_service_kit::config::{SecretUrl, SecretValue};
 use matchpurse_service_kit::telemetry::LogFormat;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -78,6 +80,47 @@ pub struct IngressSettings {
     pub rejected_log_max: u32,
 }
 
+/// `[api]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct ApiSettings {
+    /// `host:port` for who reads and operates.
+    pub listen: String,
+    /// `host:port` for health and metrics.
+    pub admin_listen: Option<String>,
+    /// For one request to arrive.
+    pub request_timeout_ms: u64,
+    /// For requests in work to end.
+    pub drain_timeout_ms: u64,
+    /// Who may do what, by the actor's name.
+    pub tokens: BTreeMap<String, ApiToken>,
+}
+
+/// `[api.tokens.NAME]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct ApiToken {
+    /// What the bearer shows.
+    pub secret: SecretValue,
+    /// What the bearer may do.
+    pub scopes: Vec<ApiScope>,
+}
+
+/// What a token allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ApiScope {
+    /// To see everything.
+    Read,
+    /// To move money and to correct.
+    Operate,
+}
+
+/// `[operations]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct OperationsSettings {
+    /// How many persons a correction needs: 1 or 2.
+    pub correction_approvals: u8,
+}
+
 /// `[workers]`
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct WorkersSettings {
@@ -91,6 +134,8 @@ pub struct WorkersSettings {
     pub stall_after_ms: u64,
     /// For a batch in work to end.
     pub drain_timeout_ms: u64,
+    /// Between looks for matches after their deadline.
+    pub deadline_sweep_ms: u64,
     /// `[workers.match_escrow]`
     pub match_escrow: WorkerSettings,
     /// `[workers.reward_fulfillment]`

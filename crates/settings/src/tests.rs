@@ -50,7 +50,7 @@ fn the_example_in_the_defaults_is_right() {
         .filter_map(|line| line.strip_prefix('#'))
         .filter(|line| !line.starts_with(' ') && !line.starts_with("keys."))
         .collect();
-    assert_eq!(lines.len(), 12, "{lines:#?}");
+    assert_eq!(lines.len(), 13, "{lines:#?}");
     let settings = settings(&lines.join("\n"));
     let source = &settings.sources[&source_name("main-game")];
     assert_eq!(source.policy().stake, Some(500));
@@ -127,6 +127,11 @@ batch_max = 1000
 reconnect_min_ms = 0
 [workers]
 retry_min_ms = 90000
+[api.tokens]
+ann = { secret = "short", scopes = [] }
+bob = { secret = "short", scopes = ["read"] }
+[operations]
+correction_approvals = 3
 [sources.main]
 provider = "Some One"
 currency = "usd"
@@ -134,6 +139,7 @@ custody = "players"
 tie_policy = "refund_ful"
 fee_bps = 10001
 hold_deadline_hours = 0
+on_deadline = "refunds"
 keys.postback = []
 [sources.coins]
 provider = "someone"
@@ -153,16 +159,22 @@ custody = "studio"
     settings, line 5: `broker.reconnect_min_ms`: must be above 0
     settings, line 4: `broker.batch_max`: 1000 is above 512, the value of `broker.prefetch`
     settings, line 7: `workers.retry_min_ms`: 90000 is above 60000, the value of `workers.retry_max_ms`
-    settings, line 25: `sources."Bad Name"`: "Bad Name" is no source name: 1 to 40 of a-z, 0-9, '-' and '_', beginning with a letter or digit
-    settings, line 23: `sources.cents.currency_exponent`: USD has 2 decimal places, not 3
-    settings, line 16: `sources.coins.currency_exponent`: GEM is not a currency we know; say how many decimal places it has, 0 to 8
-    settings, line 10: `sources.main.currency`: "usd" is no currency code: 2 to 12 of A-Z, 0-9 and '_', beginning with a letter
-    settings, line 11: `sources.main.custody`: "players" is not one of provider, studio
-    settings, line 12: `sources.main.tie_policy`: "refund_ful" is not one of refund_full, refund_minus_fee, split; did you mean `refund_full`?
-    settings, line 9: `sources.main.provider`: must be a provider's name: of a-z, 0-9, '-' and '_'
-    settings, line 13: `sources.main.fee_bps`: 10001 is above 10000, the whole pot
-    settings, line 14: `sources.main.hold_deadline_hours`: 0 is not from 1 to 8760
-    settings, line 15: `sources.main.keys`: the list of "postback" is empty; leave it out instead
+    settings, line 12: `operations.correction_approvals`: must be 1 or 2
+    settings, line 9: `api.tokens.ann.secret`: must have at least 32 characters
+    settings, line 9: `api.tokens.ann.scopes`: must name at least one of read, operate
+    settings, line 10: `api.tokens.bob.secret`: must have at least 32 characters
+    settings, line 10: `api.tokens.bob.secret`: is that of `ann` too
+    settings, line 31: `sources."Bad Name"`: "Bad Name" is no source name: 1 to 40 of a-z, 0-9, '-' and '_', beginning with a letter or digit
+    settings, line 29: `sources.cents.currency_exponent`: USD has 2 decimal places, not 3
+    settings, line 22: `sources.coins.currency_exponent`: GEM is not a currency we know; say how many decimal places it has, 0 to 8
+    settings, line 15: `sources.main.currency`: "usd" is no currency code: 2 to 12 of A-Z, 0-9 and '_', beginning with a letter
+    settings, line 16: `sources.main.custody`: "players" is not one of provider, studio
+    settings, line 17: `sources.main.tie_policy`: "refund_ful" is not one of refund_full, refund_minus_fee, split; did you mean `refund_full`?
+    settings, line 20: `sources.main.on_deadline`: "refunds" is not one of refund, arbitrate; did you mean `refund`?
+    settings, line 14: `sources.main.provider`: must be a provider's name: of a-z, 0-9, '-' and '_'
+    settings, line 18: `sources.main.fee_bps`: 10001 is above 10000, the whole pot
+    settings, line 19: `sources.main.hold_deadline_hours`: 0 is not from 1 to 8760
+    settings, line 21: `sources.main.keys`: the list of "postback" is empty; leave it out instead
     "#);
 }
 
@@ -229,6 +241,9 @@ fn nothing_that_is_shown_holds_a_secret() {
     let text = r#"
 [broker]
 url = "amqp://guest:hunter2@mq:5672/%2f"
+[api.tokens.ops]
+secret = "hunter2-hunter2-hunter2-hunter2-hunter2"
+scopes = ["read", "operate"]
 [sources.main]
 provider = "someone"
 currency = "USD"
@@ -275,12 +290,26 @@ options.issuer = "https://issuer.example"
     spool_events_max = 1000000
     rejected_log_max = 1000
 
+    [api]
+    listen = "127.0.0.1:8090"
+    admin_listen = "127.0.0.1:9106"
+    request_timeout_ms = 10000
+    drain_timeout_ms = 25000
+
+    [api.tokens.ops]
+    secret = "[redacted]"
+    scopes = ["read", "operate"]
+
+    [operations]
+    correction_approvals = 1
+
     [workers]
     attempts_max = 20
     retry_min_ms = 200
     retry_max_ms = 60000
     stall_after_ms = 30000
     drain_timeout_ms = 25000
+    deadline_sweep_ms = 5000
 
     [workers.match_escrow]
     admin_listen = "127.0.0.1:9101"
@@ -309,6 +338,7 @@ options.issuer = "https://issuer.example"
     fee_bps = 0
     tie_policy = "refund_full"
     hold_deadline_hours = 72
+    on_deadline = "refund"
 
     [sources.main.keys]
     postback = ["[redacted]"]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use matchpurse_domain::event::Event;
 use matchpurse_domain::ids::{EventId, SourceName};
+use matchpurse_domain::time::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -37,13 +38,18 @@ impl NewAnomaly {
     /// What the studio is told of it: a person must look. `events` are those of the batch, for the time.
     pub fn notice(&self, events: &[Event]) -> Notice {
         let event = events.iter().find(|event| Some(event.id) == self.event_id);
+        self.notice_of(event.map(|event| event.received_at).unwrap_or_default())
+    }
+
+    /// The same for what showed at a time that is known.
+    pub fn notice_of(&self, occurred_at: Timestamp) -> Notice {
         Notice {
             source: self.source.clone(),
             kind: "anomaly.opened",
             subject: self.subject.clone(),
             discriminator: self.key.clone(),
             payload: json!({ "kind": self.kind, "subject": self.subject, "detail": self.detail }),
-            occurred_at: event.map(|event| event.received_at).unwrap_or_default(),
+            occurred_at,
         }
     }
 }

@@ -10,13 +10,16 @@ pub mod archive;
 pub mod attempts;
 pub mod audit;
 mod client;
+pub mod corrections;
 mod database;
 mod error;
 pub mod escrow;
+pub mod funds;
 pub mod grants;
 pub mod inbox;
 mod migrate;
 pub mod offers;
+pub mod operations;
 pub mod outbox;
 pub mod parked;
 pub mod players;
@@ -35,6 +38,7 @@ pub use migrate::Migrations;
 pub use pool::{Store, StoreOptions};
 pub use secrecy::ExposeSecret;
 pub use spool::SpoolTable;
+pub use time::now;
 
 /// The result of what this crate does.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

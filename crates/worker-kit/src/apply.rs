@@ -3,13 +3,12 @@
 use std::any::Any;
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use matchpurse_domain::event::Event;
 use matchpurse_domain::ids::EventId;
-use matchpurse_domain::time::Timestamp;
-use matchpurse_store::{Store, attempts, inbox};
+use matchpurse_store::{Store, attempts, inbox, now};
 
 use crate::{Effects, metric};
 
@@ -45,12 +44,6 @@ impl Failure {
     pub(crate) fn is_rejection(&self) -> bool {
         matches!(self, Self::Store(matchpurse_store::Error::Rejected { .. }))
     }
-}
-
-/// The time of a batch.
-pub(crate) fn now() -> Timestamp {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_micros(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))
 }
 
 /// Applies events in one transaction of their own; all or none.

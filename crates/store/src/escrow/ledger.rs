@@ -15,7 +15,7 @@ use crate::{Error, Result, Tx};
 
 /// What names an account.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct AccountKey {
+pub(crate) struct AccountKey {
     owner: Uuid,
     kind: i16,
     currency: String,
@@ -24,13 +24,42 @@ pub(super) struct AccountKey {
     floor: Option<i64>,
 }
 
-/// A transfer between accounts that are known by now.
-pub(super) struct Posting<'c> {
-    pub(super) match_no: i64,
-    pub(super) state: &'c MatchState,
-    pub(super) transfer: &'c Transfer,
-    pub(super) event_id: EventId,
-    pub(super) at: Timestamp,
+/// A transfer to post.
+pub(crate) struct Posting {
+    /// 0 where it belongs to no match.
+    pub(crate) match_no: i64,
+    pub(crate) subject: Uuid,
+    pub(crate) kind: i16,
+    pub(crate) generation: i16,
+    pub(crate) debit: AccountKey,
+    pub(crate) credit: AccountKey,
+    /// Minor units, above zero.
+    pub(crate) amount: i64,
+    pub(crate) event_id: EventId,
+    pub(crate) at: Timestamp,
+}
+
+impl Posting {
+    /// A transfer of a match.
+    pub(super) fn of_match(
+        match_no: i64,
+        state: &MatchState,
+        transfer: &Transfer,
+        event_id: EventId,
+        at: Timestamp,
+    ) -> Self {
+        Self {
+            match_no,
+            subject: AccountKey::of(&transfer.subject, state).owner,
+            kind: transfer.kind.code(),
+            generation: transfer.generation,
+            debit: AccountKey::of(&transfer.debit, state),
+            credit: AccountKey::of(&transfer.credit, state),
+            amount: transfer.amount,
+            event_id,
+            at,
+        }
+    }
 }
 
 impl AccountKey {
@@ -38,23 +67,43 @@ impl AccountKey {
         let source = &state.source;
         let (owner, kind, floor) = match account {
             Account::Player(player) => {
-                let floor = (state.custody == Custody::Studio).then_some(0);
-                (player.key(source), 1, floor)
+                return Self::of_player(source, player, &state.currency, state.custody);
             }
             Account::Escrow => {
                 let (kind, match_id) = (state.kind, state.match_id.clone());
                 (MatchKey { source: source.clone(), kind, match_id }.uuid(), 2, Some(0))
             }
             Account::House => (derived_uuid("house", &[source.as_str()]), 3, Some(0)),
-            Account::External => (derived_uuid("external", &[source.as_str()]), 4, None),
+            Account::External => return Self::external(source, &state.currency),
         };
-        let currency = state.currency.as_str().to_owned();
-        Self { owner, kind, currency, source: source.as_str().to_owned(), floor }
+        Self::new(source, owner, kind, &state.currency, floor)
+    }
+
+    /// A player's own account. Where the studio holds the stakes it never goes below zero; where a provider does
+    /// it only records, and must never refuse.
+    pub(crate) fn of_player(
+        source: &SourceName,
+        player: &PlayerId,
+        currency: &CurrencyCode,
+        custody: Custody,
+    ) -> Self {
+        let floor = (custody == Custody::Studio).then_some(0);
+        Self::new(source, player.key(source), 1, currency, floor)
+    }
+
+    /// The outside of a source's ledger: the provider, or where deposits come from.
+    pub(crate) fn external(source: &SourceName, currency: &CurrencyCode) -> Self {
+        Self::new(source, derived_uuid("external", &[source.as_str()]), 4, currency, None)
+    }
+
+    fn new(source: &SourceName, owner: Uuid, kind: i16, currency: &CurrencyCode, floor: Option<i64>) -> Self {
+        let (source, currency) = (source.as_str().to_owned(), currency.as_str().to_owned());
+        Self { owner, kind, currency, source, floor }
     }
 }
 
 /// The accounts' ids and balances, made where they are new, locked in the order of their ids.
-pub(super) async fn lock(
+pub(crate) async fn lock(
     tx: &Tx<'_>,
     keys: &BTreeSet<AccountKey>,
 ) -> Result<BTreeMap<AccountKey, (i64, i64)>> {
@@ -120,12 +169,8 @@ pub async fn funds_in_tx(
     tx: &Tx<'_>,
     players: &BTreeSet<(SourceName, CurrencyCode, PlayerId)>,
 ) -> Result<BTreeMap<(SourceName, CurrencyCode), Funds>> {
-    let key = |(source, currency, player): &(SourceName, CurrencyCode, PlayerId)| AccountKey {
-        owner: player.key(source),
-        kind: 1,
-        currency: currency.as_str().to_owned(),
-        source: source.as_str().to_owned(),
-        floor: Some(0),
+    let key = |(source, currency, player): &(SourceName, CurrencyCode, PlayerId)| {
+        AccountKey::of_player(source, player, currency, Custody::Studio)
     };
     let accounts = lock(tx, &players.iter().map(key).collect()).await?;
     let mut funds: BTreeMap<_, Funds> = BTreeMap::new();
@@ -139,26 +184,23 @@ pub async fn funds_in_tx(
 }
 
 /// Posts transfers and moves the balances of those that were not there yet.
-pub(super) async fn post(tx: &Tx<'_>, postings: &[Posting<'_>]) -> Result<()> {
+pub(crate) async fn post(tx: &Tx<'_>, postings: &[Posting]) -> Result<()> {
     if postings.is_empty() {
         return Ok(());
     }
-    let key = |posting: &Posting<'_>, account: &Account| AccountKey::of(account, posting.state);
-    let both = |p: &Posting<'_>| [key(p, &p.transfer.debit), key(p, &p.transfer.credit)];
+    let both = |p: &Posting| [p.debit.clone(), p.credit.clone()];
     let accounts = lock(tx, &postings.iter().flat_map(both).collect()).await?;
     let id = |key: &AccountKey| accounts.get(key).map_or(0, |(id, _)| *id);
 
     let numbers: Vec<i64> = postings.iter().map(|p| p.match_no).collect();
-    let subjects: Vec<Uuid> = postings.iter().map(|p| key(p, &p.transfer.subject).owner).collect();
-    let kinds: Vec<i16> = postings.iter().map(|p| p.transfer.kind.code()).collect();
-    let generations: Vec<i16> = postings.iter().map(|p| p.transfer.generation).collect();
-    let debits: Vec<i64> = postings.iter().map(|p| id(&key(p, &p.transfer.debit))).collect();
-    let credits: Vec<i64> = postings.iter().map(|p| id(&key(p, &p.transfer.credit))).collect();
-    let amounts: Vec<i64> = postings.iter().map(|p| p.transfer.amount).collect();
+    let subjects: Vec<Uuid> = postings.iter().map(|p| p.subject).collect();
+    let kinds: Vec<i16> = postings.iter().map(|p| p.kind).collect();
+    let generations: Vec<i16> = postings.iter().map(|p| p.generation).collect();
+    let debits: Vec<i64> = postings.iter().map(|p| id(&p.debit)).collect();
+    let credits: Vec<i64> = postings.iter().map(|p| id(&p.credit)).collect();
+    let amounts: Vec<i64> = postings.iter().map(|p| p.amount).collect();
     let events: Vec<Uuid> = postings.iter().map(|p| p.event_id.uuid()).collect();
     let times: Vec<At> = postings.iter().map(|p| At(p.at)).collect();
-    // Recorded when the accounts are locked, one moment for the whole set: `now()` is when the transaction began,
-    // maybe before it waited for another one's transfers, and an account's history would not be in their order.
     let sql = "WITH added AS (
                  INSERT INTO transfer (match_no, subject, kind, generation, debit_id, credit_id, amount, event_id,
                                        event_at, recorded_at)

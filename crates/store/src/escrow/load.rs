@@ -40,6 +40,24 @@ pub async fn load_in_tx(tx: &Tx<'_>, matches: &[NewMatch<'_>]) -> Result<BTreeMa
         by_uuid.entry(new.key.uuid()).or_insert(new);
     }
     let made = insert(tx, &by_uuid).await?;
+    let keys = by_uuid.into_iter().map(|(uuid, new)| (uuid, new.key)).collect();
+    lock(tx, &keys, &made).await
+}
+
+/// Locks those of the matches that there are, and reads them.
+///
+/// # Errors
+/// [`crate::Error`].
+pub async fn lock_in_tx(tx: &Tx<'_>, matches: &[MatchKey]) -> Result<BTreeMap<MatchKey, LoadedMatch>> {
+    let by_uuid = matches.iter().map(|key| (key.uuid(), key)).collect();
+    lock(tx, &by_uuid, &BTreeSet::new()).await
+}
+
+async fn lock(
+    tx: &Tx<'_>,
+    by_uuid: &BTreeMap<Uuid, &MatchKey>,
+    made: &BTreeSet<Uuid>,
+) -> Result<BTreeMap<MatchKey, LoadedMatch>> {
     let uuids: Vec<Uuid> = by_uuid.keys().copied().collect();
     let sql = "SELECT * FROM match WHERE match_key = ANY($1) ORDER BY match_key FOR NO KEY UPDATE";
     let rows = tx.query(sql, &[&uuids]).await?;
@@ -48,10 +66,10 @@ pub async fn load_in_tx(tx: &Tx<'_>, matches: &[NewMatch<'_>]) -> Result<BTreeMa
     for row in &rows {
         let match_no: i64 = row.try_get("match_no")?;
         let uuid: Uuid = row.try_get("match_key")?;
-        let Some(new) = by_uuid.get(&uuid) else { continue };
+        let Some(key) = by_uuid.get(&uuid) else { continue };
         let state = if made.contains(&uuid) { None } else { Some(row::match_state(row)?) };
-        keys.insert(match_no, new.key);
-        loaded.insert(new.key.clone(), LoadedMatch { match_no, state });
+        keys.insert(match_no, *key);
+        loaded.insert((*key).clone(), LoadedMatch { match_no, state });
     }
     // Only what is read after the locks are held is as new as the locked rows: a join in the locking statement
     // would show the other tables as they were before the wait.

@@ -12,10 +12,12 @@
 //! Balances change only from transfers that were really inserted, so a transfer whose key is there already
 //! moves nothing, whatever the caller believes.
 
-mod ledger;
+pub(crate) mod ledger;
+mod find;
 mod load;
 mod row;
 mod save;
+pub mod tell;
 
 use matchpurse_domain::escrow::{MatchState, Transfer};
 use matchpurse_domain::event::MatchKind;
@@ -23,8 +25,9 @@ use matchpurse_domain::ids::{EventId, SourceName, derived_uuid};
 use matchpurse_domain::time::Timestamp;
 use uuid::Uuid;
 
+pub use find::{OVERDUE_MAX, kinds_of, overdue};
 pub use ledger::funds_in_tx;
-pub use load::{LoadedMatch, NewMatch, load_in_tx};
+pub use load::{LoadedMatch, NewMatch, load_in_tx, lock_in_tx};
 pub use save::save_in_tx;
 
 /// What names a match. Kinds are apart, because a provider's contest and its money match may share an id.

@@ -22,7 +22,7 @@ pub async fn save_in_tx(tx: &Tx<'_>, changes: &[MatchChange]) -> Result<()> {
     let everybody: Vec<(SourceName, PlayerId)> = changes.iter().flat_map(named).collect();
     players::remember_in_tx(tx, &everybody).await?;
     // Transfers first: a settled match's checks look at sums that the ledger must agree with.
-    let postings: Vec<Posting<'_>> = changes.iter().flat_map(postings_of).collect();
+    let postings: Vec<Posting> = changes.iter().flat_map(postings_of).collect();
     post(tx, &postings).await?;
     matches(tx, changes).await?;
     seats(tx, changes).await?;
@@ -31,13 +31,9 @@ pub async fn save_in_tx(tx: &Tx<'_>, changes: &[MatchChange]) -> Result<()> {
     close_escrow(tx, &settled.map(|change| escrow_owner(&change.state)).collect::<Vec<_>>()).await
 }
 
-fn postings_of(change: &MatchChange) -> impl Iterator<Item = Posting<'_>> {
-    change.transfers.iter().map(|(transfer, event_id, at)| Posting {
-        match_no: change.match_no,
-        state: &change.state,
-        transfer,
-        event_id: *event_id,
-        at: *at,
+fn postings_of(change: &MatchChange) -> impl Iterator<Item = Posting> {
+    change.transfers.iter().map(|(transfer, event_id, at)| {
+        Posting::of_match(change.match_no, &change.state, transfer, *event_id, *at)
     })
 }
 

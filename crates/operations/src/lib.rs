@@ -1,0 +1,50 @@
+//! What people and the clock do to the ledger beside the providers' events.
+//!
+//! | what | who | recorded as |
+//! | --- | --- | --- |
+//! | [`funds`]: deposits and withdrawals, where the studio holds the stakes | the studio's back-end | `operation` |
+//! | [`corrections`]: an end that a person sets, with the agreement of a second one if that is configured | an operator | `correction`, then `operation` |
+//! | [`deadlines`]: a match that held money for too long | the clock | `operation` |
+//!
+//! Each is one transaction: what was done, by whom and why, is written with its transfers, and they name it as
+//! their cause. Each has an idempotency key, so that it can be asked for again after a lost answer. What is decided
+//! about a match is decided in `matchpurse_domain::escrow`, as for an event.
+
+pub mod corrections;
+pub mod deadlines;
+mod end;
+mod error;
+pub mod funds;
+
+pub use end::{End, Figure};
+pub use error::{Error, Result};
+
+use matchpurse_domain::escrow::Outcome;
+use matchpurse_domain::ids::EventId;
+use matchpurse_domain::time::Timestamp;
+use matchpurse_store::escrow::{LoadedMatch, MatchChange, save_in_tx, tell};
+use matchpurse_store::{Tx, anomalies, outbox};
+
+/// Writes what became of a match, with what the studio is told.
+async fn write_in_tx(
+    tx: &Tx<'_>,
+    loaded: LoadedMatch,
+    outcome: Outcome,
+    cause: EventId,
+    now: Timestamp,
+) -> Result<()> {
+    let mut notices: Vec<_> = tell::notices(&outcome, now).collect();
+    let found: Vec<_> = tell::anomalies(&outcome, cause).collect();
+    let change = MatchChange {
+        match_no: loaded.match_no,
+        before: loaded.state,
+        state: outcome.state,
+        transfers: outcome.transfers.into_iter().map(|transfer| (transfer, cause, now)).collect(),
+        last_event: cause,
+        at: now,
+    };
+    save_in_tx(tx, &[change]).await?;
+    let opened = anomalies::open_in_tx(tx, &found).await?;
+    notices.extend(opened.into_iter().map(|anomaly| anomaly.notice_of(now)));
+    Ok(outbox::append_in_tx(tx, &notices).await?)
+}
