@@ -1,0 +1,78 @@
+use std::sync::Arc;
+
+use anyhow::Result;
+use matchpurse_domain::event::MatchStatus::{CanceledTimeout, Closed, Confirmed};
+use matchpurse_domain::time::Timestamp;
+use matchpurse_operations::End;
+use matchpurse_operations::deadlines::Swept;
+use tokio::task::JoinSet;
+
+use crate::ground::{Ground, NOW, snapshot};
+
+const BEFORE: Timestamp = NOW.plus_seconds(3599);
+const AFTER: Timestamp = NOW.plus_seconds(3600);
+const NONE: Swept = Swept { refunded: 0, asked: 0, failed: 0, more: false };
+
+#[tokio::test]
+async fn at_its_deadline_a_match_gives_the_stakes_back_and_a_late_end_is_an_anomaly() -> Result<()> {
+    let ground = Ground::new().await?;
+    ground.apply(&[snapshot("theirs", Confirmed, None, None)]).await?;
+    assert_eq!(ground.sweep(BEFORE).await?, NONE);
+    assert_eq!(ground.sweep(AFTER).await?, Swept { refunded: 1, ..NONE });
+    assert_eq!(ground.sweep(AFTER).await?, NONE);
+    let voided = "VOIDED_TIMEOUT, refund, generation 0: pot 2000, paid 0, back 2000, fee 0";
+    assert_eq!(ground.the_match().await?, voided);
+    assert_eq!(ground.balances().await?, "");
+    ground.apply(&[snapshot("theirs", CanceledTimeout, None, None)]).await?;
+    assert_eq!(ground.rows("SELECT kind FROM anomaly").await?, [""; 0], "it says the same");
+    ground.apply(&[snapshot("theirs", Closed, Some("g1"), Some(1800))]).await?;
+    assert_eq!(ground.rows("SELECT kind FROM anomaly").await?, ["terminal_conflict"]);
+    assert_eq!(ground.the_match().await?, voided);
+    let operations = "SELECT kind || ' by ' || actor || ': ' || (detail ->> 'outcome') FROM operation";
+    assert_eq!(ground.rows(operations).await?, ["deadline by deadline: refund"]);
+    let told = "SELECT kind FROM outbox ORDER BY kind";
+    assert_eq!(ground.rows(told).await?, ["anomaly.opened", "match.held", "match.refunded"]);
+    ground.sound().await
+}
+
+#[tokio::test]
+async fn a_person_is_asked_once_where_the_source_wants_it_or_an_end_was_claimed() -> Result<()> {
+    let ground = Ground::new().await?;
+    ground.apply(&[snapshot("asked", Confirmed, None, None)]).await?;
+    // Nobody of the winning group is known: an end that cannot be settled.
+    ground.apply(&[snapshot("theirs", Closed, Some("g9"), None)]).await?;
+    assert_eq!(ground.sweep(AFTER).await?, Swept { asked: 2, ..NONE });
+    assert_eq!(ground.sweep(AFTER).await?, NONE);
+    assert_eq!(ground.balances().await?, "a -2000, b -2000, escrow 4000");
+    let asked = "SELECT source || ' ' || kind FROM anomaly WHERE kind = 'deadline_passed' ORDER BY 1";
+    assert_eq!(ground.rows(asked).await?, ["asked deadline_passed", "theirs deadline_passed"]);
+    ground.sound().await?;
+    // An end that still comes settles it, and so does a person.
+    ground.apply(&[snapshot("asked", Closed, Some("g1"), Some(1900))]).await?;
+    ground.correct("theirs", End::Refund, "k", 1).await?;
+    assert_eq!(ground.balances().await?, "a 900, b -1000, external 100");
+    assert_eq!(ground.rows("SELECT match_no::text FROM match_deadline").await?, [""; 0]);
+    ground.sound().await
+}
+
+#[tokio::test]
+async fn several_that_sweep_at_once_and_workers_beside_them_do_everything_once() -> Result<()> {
+    let ground = Arc::new(Ground::new().await?);
+    ground.apply(&[snapshot("theirs", Confirmed, None, None), snapshot("ours", Confirmed, None, None)]).await?;
+    let mut tasks = JoinSet::new();
+    for n in 0..8 {
+        let ground = Arc::clone(&ground);
+        tasks.spawn(async move {
+            if n % 4 == 0 {
+                ground.apply(&[snapshot("theirs", CanceledTimeout, None, None)]).await?;
+                return Ok(NONE);
+            }
+            ground.sweep(AFTER).await
+        });
+    }
+    let swept: Vec<Swept> = tasks.join_all().await.into_iter().collect::<Result<_>>()?;
+    assert!(swept.iter().map(|swept| swept.refunded).sum::<u64>() <= 1, "{swept:?}");
+    assert!(swept.iter().all(|swept| swept.failed == 0), "{swept:?}");
+    assert_eq!(ground.balances().await?, "");
+    ground.sound().await
+}
