@@ -39,12 +39,19 @@ pub(crate) struct DatabaseArgs {
 impl DatabaseArgs {
     /// Connects to it.
     pub(crate) async fn connect(self) -> Result<Store> {
-        match self.database_url {
-            Some(url) => Store::connect(&StoreOptions::new(url.into(), "matchpurse"))
-                .await
-                .context("the database cannot be reached"),
-            None => store(&self.config.load()?).await,
-        }
+        Ok(self.open().await?.0)
+    }
+
+    /// Connects to it, and loads the configuration where there is one.
+    pub(crate) async fn open(self) -> Result<(Store, Option<Settings>)> {
+        let Some(url) = self.database_url else {
+            let settings = self.config.load()?;
+            return Ok((store(&settings).await?, Some(settings)));
+        };
+        let options = StoreOptions::new(url.into(), "matchpurse");
+        let store = Store::connect(&options).await.context("the database cannot be reached")?;
+        let settings = self.config.config.is_some().then(|| self.config.load()).transpose()?;
+        Ok((store, settings))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod audit;
 mod config;
+mod correct;
 mod demo;
 mod demo_sources;
 mod dev;
@@ -39,6 +40,10 @@ enum Command {
     Audit(audit::AuditArgs),
     /// Tell the whole story of one match, contest, offer or player
     Explain(explain::ExplainArgs),
+    /// Set the end of a match that nobody told, or another end than the ledger has
+    Correct(correct::CorrectArgs),
+    /// See corrections, and decide about those that wait for a second person
+    Corrections(correct::CorrectionsArgs),
     /// Bring the database's schema up to date
     Migrate(config::ConfigArgs),
     /// Check the configuration and print the one in effect, without its secrets
@@ -53,6 +58,8 @@ async fn main() -> ExitCode {
         Command::Simulate(args) => simulate::run(args).await,
         Command::Audit(args) => audit::run(args).await,
         Command::Explain(args) => explain::run(args).await,
+        Command::Correct(args) => correct::run(args).await,
+        Command::Corrections(args) => correct::manage(args).await,
         Command::Migrate(args) => config::migrate(args).await,
         Command::CheckConfig(args) => config::check(&args),
     };

@@ -11,7 +11,8 @@ use crate::{Client, Result};
 pub struct Line {
     /// When it was written.
     pub at: Timestamp,
-    /// `event`, `hold`, `payout`, `refund`, `fee`, `top-up`, `reward`, `anomaly`, `notice` or `parked`.
+    /// `event`, `hold`, `payout`, `refund`, `fee`, `top-up`, `reversal`, `deposit`, `withdrawal`, `correction`,
+    /// `deadline`, `reward`, `anomaly` or `notice`.
     pub what: String,
     /// In words.
     pub detail: String,
@@ -55,6 +56,15 @@ pub async fn of_subject(client: &Client, source: &SourceName, subject: &str) -> 
                      WHERE player_key = c.owner_key), '?') WHEN 2 THEN 'escrow' WHEN 3 THEN 'the house'
                      WHEN 4 THEN 'the provider' ELSE 'the reward fund' END AS name) cn
          WHERE m.source = $1 AND m.match_id = $2
+        UNION ALL
+        SELECT coalesce(c.decided_at, c.proposed_at), 1, 0, 'correction',
+               c.state || ' by ' || coalesce(c.decided_by, c.proposed_by)
+               || CASE WHEN c.decided_by <> c.proposed_by THEN ', proposed by ' || c.proposed_by ELSE '' END
+               || ': ' || c.verdict || ', ' || coalesce(c.decision_reason, c.reason), NULL, NULL
+          FROM match m JOIN correction c USING (match_no) WHERE m.source = $1 AND m.match_id = $2
+        UNION ALL
+        SELECT o.at, 1, 0, o.kind, 'by ' || o.actor || ': ' || o.reason, o.amount, o.currency
+          FROM operation o WHERE o.source = $1 AND o.subject = $2 AND o.kind <> 'correction'
         UNION ALL
         SELECT g.created_at, 2, 0, 'reward',
                g.kind || ' for player ' || p.player_id || ': ' || g.state
