@@ -91,11 +91,17 @@ impl Decision {
     }
 
     pub(super) fn anomaly(&mut self, kind: AnomalyKind, discriminator: &str, detail: String) {
-        self.anomalies.push(Anomaly { kind, discriminator: discriminator.to_owned(), detail });
+        let anomaly = Anomaly { kind, discriminator: discriminator.to_owned(), detail };
+        if !self.anomalies.contains(&anomaly) {
+            self.anomalies.push(anomaly);
+        }
     }
 
     pub(super) fn notice(&mut self, kind: &'static str, discriminator: String) {
-        self.notices.push(Notice { kind, discriminator });
+        let notice = Notice { kind, discriminator };
+        if !self.notices.contains(&notice) {
+            self.notices.push(notice);
+        }
     }
 
     /// The match has ended: empty attributes are filled, and a contradiction is noted.
@@ -179,6 +185,10 @@ impl Decision {
             Disposition::Payout | Disposition::Tie => {
                 self.hold_listed(snapshot, funds, deadline);
                 close::close(self, snapshot, trust);
+                // Without an outcome it only waits, and holds everybody as any match does that waits.
+                if self.state.settlement.is_none() {
+                    self.hold_all(funds, deadline);
+                }
             }
         }
         self.forget_deadline();

@@ -92,7 +92,12 @@ fn plausible(
     };
     let others = !wins.is_empty() && figures.iter().any(|(player, amount)| *amount > 0 && !won(player));
     let total = figures.values().try_fold(0_i64, |sum, amount| sum.checked_add(*amount));
-    if others && total.is_none_or(|total| total > decision.state.escrowed()) {
+    // Whoever is not in the final list gets the stake back, which is no part of what is divided.
+    let vanished = vanished(decision, snapshot);
+    let goes_back = vanished.iter().filter_map(|player| decision.state.seats.get(player));
+    let goes_back = goes_back.fold(0_i64, |sum, seat| sum.saturating_add(seat.hold));
+    let pot = decision.state.escrowed().saturating_sub(goes_back);
+    if others && total.is_none_or(|total| total > pot) {
         let detail = "the provider's figures exceed the pot and pay players who did not win".to_owned();
         return Err((AnomalyKind::PayoutUnknown, detail));
     }
@@ -138,16 +143,16 @@ fn winners(decision: &Decision, snapshot: &MatchSnapshot) -> Vec<Vec<PlayerId>> 
     groups.into_values().collect()
 }
 
-/// Whoever holds a stake but is not in the end's list gets it back. An end without any list says nothing
-/// about who played.
-fn refund_vanished(decision: &mut Decision, snapshot: &MatchSnapshot) {
+/// Whoever holds a stake but is not in the end's list. An end without any list says nothing about who played.
+fn vanished(decision: &Decision, snapshot: &MatchSnapshot) -> Vec<PlayerId> {
     let listed: BTreeSet<&PlayerId> = snapshot.players().collect();
-    if listed.is_empty() {
-        return;
-    }
-    let vanished: Vec<PlayerId> =
-        decision.held().map(|(player, _)| player.clone()).filter(|player| !listed.contains(player)).collect();
-    for player in vanished {
+    let absent = |player: &PlayerId| !listed.is_empty() && !listed.contains(player);
+    decision.held().map(|(player, _)| player.clone()).filter(absent).collect()
+}
+
+/// Gives the stakes back of those who did not play.
+fn refund_vanished(decision: &mut Decision, snapshot: &MatchSnapshot) {
+    for player in vanished(decision, snapshot) {
         decision.refund(&player, None);
         let detail = format!("{player} held a stake but is not in the final list; the stake went back");
         decision.anomaly(AnomalyKind::ParticipantVanished, player.as_str(), detail);

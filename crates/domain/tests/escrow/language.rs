@@ -1,18 +1,17 @@
 //! A match's life as text.
 //!
 //! A line is a snapshot: `CLOSED buy=1000 win=g1 g1:a=1800 g2:b`. A player is `group:name`, `=N` is a cash
-//! reward and `*` one of the studio. Behind it stands what came of it.
+//! reward and `*` one of the studio. Amounts are minor units, or in quotes as a provider writes them: `"18.00"`.
+//! `game=`, `by=`, `format=` and `word=` are the match's game, maker, format and the provider's own word for the
+//! status; `kind=` is the kind of match. Behind it stands what came of it.
 
-use std::fmt::Write;
-
-use matchpurse_domain::escrow::{Account, Funds, MatchState, Outcome, Transfer, Trust, apply};
+use matchpurse_domain::escrow::{Account, Outcome, Transfer};
 use matchpurse_domain::event::{
     Group, MatchFormat, MatchKind, MatchSnapshot, MatchStatus, Participant, Reward, RewardKind,
 };
-use matchpurse_domain::ids::{PlayerId, SourceName};
-use matchpurse_domain::money::{Currency, Money};
+use matchpurse_domain::ids::SourceName;
+use matchpurse_domain::money::{Currency, Money, parse_major};
 use matchpurse_domain::source::{Custody, SourcePolicy, TiePolicy};
-use matchpurse_domain::time::Timestamp;
 
 pub(crate) fn policy() -> SourcePolicy {
     SourcePolicy {
@@ -29,6 +28,11 @@ pub(crate) fn policy() -> SourcePolicy {
 }
 
 pub(crate) fn snapshot(line: &str) -> MatchSnapshot {
+    snapshot_in(line, &Currency::new("USD", None).unwrap())
+}
+
+/// The same in another currency.
+pub(crate) fn snapshot_in(line: &str, currency: &Currency) -> MatchSnapshot {
     let mut words = line.split_whitespace();
     let status = words.next().unwrap();
     let mut snapshot = MatchSnapshot {
@@ -45,25 +49,43 @@ pub(crate) fn snapshot(line: &str) -> MatchSnapshot {
     };
     for word in words {
         if let Some(amount) = word.strip_prefix("buy=") {
-            snapshot.buy_in = Some(usd(amount));
+            snapshot.buy_in = Some(money(amount, currency));
         } else if let Some(groups) = word.strip_prefix("win=") {
             snapshot.winner_group_ids = groups.split(',').map(str::to_owned).collect();
+        } else if let Some(game) = word.strip_prefix("game=") {
+            snapshot.game_id = Some(game.to_owned());
+        } else if let Some(player) = word.strip_prefix("by=") {
+            snapshot.created_by = Some(player.into());
+        } else if let Some(format) = word.strip_prefix("format=") {
+            snapshot.format = MatchFormat::parse(format);
+        } else if let Some(kind) = word.strip_prefix("kind=") {
+            snapshot.kind = MatchKind::parse(kind).unwrap();
+        } else if let Some(status) = word.strip_prefix("word=") {
+            status.clone_into(&mut snapshot.provider_status);
         } else {
-            let (group, player) = word.split_once(':').unwrap();
-            seat(&mut snapshot, group, player);
+            let (group, player) = word.split_once(':').unwrap_or_else(|| panic!("what is {word:?}?"));
+            seat(&mut snapshot, group, player, currency);
         }
     }
     snapshot
 }
 
-fn usd(amount: &str) -> Money {
-    Money::new(amount.parse().unwrap(), Currency::new("USD", None).unwrap().code)
+fn money(amount: &str, currency: &Currency) -> Money {
+    Money::new(minor_units(amount, currency), currency.code.clone())
 }
 
-fn seat(snapshot: &mut MatchSnapshot, group: &str, player: &str) {
+/// `1800`, or `"18.00"` in a currency with cents.
+pub(crate) fn minor_units(amount: &str, currency: &Currency) -> i64 {
+    match amount.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        Some(major) => parse_major(major, currency.exponent).unwrap().minor_units,
+        None => amount.parse().unwrap(),
+    }
+}
+
+fn seat(snapshot: &mut MatchSnapshot, group: &str, player: &str, currency: &Currency) {
     let reward = |kind, amount| Reward { kind, amount, value: None, reference: None, metadata: None };
     let (name, reward) = match player.split_once('=') {
-        Some((name, amount)) => (name, Some(reward(RewardKind::Cash, Some(usd(amount))))),
+        Some((name, amount)) => (name, Some(reward(RewardKind::Cash, Some(money(amount, currency))))),
         None => match player.strip_suffix('*') {
             Some(name) => (name, Some(reward(RewardKind::Studio, None))),
             None => (player, None),
@@ -78,21 +100,7 @@ fn seat(snapshot: &mut MatchSnapshot, group: &str, player: &str) {
     }
 }
 
-/// Plays the lines in their order and writes behind each what came of it.
-pub(crate) fn play(policy: &SourcePolicy, funds: &[(&str, i64)], trust: bool, script: &str) -> String {
-    let mut funds = Funds(funds.iter().map(|(player, amount)| (PlayerId::from(*player), *amount)).collect());
-    let mut state: Option<MatchState> = None;
-    let mut text = String::new();
-    for (index, line) in script.lines().map(str::trim).filter(|line| !line.is_empty()).enumerate() {
-        let at = Timestamp::from_seconds(i64::try_from(index).unwrap());
-        let trust = Trust { body_authenticated: trust };
-        let outcome = apply(state.take(), &snapshot(line), policy, &mut funds, trust, at);
-        writeln!(text, "{line}\n    {}", shown(&outcome)).unwrap();
-        state = Some(outcome.state);
-    }
-    text
-}
-
+/// What came of a step.
 pub(crate) fn shown(outcome: &Outcome) -> String {
     let state = &outcome.state;
     let mut parts = vec![state.status.as_str().to_owned()];

@@ -9,7 +9,10 @@
     reason = "a test fails by panicking"
 )]
 
+mod book;
 mod corrections;
 mod language;
+mod life_cycle;
+mod lives;
+mod orders;
 mod properties;
-mod table;
