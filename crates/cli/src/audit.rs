@@ -1,12 +1,18 @@
 //! `matchpurse audit`: is everything in the database as it must be?
 
+use std::fmt::Display;
+use std::io::{Write as _, stdout};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use matchpurse_domain::ids::SourceName;
 use matchpurse_simulator::{Difference, Expected};
-use matchpurse_store::{Store, audit as standing};
+use matchpurse_store::Store;
+use matchpurse_store::audit::{self as standing, Audit, Finding};
 
 use crate::config::DatabaseArgs;
 use crate::{observe, say};
@@ -21,55 +27,72 @@ pub(crate) struct AuditArgs {
     expect: Option<PathBuf>,
 }
 
+/// How often something is said of a check that takes long.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
+
 /// What an audit found; nothing is good.
-#[derive(Debug, Default)]
-pub(crate) struct Findings {
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
     /// How many checks were made.
     pub(crate) checks: usize,
-    /// What is not as it must be, a line each.
-    pub(crate) problems: Vec<String>,
+    /// How many things are not as they must be.
+    pub(crate) findings: u64,
 }
 
-impl Findings {
+impl Tally {
     /// True when everything is as it must be.
-    pub(crate) fn clean(&self) -> bool {
-        self.problems.is_empty()
+    pub(crate) fn clean(self) -> bool {
+        self.findings == 0
     }
 }
 
-/// The standing checks of the ledger, and the archive's chains.
-pub(crate) async fn standing_checks(store: &Store, tell: impl Fn(&str)) -> Result<Findings> {
-    let client = store.client().await.context("failed to reach the database")?;
-    let mut findings = Findings::default();
-    for check in standing::CHECKS {
-        tell(check.name);
-        findings.checks += 1;
-        for finding in standing::run(&client, check).await? {
-            findings.problems.push(format!("{}: {}", finding.check, finding.what));
-        }
+/// The standing checks of the ledger, and the archive's chains: all of one moment. Findings are handed on as they
+/// come; `tell` hears how it goes.
+pub(crate) async fn standing_checks(
+    store: &Store,
+    tell: impl Fn(&str),
+    found: &mut (dyn FnMut(Finding) + Send),
+) -> Result<Tally> {
+    let mut client = store.client().await.context("failed to reach the database")?;
+    let audit = Audit::begin(&mut client).await.context("failed to begin the audit")?;
+    let checks = standing::CHECKS.len() + 1;
+    let mut tally = Tally { checks, findings: 0 };
+    let names = standing::CHECKS.iter().map(|check| check.name).chain([standing::CHAINS]);
+    for (index, name) in names.enumerate() {
+        let before = tally.findings;
+        let begun = Instant::now();
+        let rows = AtomicU64::new(0);
+        let mut counted = |finding| {
+            tally.findings += 1;
+            found(finding);
+        };
+        let made = async {
+            match standing::CHECKS.get(index) {
+                Some(check) => audit.check(check, &mut counted).await,
+                None => audit.chains(&mut |walked| rows.store(walked, Relaxed), &mut counted).await,
+            }
+        };
+        let place = format!("check {} of {checks}", index + 1);
+        let waiting = || match rows.load(Relaxed) {
+            0 => tell(&format!("{place} runs for {} s: {name}", begun.elapsed().as_secs())),
+            rows => tell(&format!("{place} runs for {} s, {rows} rows: {name}", begun.elapsed().as_secs())),
+        };
+        with_signs_of_life(made, waiting).await.with_context(|| format!("could not check whether {name}"))?;
+        let took = begun.elapsed().as_millis();
+        tell(&format!("{place}, {took} ms, {} findings: {name}", tally.findings - before));
     }
-    drop(client);
-    tell("the archive's chains of hashes are whole");
-    findings.checks += 1;
-    findings.problems.extend(chains(store).await?);
-    Ok(findings)
+    Ok(tally)
 }
 
-/// Walks along every source's chain.
-async fn chains(store: &Store) -> Result<Vec<String>> {
-    let mut problems = Vec::new();
-    for name in store.archived_sources().await.context("failed to read the archive")? {
-        let source = SourceName::parse(&name)?;
-        let report =
-            store.verify_chain(&source).await.with_context(|| format!("failed to read {name}'s archive"))?;
-        if let Some(broken) = report.broken {
-            problems.push(format!(
-                "the archive of {name} does not hold after {} rows: {broken:?}",
-                report.verified
-            ));
+/// Waits for what takes long, and says so now and then.
+async fn with_signs_of_life<T>(work: impl Future<Output = T>, say_so: impl Fn()) -> T {
+    let mut work = pin!(work);
+    loop {
+        match tokio::time::timeout(SIGN_OF_LIFE, &mut work).await {
+            Ok(done) => return done,
+            Err(_) => say_so(),
         }
     }
-    Ok(problems)
 }
 
 /// Compares the database with what a simulation expects, source by source.
@@ -85,24 +108,27 @@ fn read_expected(path: &Path) -> Result<Expected> {
     serde_json::from_str(&text).with_context(|| format!("{} is no file of expected effects", path.display()))
 }
 
-/// Makes the audit, prints every finding, and fails when there is one.
+/// Makes the audit, prints every finding as it comes, and fails when there is one.
 pub(crate) async fn run(args: AuditArgs) -> Result<ExitCode> {
     let expected = args.expect.as_deref().map(read_expected).transpose()?;
     let store = args.database.connect().await?;
-    let mut findings = standing_checks(&store, |check| say(&format!("checking: {check}"))).await?;
+    // Whoever reads the findings may have seen enough of them and gone: then nobody can be told, which is an error,
+    // but no panic.
+    let mut printed = Ok(());
+    let mut print = |finding: &dyn Display| {
+        printed = std::mem::replace(&mut printed, Ok(())).and_then(|()| writeln!(stdout(), "{finding}"));
+    };
+    let mut tally = standing_checks(&store, say, &mut |finding| print(&finding)).await?;
     if let Some(expected) = expected {
-        say("checking: the effects are those that the simulation must lead to");
-        findings.checks += 1;
-        findings.problems.extend(compare(&store, &expected).await?.iter().map(ToString::to_string));
+        let differences = compare(&store, &expected).await?;
+        let count = differences.len();
+        differences.iter().for_each(|difference| print(difference));
+        say(&format!("compared with what the simulation must lead to: {count} differences"));
+        tally.checks += 1;
+        tally.findings += u64::try_from(count).unwrap_or(u64::MAX);
     }
-    for problem in &findings.problems {
-        println!("{problem}");
-    }
-    println!(
-        "{} checks, {} problems: {}",
-        findings.checks,
-        findings.problems.len(),
-        if findings.clean() { "clean" } else { "NOT clean" }
-    );
-    Ok(if findings.clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let verdict = if tally.clean() { "clean" } else { "NOT clean" };
+    print(&format!("{} checks, {} problems: {verdict}", tally.checks, tally.findings));
+    printed.context("failed to print what was found")?;
+    Ok(if tally.clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

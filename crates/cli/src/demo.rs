@@ -9,6 +9,7 @@ use matchpurse_domain::ids::SourceName;
 use matchpurse_service_kit::{shutdown, telemetry};
 use matchpurse_settings::Settings;
 use matchpurse_simulator::{Difference, Expected, Plan, Played, play};
+use matchpurse_store::audit::Finding;
 use matchpurse_store::{Store, survey};
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +23,9 @@ const DATABASE: &str = "matchpurse_demo";
 
 /// How long nothing may change before the demo stops waiting for the workers.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How many problems are shown; the audit's command shows them all.
+const PROBLEMS_SHOWN: usize = 20;
 
 /// Starts everything, plays four providers, shows what came of it
 #[derive(Debug, clap::Args)]
@@ -115,7 +119,13 @@ async fn show(
     let waited = Instant::now();
     let differences = settle(store, &expected).await?;
     say(&format!("the workers were done {} ms after the last answer", waited.elapsed().as_millis()));
-    let findings = audit::standing_checks(store, |_| {}).await?;
+    let mut problems = Vec::new();
+    let mut keep = |finding: Finding| {
+        if problems.len() < PROBLEMS_SHOWN {
+            problems.push(finding.to_string());
+        }
+    };
+    let tally = audit::standing_checks(store, |_| {}, &mut keep).await?;
 
     println!("\nWhat was sent");
     print_report(&report);
@@ -123,16 +133,14 @@ async fn show(
     println!("\nAudit");
     println!(
         "  standing checks of the ledger and the archive: {} made, {} broken",
-        findings.checks,
-        findings.problems.len()
+        tally.checks, tally.findings
     );
     println!("  effects compared with what the play must lead to: {} differences", differences.len());
-    for problem in
-        findings.problems.iter().cloned().chain(differences.iter().map(ToString::to_string)).take(20)
-    {
+    problems.extend(differences.iter().map(ToString::to_string));
+    for problem in problems.iter().take(PROBLEMS_SHOWN) {
         println!("  ! {problem}");
     }
-    let clean = findings.clean() && differences.is_empty() && report.is_as_planned();
+    let clean = tally.clean() && differences.is_empty() && report.is_as_planned();
     println!(
         "\n{}",
         if clean { "Everything is as it must be: audit clean." } else { "Something is NOT as it must be." }

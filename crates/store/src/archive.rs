@@ -16,6 +16,7 @@ mod read;
 mod verify;
 
 pub use read::Archived;
+pub(crate) use verify::walk_chain;
 pub use verify::{ChainBreak, ChainReport};
 
 /// What stands before the first row of a chain.

@@ -1,6 +1,7 @@
 use deadpool_postgres::{Object, Transaction};
+use futures_util::{Stream, TryStreamExt as _};
 use postgres_types::ToSql;
-use tokio_postgres::Row;
+use tokio_postgres::{IsolationLevel, Row};
 
 use crate::Result;
 
@@ -23,6 +24,17 @@ impl Client {
     /// When the database is away.
     pub async fn begin(&mut self) -> Result<Tx<'_>> {
         Ok(Tx(self.0.transaction().await?))
+    }
+
+    /// Opens a transaction that only reads, and in which every statement sees the same moment. It may take as long
+    /// as it takes: no time limit of the pool holds in it.
+    pub(crate) async fn begin_snapshot(&mut self) -> Result<Tx<'_>> {
+        let builder =
+            self.0.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
+        let tx = builder.start().await?;
+        let limits = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
+        tx.batch_execute(limits).await?;
+        Ok(Tx(tx))
     }
 
     /// Runs a statement outside a transaction and returns its rows; it is prepared once a connection.
@@ -80,6 +92,23 @@ impl Tx<'_> {
     pub(crate) async fn query(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>> {
         let statement = self.0.prepare_cached(sql).await?;
         Ok(self.0.query(&statement, params).await?)
+    }
+
+    /// Runs a statement and returns its rows as they come. The connection takes the next only when somebody asks
+    /// for it, so however many they are, a few are in memory.
+    pub(crate) async fn stream(
+        &self,
+        sql: &str,
+        params: Params<'_>,
+    ) -> Result<impl Stream<Item = Result<Row>> + use<>> {
+        let statement = self.0.prepare_cached(sql).await?;
+        let rows = self.0.query_raw(&statement, params.iter().copied()).await?;
+        Ok(rows.map_err(crate::Error::from))
+    }
+
+    /// Sets how this transaction's statements run.
+    pub(crate) async fn set_local(&self, settings: &str) -> Result<()> {
+        Ok(self.0.batch_execute(settings).await?)
     }
 
     /// As [`Tx::query`], for exactly one row.

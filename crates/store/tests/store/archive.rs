@@ -66,7 +66,7 @@ async fn a_changed_row_is_found() -> Result<()> {
 async fn a_missing_row_is_found_wherever_it_was() -> Result<()> {
     for seq in [1, 5, 10] {
         let report = report_after(&format!("DELETE FROM archive WHERE source = 's' AND seq = {seq}")).await?;
-        assert_eq!(report.broken, Some(ChainBreak::Missing { seq }));
+        assert_eq!(report.broken, Some(ChainBreak::Missing { first: seq, last: seq }));
     }
     // Removed, and the others moved up to hide it.
     let hidden = "DELETE FROM archive WHERE source = 's' AND seq = 5;

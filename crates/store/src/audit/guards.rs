@@ -1,0 +1,69 @@
+//! What keeps the ledger true between two audits: it must itself be there.
+
+use super::Check;
+
+// By name; a migration that renames one must do so here too, and the audit's tests say so.
+pub(super) const GUARDS: Check = Check {
+    name: "the ledger's constraints, keys and triggers are there and in force",
+    sql: "SELECT format('%s %s of %s is %s', g.what, g.name, g.table_name,
+                        CASE WHEN coalesce(c.oid, t.oid, i.indexrelid) IS NULL THEN 'not there'
+                             ELSE 'not in force' END)
+            FROM (VALUES
+              ('constraint', 'account', 'account_owner_key_kind_currency_key'),
+              ('constraint', 'account', 'balance_floor'),
+              ('constraint', 'account', 'escrow_never_negative'),
+              ('constraint', 'account', 'closed_is_zero'),
+              ('constraint', 'match', 'match_match_key_key'),
+              ('constraint', 'match', 'match_source_kind_match_id_key'),
+              ('constraint', 'match', 'amounts_not_negative'),
+              ('constraint', 'match', 'never_overpaid'),
+              ('constraint', 'match', 'settled_is_exact'),
+              ('constraint', 'match', 'settled_iff_terminal'),
+              ('constraint', 'match', 'settled_at_set'),
+              ('constraint', 'match', 'refund_means_all'),
+              ('constraint', 'match_participant', 'match_participant_pkey'),
+              ('constraint', 'match_participant', 'match_participant_hold_check'),
+              ('constraint', 'match_participant', 'match_participant_payout_check'),
+              ('constraint', 'match_participant', 'match_participant_check'),
+              ('constraint', 'match_participant', 'match_participant_check1'),
+              ('constraint', 'match_participant', 'match_participant_check2'),
+              ('constraint', 'match_participant', 'match_participant_check3'),
+              ('constraint', 'transfer', 'transfer_pkey'),
+              ('constraint', 'transfer', 'transfer_amount_check'),
+              ('constraint', 'transfer', 'transfer_check'),
+              ('constraint', 'transfer', 'transfer_kind_check'),
+              ('constraint', 'transfer', 'transfer_match_check'),
+              ('constraint', 'operation', 'operation_pkey'),
+              ('constraint', 'correction', 'correction_pkey'),
+              ('constraint', 'correction', 'two_persons'),
+              ('constraint', 'archive', 'archive_pkey'),
+              ('constraint', 'archive', 'archive_event_id_key'),
+              ('index', 'transfer', 'one_settlement_per_player'),
+              ('index', 'correction', 'one_proposal_per_match'),
+              ('index', 'correction', 'one_correction_per_generation'),
+              ('trigger', 'match', 'match_guard'),
+              ('trigger', 'transfer', 'transfer_guard'),
+              ('trigger', 'transfer', 'transfer_guard_truncate'),
+              ('trigger', 'operation', 'operation_guard'),
+              ('trigger', 'operation', 'operation_guard_truncate')
+            ) g (what, table_name, name)
+            LEFT JOIN pg_constraint c
+                   ON g.what = 'constraint' AND c.conrelid = to_regclass(g.table_name) AND c.conname = g.name
+            LEFT JOIN pg_trigger t
+                   ON g.what = 'trigger' AND t.tgrelid = to_regclass(g.table_name) AND t.tgname = g.name
+            LEFT JOIN pg_index i
+                   ON g.what = 'index' AND i.indrelid = to_regclass(g.table_name)
+                  AND i.indexrelid = to_regclass(g.name)
+           WHERE coalesce(c.convalidated, t.tgenabled IN ('O', 'A'), i.indisunique AND i.indisvalid) IS NOT TRUE",
+};
+
+// Where the role could not be made, the services run as the owner, and there is nothing to take away.
+pub(super) const RIGHTS: Check = Check {
+    name: "the services may add to the ledger and the archive, and take nothing away",
+    sql: "SELECT format('%s has the right to %s on %s', r.rolname, right_name, table_name)
+            FROM pg_roles r
+           CROSS JOIN (VALUES ('transfer'), ('operation'), ('archive')) kept (table_name)
+           CROSS JOIN (VALUES ('UPDATE'), ('DELETE'), ('TRUNCATE')) taken (right_name)
+           WHERE r.rolname = 'matchpurse_app'
+             AND has_table_privilege(r.oid, to_regclass(table_name), right_name)",
+};
