@@ -81,6 +81,10 @@ DROP INDEX transfer_credit;
 CREATE INDEX transfer_debit ON transfer (debit_id, recorded_at) INCLUDE (amount);
 CREATE INDEX transfer_credit ON transfer (credit_id, recorded_at) INCLUDE (amount);
 
+-- A story is told in the order in which it was written, also within one transaction.
+ALTER TABLE anomaly ALTER COLUMN at SET DEFAULT clock_timestamp();
+ALTER TABLE outbox ALTER COLUMN created_at SET DEFAULT clock_timestamp();
+
 -- A settlement is written once, and a status only climbs; only an applied correction opens the next generation.
 CREATE OR REPLACE FUNCTION match_guard() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -43,8 +43,9 @@ pub async fn of_subject(client: &Client, source: &SourceName, subject: &str) -> 
                AS detail, NULL::bigint AS amount, NULL::text AS currency
           FROM archive WHERE source = $1 AND subject = $2
         UNION ALL
-        SELECT t.recorded_at, 1, t.kind,
-               (ARRAY['hold', 'payout', 'refund', 'fee', 'reward', 'top-up', 'reversal'])[t.kind],
+        SELECT t.recorded_at, 1, t.generation * 10 + t.kind,
+               (ARRAY['hold', 'payout', 'refund', 'fee', 'reward', 'top-up', 'reversal', 'deposit',
+                      'withdrawal'])[t.kind],
                'from ' || dn.name || ' to ' || cn.name, t.amount, d.currency
           FROM match m
           JOIN transfer t USING (match_no)
