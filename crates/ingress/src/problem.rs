@@ -4,47 +4,27 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use matchpurse_providers::NormalizeError;
-use serde::Serialize;
+use matchpurse_service_kit::problem::{MEDIA_TYPE, Problem};
 
 use crate::refusal::Refusal;
 use crate::sources::Source;
 
-/// The media type of RFC 9457.
-const PROBLEM_JSON: &str = "application/problem+json";
-
 /// Too many are in work now: they take milliseconds, so the next second is soon enough.
 const RETRY_AFTER_TOO_MANY_S: u32 = 1;
-
-/// The document; the order of the fields is that of the answer.
-#[derive(Serialize)]
-struct Problem<'p> {
-    r#type: String,
-    title: &'p str,
-    status: u16,
-    detail: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source: Option<&'p str>,
-    /// Of a body that cannot be read: the field, as a path from the root.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    field: Option<&'p str>,
-}
 
 /// The answer to a delivery that is not kept. `retry_after_s` is what 503 advises.
 pub(crate) fn answer(refusal: &Refusal, source: Option<&Source>, retry_after_s: u32) -> HttpResponse {
     let (status, name, title) = kind(refusal);
-    let problem = Problem {
-        r#type: format!("urn:matchpurse:problem:{name}"),
-        title,
-        status: status.as_u16(),
-        detail: detail(refusal),
-        source: source.map(|source| source.name.as_str()),
-        field: match refusal {
-            Refusal::Malformed(NormalizeError { field, .. }) => Some(field),
-            _ => None,
-        },
-    };
+    let mut problem = Problem::new(status.as_u16(), name, title, detail(refusal));
+    if let Some(source) = source {
+        problem = problem.with("source", source.name.as_str());
+    }
+    if let Refusal::Malformed(NormalizeError { field, .. }) = refusal {
+        // As a path from the body's root.
+        problem = problem.with("field", field.as_str());
+    }
     let mut response = HttpResponse::build(status);
-    response.insert_header((CONTENT_TYPE, PROBLEM_JSON)).insert_header((CACHE_CONTROL, "no-store"));
+    response.insert_header((CONTENT_TYPE, MEDIA_TYPE)).insert_header((CACHE_CONTROL, "no-store"));
     match refusal {
         Refusal::MethodNotAllowed { allow } => {
             response.insert_header((ALLOW, allow.as_str()));
@@ -57,8 +37,7 @@ pub(crate) fn answer(refusal: &Refusal, source: Option<&Source>, retry_after_s: 
         }
         _ => {}
     }
-    // Texts and a number always serialize; an empty body would still carry the status.
-    response.body(serde_json::to_vec(&problem).unwrap_or_default())
+    response.body(problem.to_json())
 }
 
 /// Status, the last part of `type`, and title.

@@ -1,5 +1,5 @@
-//! What every service needs and no business word: configuration, logs, metrics, health, graceful shutdown
-//! and an HTTP client.
+//! What every service needs and no business word: configuration, logs, metrics, health, graceful shutdown,
+//! problem documents and an HTTP client.
 //!
 //! Nothing here knows what the services do. The schema of the configuration, the names of the metrics and
 //! the meaning of a health check are their owners'.
@@ -7,7 +7,9 @@
 pub mod admin;
 pub mod config;
 pub mod health;
+pub mod healthcheck;
 pub mod http_client;
 pub mod metrics;
+pub mod problem;
 pub mod shutdown;
 pub mod telemetry;

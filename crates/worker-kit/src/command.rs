@@ -5,26 +5,22 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use matchpurse_bus::{RabbitTransport, Transport};
 use matchpurse_contracts::topology::Queue;
 use matchpurse_service_kit::admin::AdminServer;
 use matchpurse_service_kit::health::{Check, Health};
+use matchpurse_service_kit::healthcheck::healthcheck;
 use matchpurse_service_kit::{metrics, shutdown, telemetry};
 use matchpurse_settings::{Settings, process_environment};
 use matchpurse_store::{Migrations, Store, chain};
 use matchpurse_wiring::{bus_options, worker_store_options};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::backoff;
 use crate::service::{admin_setting, watch_database};
 use crate::{Context, Effects, Plan, run};
-
-/// How long a health check may take in all.
-const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(3);
 
 #[derive(Parser)]
 #[command(
@@ -70,7 +66,7 @@ fn execute<E: Effects>(queue: Queue, plan: impl FnOnce(&Settings) -> Result<Plan
             print!("{}", settings.render());
             Ok(())
         }
-        Command::Healthcheck => runtime.block_on(healthcheck(queue, &settings)),
+        Command::Healthcheck => runtime.block_on(ask(queue, &settings)),
         Command::Run => runtime.block_on(async {
             let plan = plan(&settings)?;
             serve(queue, plan, settings).await
@@ -156,30 +152,10 @@ async fn await_database(settings: &Settings, migrated: &Check) {
     migrated.ready();
 }
 
-/// Asks the worker that runs by these settings whether it is alive, as the ingress's command does: a worker that
-/// waits for its servers is well, and starting it anew would not bring them back.
-async fn healthcheck(queue: Queue, settings: &Settings) -> Result<()> {
+/// Asks the worker that runs by these settings whether it is alive: a worker that waits for its servers is well, and
+/// starting it anew would not bring them back.
+async fn ask(queue: Queue, settings: &Settings) -> Result<()> {
     let own = settings.workers.of(queue.worker());
-    let Some(address) = own.and_then(|own| own.admin_listen.as_deref()) else {
-        bail!("there is no admin port to ask: `{}` is empty", admin_setting(queue));
-    };
-    // A server that listens everywhere is asked here.
-    let address = address.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]");
-    let asked = tokio::time::timeout(HEALTHCHECK_TIMEOUT, ask(&address)).await;
-    let answer = asked.with_context(|| format!("no answer from {address}"))??;
-    let status = answer.split(' ').nth(1).unwrap_or_default();
-    if status != "200" {
-        let body = answer.split("\r\n\r\n").nth(1).unwrap_or_default();
-        bail!("not alive: {body}");
-    }
-    Ok(())
-}
-
-async fn ask(address: &str) -> Result<String> {
-    let mut stream = TcpStream::connect(address).await.with_context(|| format!("cannot reach {address}"))?;
-    let request = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    Ok(answer)
+    let listen = own.and_then(|own| own.admin_listen.as_deref());
+    Ok(healthcheck(listen, &admin_setting(queue)).await?)
 }
