@@ -16,3 +16,4 @@ mod life_cycle;
 mod lives;
 mod orders;
 mod properties;
+mod regressions;
