@@ -86,7 +86,8 @@ impl CorrectionState {
 /// # Errors
 /// [`crate::Error`].
 pub async fn propose_in_tx(tx: &Tx<'_>, proposal: &Proposal) -> Result<bool> {
-    let sql = "INSERT INTO correction (correction_id, match_no, generation, state, verdict, reason, seen_event_id,
+    let sql =
+        "INSERT INTO correction (correction_id, match_no, generation, state, verdict, reason, seen_event_id,
                                        approvals, proposed_by)
                VALUES ($1, $2, $3, 'proposed', $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING";
     let parameters: crate::client::Params<'_> = &[
@@ -118,7 +119,8 @@ pub async fn decide_in_tx(
     Ok(tx.execute(sql, &[&id.uuid(), &state.as_str(), &decided_by, &reason]).await? == 1)
 }
 
-const SELECT: &str = "SELECT c.*, m.source, m.kind, m.match_id FROM correction c JOIN match m USING (match_no)";
+const SELECT: &str =
+    "SELECT c.*, m.source, m.kind, m.match_id FROM correction c JOIN match m USING (match_no)";
 
 /// One correction, locked. Lock its match first.
 ///

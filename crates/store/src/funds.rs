@@ -18,12 +18,7 @@ const WITHDRAWAL: i16 = 9;
 ///
 /// # Errors
 /// [`crate::Error`].
-pub async fn lock_in_tx(
-    tx: &Tx<'_>,
-    source: &SourceName,
-    player: &PlayerId,
-    amount: &Money,
-) -> Result<i64> {
+pub async fn lock_in_tx(tx: &Tx<'_>, source: &SourceName, player: &PlayerId, amount: &Money) -> Result<i64> {
     let (own, outside) = accounts(source, player, amount);
     // Both at once, so that no two movements wait for each other in a circle.
     let locked = lock(tx, &BTreeSet::from([own.clone(), outside])).await?;

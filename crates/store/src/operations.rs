@@ -69,7 +69,8 @@ impl OperationKind {
 pub async fn record_in_tx(tx: &Tx<'_>, operation: &Operation) -> Result<bool> {
     let amount = operation.amount.as_ref();
     let (minor, currency) = (amount.map(|m| m.minor_units), amount.map(|m| m.currency.as_str()));
-    let sql = "INSERT INTO operation (operation_id, kind, source, subject, match_no, actor, approved_by, reason,
+    let sql =
+        "INSERT INTO operation (operation_id, kind, source, subject, match_no, actor, approved_by, reason,
                                       amount, currency, detail)
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (operation_id) DO NOTHING";
     let parameters: crate::client::Params<'_> = &[

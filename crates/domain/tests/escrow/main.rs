@@ -16,4 +16,5 @@ mod life_cycle;
 mod lives;
 mod orders;
 mod properties;
+mod readme;
 mod regressions;

@@ -12,8 +12,8 @@
 //! Balances change only from transfers that were really inserted, so a transfer whose key is there already
 //! moves nothing, whatever the caller believes.
 
-pub(crate) mod ledger;
 mod find;
+pub(crate) mod ledger;
 mod load;
 mod row;
 mod save;
