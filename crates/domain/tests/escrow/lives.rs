@@ -11,14 +11,14 @@ use proptest::test_runner::FileFailurePersistence;
 
 use crate::language::{policy, snapshot};
 
-/// At least so many cases; `PROPTEST_CASES` asks for more. What fails is kept in `seeds/`, to be committed, and is
-/// tried before anything new.
+/// How many lives each property is tried with; `PROPTEST_CASES` sets another number.
+const CASES: u32 = 10_000;
+
+/// What fails is kept in `seeds/`, to be committed, and is tried before anything new.
 pub(crate) fn config(seeds: &'static str) -> ProptestConfig {
-    let default = ProptestConfig::default();
     ProptestConfig {
-        cases: default.cases.max(10_000),
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(seeds))),
-        ..default
+        ..ProptestConfig::with_cases(CASES)
     }
 }
 
