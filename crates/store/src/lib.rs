@@ -9,6 +9,7 @@ pub mod anomalies;
 pub mod archive;
 pub mod attempts;
 pub mod audit;
+pub mod balances;
 mod client;
 pub mod corrections;
 mod database;

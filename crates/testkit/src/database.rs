@@ -10,6 +10,9 @@ use tokio_postgres::{Client, NoTls};
 /// The server on which tests make their databases; its user must be a superuser.
 const URL_VARIABLE: &str = "MATCHPURSE_TEST_DATABASE_URL";
 
+/// The role whose rights services have; the first migration makes it.
+const SERVICES_ROLE: &str = "matchpurse_app";
+
 /// The advisory lock under which the template is made: the letters `mptestkt`.
 const LOCK: i64 = 0x6d70_7465_7374_6b74;
 
@@ -57,21 +60,29 @@ impl Database {
         Ok(Self { server: server.to_owned(), name })
     }
 
-    /// The database's URL.
+    /// The database's URL, as its owner: for migrations and tampering.
     pub fn url(&self) -> String {
         with_name(&self.server, &self.name)
     }
 
-    /// A store on the database, with a pool of its own.
+    /// The database's URL with the rights that a service has, and no more.
+    pub fn service_url(&self) -> String {
+        let url = self.url();
+        let separator = if url.contains('?') { '&' } else { '?' };
+        format!("{url}{separator}options=-c%20role%3D{SERVICES_ROLE}")
+    }
+
+    /// A store on the database, with a pool of its own and the rights that a service has: what a worker may not do
+    /// in production, it may not do in a test.
     ///
     /// # Errors
     /// When the server is away.
     pub async fn store(&self) -> Result<Store> {
-        let options = StoreOptions::for_worker(self.url().into(), "test");
+        let options = StoreOptions::for_worker(self.service_url().into(), "test");
         Ok(Store::connect(&options).await?)
     }
 
-    /// A plain connection, to look and tamper with.
+    /// A plain connection of the owner, to look and tamper with.
     ///
     /// # Errors
     /// When the server is away.

@@ -37,6 +37,13 @@ pub struct Check {
     sql: &'static str,
 }
 
+impl Check {
+    /// The statement, for whoever wants to run it by hand.
+    pub const fn sql(&self) -> &'static str {
+        self.sql
+    }
+}
+
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {

@@ -3,7 +3,10 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod archive;
+mod audit;
+mod balances;
 mod inbox;
+mod ledger_guards;
 mod migrations;
 mod notices;
 mod outage;
