@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::close;
+use super::outcome;
 use super::state::{
     Account, Anomaly, AnomalyKind, MatchState, Notice, Outcome, Seat, SeatState, Settlement, Transfer,
     TransferKind,
@@ -108,16 +109,15 @@ impl Decision {
     fn after_the_end(&mut self, snapshot: &MatchSnapshot) {
         self.late = true;
         self.fill(snapshot);
+        self.stake_after_the_end(snapshot);
         if !snapshot.status.is_terminal() {
             return;
         }
-        let digest = close::end_digest(snapshot);
-        let (first, second) = (self.state.status.disposition(), snapshot.status.disposition());
-        let same =
-            first == second && (first == Disposition::Refund || self.state.outcome_digest == Some(digest));
-        if same || self.state.other_ends.contains(&digest) {
+        let digest = outcome::end_digest(snapshot);
+        if outcome::agrees(&self.state, snapshot) || self.state.other_ends.contains(&digest) {
             return;
         }
+        let (first, second) = (self.state.status.disposition(), snapshot.status.disposition());
         self.state.remember_end(digest);
         let text = format!("{} after {}", snapshot.status.as_str(), self.state.status.as_str());
         if first == second {
@@ -126,6 +126,19 @@ impl Decision {
             self.anomaly(AnomalyKind::OutcomeConflict, &discriminator, text);
         } else {
             self.anomaly(AnomalyKind::TerminalConflict, snapshot.status.as_str(), text);
+        }
+    }
+
+    /// Another stake than the one that was settled. Stakes that went back without ever being known are no matter.
+    fn stake_after_the_end(&mut self, snapshot: &MatchSnapshot) {
+        let stake = snapshot.buy_in.as_ref().map_or(0, |money| money.minor_units);
+        let settled = match (self.state.buy_in, self.state.settlement) {
+            (None, Some(Settlement::Refund)) => return,
+            (settled, _) => settled.unwrap_or(0),
+        };
+        if stake > 0 && stake != settled && self.state.stakes_money() {
+            let text = format!("a stake of {stake} after the match had ended with one of {settled}");
+            self.anomaly(AnomalyKind::BuyInConflict, &stake.to_string(), text);
         }
     }
 

@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sha2::{Digest, Sha256};
-
 use super::apply::{Decision, Trust};
+use super::outcome::{cash_figures, end_digest, outcome_digest};
 use super::split::{fee_of, player_shares, shares};
 use super::state::{AnomalyKind, SeatState, Settlement};
-use crate::event::{Disposition, MatchSnapshot, MatchStatus, Outcome, RewardKind};
+use crate::event::{MatchSnapshot, MatchStatus, Outcome, RewardKind};
 use crate::ids::PlayerId;
 use crate::source::{Custody, TiePolicy};
 
@@ -16,7 +15,7 @@ pub(super) enum Division {
     /// The provider's figures, where it holds the stakes: it has paid already, and we record it.
     Figures(BTreeMap<PlayerId, i64>),
     /// The prize, divided among the winners.
-    Winners(Vec<Vec<PlayerId>>),
+    Winners(BTreeMap<String, Vec<PlayerId>>),
     /// By the tie policy.
     Tie,
 }
@@ -113,34 +112,23 @@ fn wait_for_outcome(decision: &mut Decision, snapshot: &MatchSnapshot, kind: Ano
     decision.anomaly(kind, "", detail);
 }
 
-/// Money that the provider says it gave, by player.
-pub(super) fn cash_figures(snapshot: &MatchSnapshot) -> BTreeMap<PlayerId, i64> {
-    let participants = snapshot.groups.iter().flat_map(|group| &group.players);
-    participants
-        .filter_map(|player| {
-            let reward = player.reward.as_ref().filter(|reward| reward.kind == RewardKind::Cash)?;
-            Some((player.player_id.clone(), reward.amount.as_ref()?.minor_units))
-        })
-        .collect()
-}
-
 fn has_other_rewards(snapshot: &MatchSnapshot) -> bool {
     let mut participants = snapshot.groups.iter().flat_map(|group| &group.players);
     participants.any(|player| player.reward.as_ref().is_some_and(|reward| reward.kind == RewardKind::Studio))
 }
 
 /// The players of the winning groups, by group; those who have a stake in it where there are stakes.
-fn winners(decision: &Decision, snapshot: &MatchSnapshot) -> Vec<Vec<PlayerId>> {
+fn winners(decision: &Decision, snapshot: &MatchSnapshot) -> BTreeMap<String, Vec<PlayerId>> {
     let wins = snapshot.winner_group_ids.iter().map(String::as_str).collect::<BTreeSet<_>>();
-    let mut groups: BTreeMap<&str, Vec<PlayerId>> = BTreeMap::new();
+    let mut groups: BTreeMap<String, Vec<PlayerId>> = BTreeMap::new();
     for (player, seat) in &decision.state.seats {
         let listed = snapshot.groups.is_empty() || snapshot.players().any(|listed| listed == player);
         let staked = decision.stake() == 0 || seat.state == SeatState::Held;
         if wins.contains(seat.group_id.as_str()) && listed && staked {
-            groups.entry(&seat.group_id).or_default().push(player.clone());
+            groups.entry(seat.group_id.clone()).or_default().push(player.clone());
         }
     }
-    groups.into_values().collect()
+    groups
 }
 
 /// Whoever holds a stake but is not in the end's list. An end without any list says nothing about who played.
@@ -177,17 +165,16 @@ fn pay_figures(decision: &mut Decision, figures: &BTreeMap<PlayerId, i64>) {
 }
 
 /// Divides the prize by winning group, then among the players of each.
-fn pay_winners(decision: &mut Decision, groups: &[Vec<PlayerId>]) {
+fn pay_winners(decision: &mut Decision, groups: &BTreeMap<String, Vec<PlayerId>>) {
     let escrowed = decision.state.escrowed();
     if escrowed == 0 {
         return;
     }
     let fee = fee_of(escrowed, decision.state.fee_bps).unwrap_or(0);
     let match_id = decision.state.match_id.clone();
-    let group_names: Vec<String> = (0..groups.len()).map(|index| format!("group {index}")).collect();
-    let names: Vec<&str> = group_names.iter().map(String::as_str).collect();
+    let names: Vec<&str> = groups.keys().map(String::as_str).collect();
     let by_group = shares(escrowed.saturating_sub(fee), &match_id, &names).unwrap_or_default();
-    for (players, (_, prize)) in groups.iter().zip(by_group) {
+    for (players, (_, prize)) in groups.values().zip(by_group) {
         for (player, share) in player_shares(prize, &match_id, players).unwrap_or_default() {
             decision.pay(&player, share);
         }
@@ -241,34 +228,4 @@ fn close_seats(decision: &mut Decision, snapshot: &MatchSnapshot, tie: bool) {
             (false, false) => Outcome::Loss,
         });
     }
-}
-
-/// What an end says, to tell one from another: all ends that give the stakes back say the same.
-pub(super) fn end_digest(snapshot: &MatchSnapshot) -> [u8; 32] {
-    match snapshot.status.disposition() {
-        Disposition::Refund => refund_digest(),
-        _ => outcome_digest(snapshot),
-    }
-}
-
-/// [`end_digest`] of what gives the stakes back.
-pub(super) fn refund_digest() -> [u8; 32] {
-    Sha256::digest(b"refund").into()
-}
-
-/// What an end says of winners and payouts, independent of the order and form in which it says it.
-fn outcome_digest(snapshot: &MatchSnapshot) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    hash.update(if snapshot.status == MatchStatus::ClosedTie { b"tie" } else { b"win" });
-    let wins: BTreeSet<&String> = snapshot.winner_group_ids.iter().collect();
-    for group in wins {
-        hash.update([0]);
-        hash.update(group);
-    }
-    for (player, amount) in cash_figures(snapshot) {
-        hash.update([1]);
-        hash.update(player.as_str());
-        hash.update(amount.to_be_bytes());
-    }
-    hash.finalize().into()
 }

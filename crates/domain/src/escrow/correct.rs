@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::apply::{Decision, Funds, Trust};
 use super::close::{self, Division};
+use super::outcome;
 use super::state::{Account, MatchState, Outcome, Seat, SeatState, Settlement, Transfer, TransferKind};
 use crate::event::{Disposition, Group, MatchSnapshot, MatchStatus, Participant, Reward, RewardKind};
 use crate::ids::PlayerId;
@@ -158,7 +159,7 @@ fn reverse(decision: &mut Decision) {
         });
     }
     state.remember_end(match state.settlement {
-        Some(Settlement::Refund) => close::refund_digest(),
+        Some(Settlement::Refund) => outcome::refund_digest(),
         _ => state.outcome_digest.unwrap_or_default(),
     });
     state.generation = state.generation.saturating_add(1);

@@ -21,6 +21,7 @@ mod close;
 mod contest;
 mod correct;
 mod expire;
+mod outcome;
 mod split;
 mod state;
 
