@@ -94,7 +94,7 @@ pub(crate) async fn run(args: CorrectArgs) -> Result<ExitCode> {
         idempotency_key: key,
         approvals: approvals.into(),
     };
-    let correction = propose(&store, &request, &author, now()).await?;
+    let correction = propose(&store, &request, &author, now()).await?.correction;
     print_correction(&correction);
     if correction.state == CorrectionState::Proposed {
         let id = correction.proposal.id;

@@ -68,6 +68,15 @@ pub struct Preview {
     pub outcome: Outcome,
 }
 
+/// A correction that was asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Proposed {
+    /// The correction, as it is now.
+    pub correction: Correction,
+    /// True when it had been asked for before and nothing was done now.
+    pub repeated: bool,
+}
+
 /// What the correction would do now; nothing is written.
 ///
 /// # Errors
@@ -88,12 +97,7 @@ pub async fn preview(store: &Store, request: &Request, now: Timestamp) -> Result
 ///
 /// # Errors
 /// [`Error`]; one that the escrow would refuse is not kept either.
-pub async fn propose(
-    store: &Store,
-    request: &Request,
-    author: &Author,
-    now: Timestamp,
-) -> Result<Correction> {
+pub async fn propose(store: &Store, request: &Request, author: &Author, now: Timestamp) -> Result<Proposed> {
     let source = request.source.as_str();
     let id = EventId::from_uuid(derived_uuid("correction", &[source, &author.idempotency_key]));
     let event = request.end.event(store).await?;
@@ -104,7 +108,11 @@ pub async fn propose(
     let verdict = serde_json::to_value(&request.end).unwrap_or_default();
     if let Some(existing) = corrections::lock_in_tx(&tx, id).await? {
         let same = existing.key == key && existing.proposal.verdict == verdict;
-        return if same { Ok(existing) } else { Err(Error::KeyReused) };
+        return if same {
+            Ok(Proposed { correction: existing, repeated: true })
+        } else {
+            Err(Error::KeyReused)
+        };
     }
     let outcome = decide(&tx, &loaded, &request.end, event.as_ref(), now).await?;
     let proposal = Proposal {
@@ -124,7 +132,8 @@ pub async fn propose(
         apply(&tx, &key, loaded, outcome, &proposal, &author.actor, now).await?;
     }
     tx.commit().await?;
-    find(&client, id).await?.ok_or(Error::NoCorrection)
+    let correction = find(&client, id).await?.ok_or(Error::NoCorrection)?;
+    Ok(Proposed { correction, repeated: false })
 }
 
 /// Applies a proposal, by the word of a second person.

@@ -35,7 +35,8 @@ async fn an_overruled_end_is_undone_by_reversals_and_everything_stays_in_the_led
     1 hold 2000 in 2
     1 refund 2000 in 2
     ");
-    let anomalies = "SELECT kind || ': ' || coalesce(resolution, 'open') || ' by ' || resolved_by FROM anomaly";
+    let anomalies =
+        "SELECT kind || ': ' || coalesce(resolution, 'open') || ' by ' || resolved_by FROM anomaly";
     let resolution = format!("terminal_conflict: correction {} by ann", done.proposal.id);
     assert_eq!(ground.rows(anomalies).await?, [resolution]);
     // What is known is no news: all events again, without the inbox, change nothing.
@@ -89,7 +90,8 @@ async fn what_the_rules_do_not_allow_is_refused_and_leaves_nothing() -> Result<(
     {
         let refusal = told(&ground.correct("ours", end, &format!("k{key}"), 1).await.unwrap_err());
         // Ids follow from what the test says, but nobody needs to read them.
-        refusals.push(refusal.split_whitespace().filter(|word| word.len() < 30).collect::<Vec<_>>().join(" "));
+        refusals
+            .push(refusal.split_whitespace().filter(|word| word.len() < 30).collect::<Vec<_>>().join(" "));
     }
     insta::assert_snapshot!(refusals.join("\n"), @r#"
     the escrow refuses it: players lack money that they would have to give back: a lacks 1500

@@ -58,7 +58,9 @@ async fn a_person_is_asked_once_where_the_source_wants_it_or_an_end_was_claimed(
 #[tokio::test]
 async fn several_that_sweep_at_once_and_workers_beside_them_do_everything_once() -> Result<()> {
     let ground = Arc::new(Ground::new().await?);
-    ground.apply(&[snapshot("theirs", Confirmed, None, None), snapshot("ours", Confirmed, None, None)]).await?;
+    ground
+        .apply(&[snapshot("theirs", Confirmed, None, None), snapshot("ours", Confirmed, None, None)])
+        .await?;
     let mut tasks = JoinSet::new();
     for n in 0..8 {
         let ground = Arc::clone(&ground);

@@ -121,7 +121,8 @@ impl Ground {
 
     /// What every account holds, those of players by their ids.
     pub(crate) async fn balances(&self) -> Result<String> {
-        let sql = "SELECT coalesce(p.player_id, (ARRAY['?', 'escrow', 'house', 'external'])[a.kind]) || ' ' ||
+        let sql =
+            "SELECT coalesce(p.player_id, (ARRAY['?', 'escrow', 'house', 'external'])[a.kind]) || ' ' ||
                           sum(a.balance)
                      FROM account a LEFT JOIN player p ON p.player_key = a.owner_key
                     GROUP BY coalesce(p.player_id, (ARRAY['?', 'escrow', 'house', 'external'])[a.kind])
@@ -131,7 +132,8 @@ impl Ground {
 
     /// The match in one line.
     pub(crate) async fn the_match(&self) -> Result<String> {
-        let sql = "SELECT status || ', ' || coalesce(settlement, 'not settled') || ', generation ' || generation
+        let sql =
+            "SELECT status || ', ' || coalesce(settlement, 'not settled') || ', generation ' || generation
                           || ': pot ' || pot || ', paid ' || paid || ', back ' || refunded || ', fee ' || fee
                      FROM match";
         Ok(self.rows(sql).await?.join("; "))
@@ -165,7 +167,7 @@ impl Ground {
             idempotency_key: key.to_owned(),
             approvals,
         };
-        corrections::propose(&self.store, &request, &author, NOW).await
+        Ok(corrections::propose(&self.store, &request, &author, NOW).await?.correction)
     }
 }
 
@@ -178,7 +180,12 @@ pub(crate) fn code(code: &str) -> CurrencyCode {
 }
 
 /// A snapshot of match `m1` between a and b with a stake of 10.00; figures are what the provider says it paid.
-pub(crate) fn snapshot(source: &str, status: MatchStatus, winner: Option<&str>, figure: Option<i64>) -> Event {
+pub(crate) fn snapshot(
+    source: &str,
+    status: MatchStatus,
+    winner: Option<&str>,
+    figure: Option<i64>,
+) -> Event {
     let reward = figure.map(|amount| Reward {
         kind: RewardKind::Cash,
         amount: Some(usd(amount)),

@@ -15,6 +15,7 @@
 mod find;
 pub(crate) mod ledger;
 mod load;
+mod read;
 mod row;
 mod save;
 pub mod tell;
@@ -28,6 +29,7 @@ use uuid::Uuid;
 pub use find::{OVERDUE_MAX, kinds_of, overdue};
 pub use ledger::funds_in_tx;
 pub use load::{LoadedMatch, NewMatch, load_in_tx, lock_in_tx};
+pub use read::{AccountOwner, MatchRecord, PlayerMoney, account_owner, find_matches, money_of};
 pub use save::save_in_tx;
 
 /// What names a match. Kinds are apart, because a provider's contest and its money match may share an id.
