@@ -12,7 +12,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("tokio-postgres", &["store", "testkit"]),
     ("deadpool-postgres", &["store"]),
     ("refinery", &["store"]),
-    ("actix-web", &["ingress"]),
+    ("actix-web", &["ingress", "api"]),
     ("reqwest", &["service-kit"]),
     ("jsonwebtoken", &["providers"]),
 ];

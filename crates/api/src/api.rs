@@ -1,0 +1,70 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use matchpurse_domain::ids::SourceName;
+use matchpurse_domain::source::SourcePolicy;
+use matchpurse_settings::Settings;
+use matchpurse_store::Store;
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
+
+use crate::auth::Tokens;
+use crate::failure::{Failure, Result};
+
+/// What every request needs; one for the process.
+pub(crate) struct Api {
+    pub(crate) store: Store,
+    pub(crate) tokens: Tokens,
+    policies: BTreeMap<SourceName, SourcePolicy>,
+    /// How many persons a correction needs.
+    pub(crate) approvals: i16,
+    /// For a body to arrive.
+    pub(crate) body_time: Duration,
+    runtime: Handle,
+    /// The requests in work.
+    work: TaskTracker,
+}
+
+impl Api {
+    /// Requests will run on the present runtime.
+    pub(crate) fn new(settings: &Settings, store: Store) -> Self {
+        let policy = |(name, source): (&SourceName, &matchpurse_settings::SourceSettings)| {
+            (name.clone(), source.policy().clone())
+        };
+        Self {
+            store,
+            tokens: Tokens::new(&settings.api.tokens),
+            policies: settings.sources.iter().map(policy).collect(),
+            approvals: settings.operations.correction_approvals.into(),
+            body_time: Duration::from_millis(settings.api.request_timeout_ms),
+            runtime: Handle::current(),
+            work: TaskTracker::new(),
+        }
+    }
+
+    /// The rules of a source.
+    pub(crate) fn policy(&self, source: &SourceName) -> Result<&SourcePolicy> {
+        self.policies.get(source).ok_or_else(|| Failure::unknown_source(source.as_str()))
+    }
+
+    /// The failure of a look-up that found nothing: a source that is not configured is the likelier mistake.
+    pub(crate) fn not_found(&self, source: &SourceName, otherwise: Failure) -> Failure {
+        self.policy(source).err().unwrap_or(otherwise)
+    }
+
+    /// Runs a request's work to its end, also when the client is gone before it.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let running = self.work.spawn_on(work.in_current_span(), &self.runtime);
+        running.await.unwrap_or_else(|panic| Err(Failure::internal(panic.to_string())))
+    }
+
+    /// Waits until nothing is in work any more; nothing new may be begun then.
+    pub(crate) async fn idle(&self) {
+        self.work.close();
+        self.work.wait().await;
+    }
+}

@@ -1,0 +1,49 @@
+//! Where the next page of a list begins: opaque texts, so that what they hold can change.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// A list with pages. A cursor of one is no cursor of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum List {
+    Corrections,
+    /// Of one account.
+    Entries(i64),
+}
+
+impl List {
+    fn prefix(self) -> String {
+        match self {
+            Self::Corrections => "corrections:".to_owned(),
+            Self::Entries(account) => format!("entries:{account}:"),
+        }
+    }
+
+    /// The text for a place in this list.
+    pub(crate) fn cursor(self, place: &str) -> String {
+        URL_SAFE_NO_PAD.encode(self.prefix() + place)
+    }
+
+    /// The place that a text of [`List::cursor`] stands for.
+    pub(crate) fn place(self, cursor: &str) -> Option<String> {
+        let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
+        text.strip_prefix(&self.prefix()).map(str::to_owned)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_good_for_its_own_list_only() {
+        let cursor = List::Entries(7).cursor("1.2");
+        assert_eq!(List::Entries(7).place(&cursor).as_deref(), Some("1.2"));
+        for other in [List::Entries(77), List::Corrections] {
+            assert_eq!(other.place(&cursor), None);
+        }
+        for bad in ["", "!", "AA", "1.2"] {
+            assert_eq!(List::Entries(7).place(bad), None, "{bad}");
+        }
+    }
+}

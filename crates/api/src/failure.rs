@@ -1,0 +1,173 @@
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use actix_web::{HttpResponse, ResponseError};
+use matchpurse_service_kit::problem::{MEDIA_TYPE, Problem};
+use matchpurse_settings::ApiScope;
+use serde_json::Value;
+
+/// What a handler returns.
+pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
+
+/// What 503 advises: a database that changes places takes seconds.
+const RETRY_AFTER_S: u16 = 5;
+
+/// Why a request was not done.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    problem: Box<Problem>,
+    header: Option<(HeaderName, HeaderValue)>,
+    /// What went wrong here, for our log only.
+    cause: Option<String>,
+}
+
+/// The cause of a failure, in the answer's extensions; the request's line in the log has it.
+pub(crate) struct Cause(pub(crate) String);
+
+impl Failure {
+    pub(crate) fn new(
+        status: StatusCode,
+        name: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        let problem = Box::new(Problem::new(status.as_u16(), name, title, detail));
+        Self { problem, header: None, cause: None }
+    }
+
+    /// With another member in the document.
+    pub(crate) fn with(mut self, member: &'static str, value: impl Into<Value>) -> Self {
+        self.problem.more.push((member, value.into()));
+        self
+    }
+
+    fn header(mut self, name: HeaderName, value: &str) -> Self {
+        // Our own texts are visible ASCII; another one would only be left out.
+        self.header = HeaderValue::from_str(value).ok().map(|value| (name, value));
+        self
+    }
+
+    pub(crate) fn not_found(name: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, name, title, detail)
+    }
+
+    pub(crate) fn no_such_path() -> Self {
+        Self::not_found("not-found", "Nothing is here", "the API's paths begin with /v1")
+    }
+
+    pub(crate) fn unknown_source(name: &str) -> Self {
+        Self::not_found("unknown-source", "No such source", "no source of this name is configured")
+            .with("source", name)
+    }
+
+    pub(crate) fn method_not_allowed(allow: &'static str) -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method-not-allowed",
+            "Method not allowed",
+            format!("this resource takes {allow}"),
+        )
+        .header(ALLOW, allow)
+    }
+
+    /// Nobody is known by this token, or there is none.
+    pub(crate) fn unauthorized(token_given: bool) -> Self {
+        let (detail, challenge) = if token_given {
+            ("no token has this secret", r#"Bearer realm="matchpurse", error="invalid_token""#)
+        } else {
+            ("one header must say who asks: `Authorization: Bearer SECRET`", r#"Bearer realm="matchpurse""#)
+        };
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "Nobody is known by this", detail)
+            .header(WWW_AUTHENTICATE, challenge)
+    }
+
+    pub(crate) fn insufficient_scope(scope: ApiScope) -> Self {
+        let scope = scope_word(scope);
+        let challenge = format!(r#"Bearer realm="matchpurse", error="insufficient_scope", scope="{scope}""#);
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "insufficient-scope",
+            "The token does not allow this",
+            format!("this needs a token with the scope `{scope}`"),
+        )
+        .with("scope", scope)
+        .header(WWW_AUTHENTICATE, &challenge)
+    }
+
+    /// A part of the request's path or query, by its name.
+    pub(crate) fn invalid_query(field: &str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid-query", "The query cannot be understood", detail)
+            .with("field", field)
+    }
+
+    /// A part of the body, by its path from the root.
+    pub(crate) fn invalid_body(field: &str, detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "invalid-body",
+            "The body does not say what is needed",
+            detail,
+        )
+        .with("field", field)
+    }
+
+    /// The database is away or busy; whether a write was done is not known.
+    pub(crate) fn unavailable(cause: String) -> Self {
+        let detail = "the database is away or busy; ask again, a write with the same Idempotency-Key";
+        let failure = Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not possible now", detail)
+            .header(RETRY_AFTER, &RETRY_AFTER_S.to_string());
+        Self { cause: Some(cause), ..failure }
+    }
+
+    /// A defect of ours.
+    pub(crate) fn internal(cause: String) -> Self {
+        let detail = "this is a defect of the service; its log has the cause under the answer's X-Request-Id";
+        let failure =
+            Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something is broken here", detail);
+        Self { cause: Some(cause), ..failure }
+    }
+}
+
+impl From<matchpurse_store::Error> for Failure {
+    fn from(error: matchpurse_store::Error) -> Self {
+        let cause = matchpurse_store::chain(&error);
+        if error.is_transient() { Self::unavailable(cause) } else { Self::internal(cause) }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.problem.name, self.problem.detail)
+    }
+}
+
+impl ResponseError for Failure {
+    fn status_code(&self) -> StatusCode {
+        // Every status was made from one.
+        StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut answer = HttpResponse::build(self.status_code());
+        answer.insert_header((CONTENT_TYPE, MEDIA_TYPE)).insert_header((CACHE_CONTROL, "no-store"));
+        if let Some((name, value)) = &self.header {
+            answer.insert_header((name.clone(), value.clone()));
+        }
+        let mut answer = answer.body(self.problem.to_json());
+        if let Some(cause) = &self.cause {
+            answer.extensions_mut().insert(Cause(cause.clone()));
+        }
+        answer
+    }
+}
+
+/// The word for a scope, as the configuration has it.
+const fn scope_word(scope: ApiScope) -> &'static str {
+    match scope {
+        ApiScope::Read => "read",
+        ApiScope::Operate => "operate",
+    }
+}

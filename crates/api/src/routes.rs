@@ -1,0 +1,50 @@
+//! Which path and method is whose.
+
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpResponse, ResponseError as _, Route, guard};
+
+use crate::failure::Failure;
+use crate::{auth, corrections, funds, ledger, matches, players};
+
+/// Everything below `/v1`, for who has a token; everything else is nothing.
+pub(crate) fn all(config: &mut ServiceConfig) {
+    let v1 = web::scope("/v1")
+        .wrap(from_fn(auth::authenticate))
+        .service(read("/players/{source}/{player}", look().to(players::balances)))
+        .service(write("/players/{source}/{player}/deposits", web::post().to(funds::deposit)))
+        .service(write("/players/{source}/{player}/withdrawals", web::post().to(funds::withdraw)))
+        .service(read("/matches/{source}/{match}", look().to(matches::one)))
+        .service(read("/matches/{source}/{match}/timeline", look().to(matches::timeline)))
+        .service(write("/matches/{source}/{match}/corrections", web::post().to(corrections::correct)))
+        .service(read("/corrections", look().to(corrections::list)))
+        .service(read("/corrections/{id}", look().to(corrections::one)))
+        .service(write("/corrections/{id}/approve", web::post().to(corrections::agree)))
+        .service(write("/corrections/{id}/reject", web::post().to(corrections::refuse)))
+        .service(read("/ledger/trial-balance", look().to(ledger::trial_balance)))
+        .service(read("/ledger/accounts/{id}", look().to(ledger::account)))
+        .service(read("/ledger/accounts/{id}/entries", look().to(ledger::entries)))
+        .default_service(web::route().to(astray));
+    config.service(v1).default_service(web::route().to(astray));
+}
+
+/// GET, and HEAD, which is the same without the body.
+fn look() -> Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
+}
+
+fn read(path: &str, route: Route) -> actix_web::Resource {
+    web::resource(path).route(route).default_service(not_allowed("GET, HEAD"))
+}
+
+fn write(path: &str, route: Route) -> actix_web::Resource {
+    web::resource(path).route(route).default_service(not_allowed("POST"))
+}
+
+fn not_allowed(methods: &'static str) -> Route {
+    web::route().to(move || async move { Failure::method_not_allowed(methods).error_response() })
+}
+
+async fn astray() -> HttpResponse {
+    Failure::no_such_path().error_response()
+}

@@ -1,0 +1,53 @@
+//! What several resources write alike.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CACHE_CONTROL, LOCATION};
+use matchpurse_domain::money::CurrencyCode;
+use serde::{Deserialize, Serialize};
+
+/// An amount: never without its currency, and never a fraction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Amount {
+    /// In minor units of the currency.
+    pub(crate) minor_units: i64,
+    /// Its code.
+    pub(crate) currency: String,
+}
+
+impl Amount {
+    pub(crate) fn new(minor_units: i64, currency: &str) -> Self {
+        Self { minor_units, currency: currency.to_owned() }
+    }
+
+    pub(crate) fn of(minor_units: i64, currency: &CurrencyCode) -> Self {
+        Self::new(minor_units, currency.as_str())
+    }
+
+    /// As a member of a problem document.
+    pub(crate) fn to_value(&self) -> serde_json::Value {
+        serde_json::json!({ "minor_units": self.minor_units, "currency": self.currency })
+    }
+}
+
+/// A page of a list.
+#[derive(Debug, Serialize)]
+pub(crate) struct Page<T> {
+    pub(crate) items: Vec<T>,
+    /// The cursor of the page that follows; none at the end.
+    pub(crate) next: Option<String>,
+}
+
+/// A JSON answer. What it shows may change at any moment, so nobody keeps it.
+pub(crate) fn answer(status: StatusCode, body: &impl Serialize) -> HttpResponse {
+    HttpResponse::build(status).insert_header((CACHE_CONTROL, "no-store")).json(body)
+}
+
+/// A JSON answer that tells where the thing can be read from now on.
+pub(crate) fn answer_at(status: StatusCode, location: &str, body: &impl Serialize) -> HttpResponse {
+    HttpResponse::build(status)
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((LOCATION, location))
+        .json(body)
+}
