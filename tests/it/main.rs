@@ -9,6 +9,7 @@
 
 mod answers;
 mod architecture;
+mod audit;
 mod demo;
 mod effects;
 mod errors;
