@@ -93,10 +93,10 @@ BEGIN
        OR NOT EXISTS (SELECT FROM correction c
                        WHERE (c.match_no, c.generation, c.state) = (OLD.match_no, NEW.generation, 'applied')) THEN
       RAISE EXCEPTION 'match % has no correction that makes generation %', OLD.match_no, NEW.generation
-        USING ERRCODE = 'ES004';
+        USING ERRCODE = 'ES006';
     END IF;
-  ELSIF OLD.settlement IS NOT NULL AND (NEW.settlement, NEW.paid, NEW.refunded, NEW.fee, NEW.pot)
-       IS DISTINCT FROM (OLD.settlement, OLD.paid, OLD.refunded, OLD.fee, OLD.pot) THEN
+  ELSIF OLD.settlement IS NOT NULL AND (NEW.settlement, NEW.status, NEW.paid, NEW.refunded, NEW.fee, NEW.pot)
+       IS DISTINCT FROM (OLD.settlement, OLD.status, OLD.paid, OLD.refunded, OLD.fee, OLD.pot) THEN
     RAISE EXCEPTION 'match % is settled as % already', OLD.match_no, OLD.settlement USING ERRCODE = 'ES001';
   END IF;
   IF NEW.rank < OLD.rank THEN
@@ -108,6 +108,32 @@ DROP TRIGGER match_guard ON match;
 CREATE TRIGGER match_guard BEFORE UPDATE ON match FOR EACH ROW
   WHEN (OLD.settlement IS NOT NULL OR NEW.rank < OLD.rank OR NEW.generation <> OLD.generation)
   EXECUTE FUNCTION match_guard();
+
+-- What a correction says stays, and it is decided once.
+CREATE FUNCTION correction_guard() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF TG_OP = 'DELETE' OR OLD.state <> 'proposed'
+     OR (NEW.correction_id, NEW.match_no, NEW.generation, NEW.verdict, NEW.reason, NEW.seen_event_id, NEW.approvals,
+         NEW.proposed_by, NEW.proposed_at) IS DISTINCT FROM
+        (OLD.correction_id, OLD.match_no, OLD.generation, OLD.verdict, OLD.reason, OLD.seen_event_id, OLD.approvals,
+         OLD.proposed_by, OLD.proposed_at) THEN
+    RAISE EXCEPTION 'correction % is %, and what it says stays', OLD.correction_id, OLD.state
+      USING ERRCODE = 'ES007';
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER correction_guard BEFORE UPDATE OR DELETE ON correction
+  FOR EACH ROW EXECUTE FUNCTION correction_guard();
+
+-- Whose an account is, and in which currency, stays; and one that is closed stays so.
+CREATE FUNCTION account_guard() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'account % would become another one', OLD.id USING ERRCODE = 'ES008';
+END $$;
+CREATE TRIGGER account_guard BEFORE UPDATE ON account FOR EACH ROW
+  WHEN ((NEW.source, NEW.kind, NEW.owner_key, NEW.currency)
+        IS DISTINCT FROM (OLD.source, OLD.kind, OLD.owner_key, OLD.currency) OR (OLD.closed AND NOT NEW.closed))
+  EXECUTE FUNCTION account_guard();
 
 DO $$
 BEGIN

@@ -14,7 +14,7 @@ fn amounts_are_read_from_their_text() {
         ("100e-1", "USD", "1000"),
         ("0.1e2", "USD", "1000"),
         ("010", "USD", "1000"),
-        // as Lucra writes them in its strings
+        // as providers write them in texts
         ("20.00", "USD", "2000"),
         ("15", "USD", "1500"),
         ("0.1", "USD", "10"),

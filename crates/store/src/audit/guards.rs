@@ -41,6 +41,8 @@ pub(super) const GUARDS: Check = Check {
               ('index', 'transfer', 'one_settlement_per_player'),
               ('index', 'correction', 'one_proposal_per_match'),
               ('index', 'correction', 'one_correction_per_generation'),
+              ('trigger', 'account', 'account_guard'),
+              ('trigger', 'correction', 'correction_guard'),
               ('trigger', 'match', 'match_guard'),
               ('trigger', 'transfer', 'transfer_guard'),
               ('trigger', 'transfer', 'transfer_guard_truncate'),

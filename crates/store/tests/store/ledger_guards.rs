@@ -80,6 +80,39 @@ async fn not_even_the_owner_changes_what_was_moved_and_why() -> Result<()> {
 }
 
 #[tokio::test]
+async fn an_account_stays_whose_it_is_and_a_correction_stays_what_it_says() -> Result<()> {
+    let database = filled().await?;
+    let service = service(&database).await?;
+    for changes in [
+        "owner_key = gen_random_uuid()",
+        "currency = 'JPY'",
+        "source = 'other'",
+        "kind = 3",
+        "closed = false",
+    ] {
+        let sql = format!("UPDATE account SET {changes} WHERE closed");
+        assert_eq!(refusal(&service, &sql).await?.0, "ES008", "{sql}");
+    }
+    service
+        .batch_execute(&format!(
+            "INSERT INTO correction (correction_id, match_no, generation, state, verdict, reason, seen_event_id,
+                                     approvals, proposed_by)
+             VALUES (gen_random_uuid(), {SETTLED}, 1, 'proposed', '{{}}', 'why', gen_random_uuid(), 1, 'olga')"
+        ))
+        .await?;
+    let decided = "decided_by = 'olga', decided_at = now()";
+    for sql in [
+        format!(
+            "UPDATE correction SET state = 'applied', reason = 'other', {decided} WHERE state = 'proposed'"
+        ),
+        "UPDATE correction SET state = 'rejected' WHERE state = 'applied'".to_owned(),
+    ] {
+        assert_eq!(refusal(&service, &sql).await?.0, "ES007", "{sql}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_settlement_is_written_once_and_only_a_correction_opens_a_generation() -> Result<()> {
     let database = filled().await?;
     let service = service(&database).await?;
@@ -88,13 +121,14 @@ async fn a_settlement_is_written_once_and_only_a_correction_opens_a_generation()
         (SETTLED, "paid = paid + 100, fee = fee - 100", "ES001"),
         (SETTLED, "pot = pot + 100, refunded = 100", "ES001"),
         (SETTLED, "settlement = 'tie'", "ES001"),
+        (SETTLED, "status = 'CLOSED_TIE'", "ES001"),
         (SETTLED, "settlement = NULL, settled_at = NULL, status = 'OPEN', rank = 10", "ES001"),
         (OPEN, "status = 'OPEN', rank = 10", "ES002"),
-        (OPEN, "generation = 1", "ES004"),
-        (SETTLED, "generation = 1, paid = 2000, fee = 0", "ES004"),
-        (CORRECTED, "generation = 2", "ES004"),
-        (CORRECTED, "generation = 3", "ES004"),
-        (CORRECTED, "generation = 0", "ES004"),
+        (OPEN, "generation = 1", "ES006"),
+        (SETTLED, "generation = 1, paid = 2000, fee = 0", "ES006"),
+        (CORRECTED, "generation = 2", "ES006"),
+        (CORRECTED, "generation = 3", "ES006"),
+        (CORRECTED, "generation = 0", "ES006"),
     ] {
         let sql = of(number, changes);
         assert_eq!(refusal(&service, &sql).await?.0, expected, "{sql}");
@@ -107,7 +141,7 @@ async fn a_settlement_is_written_once_and_only_a_correction_opens_a_generation()
     let rest = "'{}', 'why', gen_random_uuid(), 1, 'olga'";
     service.batch_execute(&format!("{propose} {SETTLED}, 1, 'proposed', {rest}, NULL, NULL")).await?;
     service.batch_execute(&format!("{propose} {OPEN}, 1, 'applied', {rest}, 'olga', now()")).await?;
-    assert_eq!(refusal(&service, &of(SETTLED, "generation = 1")).await?.0, "ES004");
+    assert_eq!(refusal(&service, &of(SETTLED, "generation = 1")).await?.0, "ES006");
     service.batch_execute(&format!("{propose} {SETTLED}, 1, 'applied', {rest}, 'olga', now()")).await?;
     service.batch_execute(&of(SETTLED, "generation = 1, paid = 2000, fee = 0")).await?;
     assert_eq!(refusal(&service, &of(SETTLED, "paid = 1800, fee = 200")).await?.0, "ES001");
