@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// An amount: never without its currency, and never a fraction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an amount: minor_units and currency")]
 pub(crate) struct Amount {
     /// In minor units of the currency.
     pub(crate) minor_units: i64,

@@ -120,9 +120,9 @@ async fn exponent(
 impl EndArgs {
     fn end(self, exponent: Option<u8>) -> Result<End> {
         Ok(if self.refund {
-            End::Refund
+            End::Refund {}
         } else if self.tie {
-            End::Tie
+            End::Tie {}
         } else if let Some(event_id) = self.event {
             End::Event { event_id }
         } else if self.winners.is_empty() {

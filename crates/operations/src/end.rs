@@ -11,10 +11,12 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "as", rename_all = "snake_case", deny_unknown_fields)]
 pub enum End {
+    // With braces, because serde takes any members beside the tag of a variant without: "refund these groups" would be
+    // a refund of all.
     /// Every stake goes back.
-    Refund,
+    Refund {},
     /// A tie; the match's tie policy decides.
-    Tie,
+    Tie {},
     /// The players of these groups won and divide the prize.
     Winners {
         /// The provider's ids of the groups.
@@ -54,8 +56,8 @@ impl End {
     /// What it means for a match; `event` is what [`End::event`] found.
     pub(crate) fn verdict(&self, event: Option<&Event>, state: &MatchState) -> Result<Verdict> {
         Ok(match self {
-            Self::Refund => Verdict::Refund,
-            Self::Tie => Verdict::Tie,
+            Self::Refund {} => Verdict::Refund,
+            Self::Tie {} => Verdict::Tie,
             Self::Winners { groups } => Verdict::Winners(groups.clone()),
             Self::Payouts { payouts } => {
                 let figure = |f: &Figure| (PlayerId::new(f.player_id.clone()), f.minor_units);

@@ -1,1 +1,18 @@
 //! The API as its clients and operators see it: a real server on a free port, and a real PostgreSQL.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod access;
+mod corrections;
+mod events;
+mod funds;
+mod harness;
+// The system tests' client.
+#[path = "../../../../tests/it/system/http.rs"]
+mod http;
+mod ledger;
+mod matches;
+mod operators;
+mod process;
+mod requests;
+mod script;

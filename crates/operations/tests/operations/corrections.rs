@@ -54,7 +54,7 @@ async fn a_repeat_returns_what_came_of_the_first_and_another_request_is_refused(
     ground.apply(&[snapshot("theirs", Closed, Some("g1"), Some(1800))]).await?;
     let first = ground.correct("theirs", winners("g2"), "k", 1).await?;
     assert_eq!(ground.correct("theirs", winners("g2"), "k", 1).await?, first);
-    let other = ground.correct("theirs", End::Tie, "k", 1).await.unwrap_err();
+    let other = ground.correct("theirs", End::Tie {}, "k", 1).await.unwrap_err();
     assert_eq!(told(&other), "the idempotency key was used for another request");
     let same = ground.correct("theirs", winners("g2"), "k2", 1).await.unwrap_err();
     assert_eq!(told(&same), "the escrow refuses it: the match ended like that already");
@@ -113,7 +113,7 @@ async fn two_persons_are_two_persons() -> Result<()> {
     assert_eq!((proposed.state, &proposed.decided), (Proposed, &None));
     assert_eq!(ground.balances().await?, "a 800, b -1000, external 200", "nothing has moved yet");
     let id = proposed.proposal.id;
-    let another = ground.correct("theirs", End::Refund, "k2", 2).await.unwrap_err();
+    let another = ground.correct("theirs", End::Refund {}, "k2", 2).await.unwrap_err();
     assert_eq!(told(&another), "another correction of this match waits for a decision");
     let alone = corrections::approve(&ground.store, id, "ann", NOW).await.unwrap_err();
     assert_eq!(told(&alone), "ann proposed the correction, so somebody else must decide");
@@ -138,7 +138,7 @@ async fn two_persons_are_two_persons() -> Result<()> {
 async fn a_proposal_is_of_the_match_as_it_was_and_can_be_rejected() -> Result<()> {
     let ground = Ground::new().await?;
     ground.apply(&[snapshot("theirs", Confirmed, None, None)]).await?;
-    let proposed = ground.correct("theirs", End::Refund, "k", 2).await?;
+    let proposed = ground.correct("theirs", End::Refund {}, "k", 2).await?;
     ground.apply(&[snapshot("theirs", Locked, None, None)]).await?;
     let outdated = corrections::approve(&ground.store, proposed.proposal.id, "bea", NOW).await.unwrap_err();
     assert_eq!(told(&outdated), "the match is not any more what it was when the correction was proposed");
@@ -146,7 +146,7 @@ async fn a_proposal_is_of_the_match_as_it_was_and_can_be_rejected() -> Result<()
     assert_eq!((rejected.state, rejected.decision_reason.as_deref()), (Rejected, Some("it goes on")));
     let late = corrections::approve(&ground.store, proposed.proposal.id, "bea", NOW).await.unwrap_err();
     assert_eq!(told(&late), "the correction is rejected already");
-    assert_eq!(ground.correct("theirs", End::Refund, "k2", 1).await?.state, Applied);
+    assert_eq!(ground.correct("theirs", End::Refund {}, "k2", 1).await?.state, Applied);
     assert_eq!(ground.balances().await?, "");
     ground.sound().await
 }

@@ -49,7 +49,7 @@ async fn a_person_is_asked_once_where_the_source_wants_it_or_an_end_was_claimed(
     ground.sound().await?;
     // An end that still comes settles it, and so does a person.
     ground.apply(&[snapshot("asked", Closed, Some("g1"), Some(1900))]).await?;
-    ground.correct("theirs", End::Refund, "k", 1).await?;
+    ground.correct("theirs", End::Refund {}, "k", 1).await?;
     assert_eq!(ground.balances().await?, "a 900, b -1000, external 100");
     assert_eq!(ground.rows("SELECT match_no::text FROM match_deadline").await?, [""; 0]);
     ground.sound().await
