@@ -18,3 +18,4 @@ pub mod offers;
 pub mod source;
 pub mod stats;
 pub mod time;
+pub mod webhook;
