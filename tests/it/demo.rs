@@ -15,7 +15,7 @@ use crate::system::service::{free_port, program};
 const LIVES: &str = "120";
 
 fn demo(arguments: &[&str], folder: &Folder) -> Result<Output> {
-    let common = ["demo", "--exit", "--lives", LIVES];
+    let common = ["demo", "--exit", "--lives", LIVES, "--api-port", "0"];
     Ok(program("matchpurse")?.args(common).args(arguments).current_dir(&folder.0).output()?)
 }
 
@@ -67,7 +67,7 @@ async fn a_demo_that_cannot_start_says_why() -> Result<()> {
     let taken = listener.local_addr()?.port().to_string();
     let output = demo(&["--port", &taken, "--database-url", &database.url()], &folder)?;
     assert_snapshot!(last_words(&output)?.replace(&taken, "TAKEN"), @r"
-    matchpurse: the services did not start; if port TAKEN is taken, choose another one with --port
+    matchpurse: the services did not start; if a port is taken, choose another one with --port or --api-port
       because: cannot listen on 127.0.0.1:TAKEN, the value of `ingress.listen`
       because: Address already in use
     ");

@@ -8,6 +8,7 @@
 )]
 
 mod answers;
+mod api;
 mod architecture;
 mod audit;
 mod demo;

@@ -36,6 +36,9 @@ pub(crate) struct DemoArgs {
     /// The port for deliveries; 0 takes a free one
     #[arg(long, default_value_t = 8080)]
     port: u16,
+    /// The port of the API; 0 takes a free one
+    #[arg(long, default_value_t = 8090)]
+    api_port: u16,
     #[command(flatten)]
     play: PlayArgs,
     #[command(flatten)]
@@ -59,16 +62,18 @@ async fn with_servers(args: &DemoArgs, servers: &Servers, stop: &CancellationTok
         Some(url) => url.clone(),
         None => fresh_database(&servers.database_url, DATABASE).await?,
     };
-    let listen = format!("127.0.0.1:{}", args.port);
-    let settings = demo_sources::settings(&database_url, servers.broker_url.as_deref(), &listen)?;
+    let (listen, api_listen) = (format!("127.0.0.1:{}", args.port), format!("127.0.0.1:{}", args.api_port));
+    let settings =
+        demo_sources::settings(&database_url, servers.broker_url.as_deref(), &listen, &api_listen)?;
     telemetry::init("matchpurse", settings.telemetry.log_format, &settings.telemetry.log_filter)?;
     let applied = config::bring_up_to_date(&settings).await?;
     say(&format!("{} migrations applied", applied.len()));
     let plan = Arc::new(plan(&settings, &demo_sources::signing_keys(), &args.play)?);
-    let mut services = Services::start(settings.clone()).await.with_context(|| {
-        format!("the services did not start; if port {} is taken, choose another one with --port", args.port)
-    })?;
+    let mut services = Services::start(settings.clone()).await.with_context(
+        || "the services did not start; if a port is taken, choose another one with --port or --api-port",
+    )?;
     dev::tell(&services, &database_url);
+    dev::tell_token();
     empty_before(&services.store, &plan).await?;
 
     let target = format!("http://{}", services.address);

@@ -20,6 +20,9 @@ pub(crate) struct DevArgs {
     /// The port for deliveries; 0 takes a free one
     #[arg(long, default_value_t = 8080)]
     port: u16,
+    /// The port of the API; 0 takes a free one
+    #[arg(long, default_value_t = 8090)]
+    api_port: u16,
     #[command(flatten)]
     servers: ServerArgs,
 }
@@ -35,6 +38,9 @@ pub(crate) async fn run(args: DevArgs) -> Result<ExitCode> {
     }
     let mut services = Services::start(settings).await?;
     tell(&services, &servers.database_url);
+    if args.config.is_none() {
+        tell_token();
+    }
     say("Ctrl-C ends it");
     let failed = tokio::select! {
         () = stop.cancelled() => None,
@@ -49,15 +55,16 @@ pub(crate) async fn run(args: DevArgs) -> Result<ExitCode> {
 }
 
 fn settings(args: &DevArgs, servers: &Servers) -> Result<Settings> {
-    let listen = format!("127.0.0.1:{}", args.port);
+    let (listen, api_listen) = (format!("127.0.0.1:{}", args.port), format!("127.0.0.1:{}", args.api_port));
     let broker = servers.broker_url.as_deref();
     let Some(path) = &args.config else {
-        return demo_sources::settings(&servers.database_url, broker, &listen);
+        return demo_sources::settings(&servers.database_url, broker, &listen, &api_listen);
     };
     let over = [
         ("MATCHPURSE_DATABASE__URL", servers.database_url.as_str()),
         ("MATCHPURSE_BROKER__URL", broker.unwrap_or_default()),
         ("MATCHPURSE_INGRESS__LISTEN", &listen),
+        ("MATCHPURSE_API__LISTEN", &api_listen),
     ];
     let over = over.map(|(name, value)| (name.to_owned(), value.to_owned()));
     Ok(Settings::load(Some(path), process_environment().chain(over))?)
@@ -70,5 +77,14 @@ pub(crate) fn tell(services: &Services, database_url: &str) {
         say(&format!("the ingress's health and metrics are at http://{admin}/readyz and /metrics"));
     }
     say(&format!("the workers' are at http://{}/readyz and /metrics", services.workers_admin_address));
+    if let Some(admin) = services.api_admin_address {
+        say(&format!("the API's are at http://{admin}/readyz and /metrics"));
+    }
+    say(&format!("the API is at http://{}/v1", services.api_address));
     say(&format!("the database is {database_url}"));
+}
+
+/// What lets a newcomer in.
+pub(crate) fn tell_token() {
+    say(&format!("the API lets you in with the header `Authorization: Bearer {}`", demo_sources::API_TOKEN));
 }

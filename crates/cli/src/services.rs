@@ -1,9 +1,10 @@
-//! Every service in this process: the ingress, and the workers behind it.
+//! Every service in this process: the ingress, the workers behind it, and the API.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use matchpurse_api::Application as Api;
 use matchpurse_bus::{EmbeddedTransport, Publisher, RabbitTransport, Transport};
 use matchpurse_ingress::{Application, Egress};
 use matchpurse_service_kit::admin::AdminServer;
@@ -13,7 +14,7 @@ use matchpurse_settings::Settings;
 use matchpurse_store::Store;
 use matchpurse_wiring::{bus_options, worker_store_options};
 use matchpurse_worker_kit::{Context, spawn};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// Where the workers' health can be read: each has a port of its own as a process, and here they share one.
@@ -25,13 +26,18 @@ pub(crate) struct Services {
     pub(crate) address: SocketAddr,
     /// The ingress's health, and metrics, if the settings want a port for them.
     pub(crate) admin_address: Option<SocketAddr>,
+    /// Where people and back-ends read and operate.
+    pub(crate) api_address: SocketAddr,
+    /// The API's health, and the same metrics, if the settings want a port for them.
+    pub(crate) api_admin_address: Option<SocketAddr>,
     /// The workers' health, and the same metrics: they are the process's.
     pub(crate) workers_admin_address: SocketAddr,
     /// The database.
     pub(crate) store: Store,
-    stop_ingress: CancellationToken,
+    stop_servers: CancellationToken,
     stop_workers: CancellationToken,
     ingress: JoinHandle<std::io::Result<()>>,
+    api: JoinHandle<std::io::Result<()>>,
     workers: JoinSet<Result<()>>,
     workers_admin: JoinHandle<()>,
     /// Ends the workers' admin port, after them.
@@ -64,13 +70,16 @@ impl Services {
             Some(egress) => egress.publisher(),
             None => transport.publisher(),
         };
-        let (stop_ingress, stop_workers) = (CancellationToken::new(), CancellationToken::new());
+        let (stop_servers, stop_workers) = (CancellationToken::new(), CancellationToken::new());
         let mut application = Application::build(&settings, publisher).await?;
         if let Some(relay) = egress.as_ref().and_then(Egress::relay_status) {
             application = application.with_relay(relay);
         }
         let (address, admin_address) = (application.address(), application.admin_address());
-        let ingress = tokio::spawn(application.run_until_stopped(stop_ingress.clone()));
+        let api = Api::build(&settings).await?;
+        let (api_address, api_admin_address) = (api.address(), api.admin_address());
+        let api = tokio::spawn(api.run_until_stopped(stop_servers.clone()));
+        let ingress = tokio::spawn(application.run_until_stopped(stop_servers.clone()));
         let (health, stop_admin) = (Health::new("workers"), CancellationToken::new());
         let server = AdminServer::bind(WORKERS_ADMIN, "none", health.clone(), metrics::install()?).await?;
         let workers_admin_address = server.address();
@@ -90,11 +99,14 @@ impl Services {
         Ok(Self {
             address,
             admin_address,
+            api_address,
+            api_admin_address,
             workers_admin_address,
             store,
-            stop_ingress,
+            stop_servers,
             stop_workers,
             ingress,
+            api,
             workers,
             workers_admin,
             stop_admin,
@@ -106,11 +118,8 @@ impl Services {
     /// Returns when a service ends by itself, which is a failure.
     pub(crate) async fn failed(&mut self) -> anyhow::Error {
         tokio::select! {
-            ended = &mut self.ingress => match ended {
-                Ok(Ok(())) => anyhow::anyhow!("the ingress ended by itself"),
-                Ok(Err(error)) => anyhow::Error::new(error).context("the ingress ended"),
-                Err(error) => anyhow::Error::new(error).context("the ingress panicked"),
-            },
+            ended = &mut self.ingress => server_ended("the ingress", ended),
+            ended = &mut self.api => server_ended("the API", ended),
             Some(ended) = self.workers.join_next() => match ended {
                 Ok(Ok(())) => anyhow::anyhow!("a worker ended by itself"),
                 Ok(Err(error)) => error.context("a worker ended"),
@@ -119,14 +128,15 @@ impl Services {
         }
     }
 
-    /// Stops them in the order in which nothing is lost: first no delivery is taken any more, then the workers
-    /// finish the batch in hand.
+    /// Stops them in the order in which nothing is lost: first no delivery and no request is taken any more, then the
+    /// workers finish the batch in hand.
     pub(crate) async fn stop(mut self) -> Result<()> {
-        self.stop_ingress.cancel();
+        self.stop_servers.cancel();
         (&mut self.ingress)
             .await
             .context("the ingress panicked")?
             .context("the ingress ended with an error")?;
+        (&mut self.api).await.context("the API panicked")?.context("the API ended with an error")?;
         if let Some(egress) = self.egress.take() {
             egress.stop().await;
         }
@@ -137,6 +147,15 @@ impl Services {
         self.transport.close().await;
         self.stop_admin.cancel();
         self.workers_admin.await.context("the workers' admin port panicked")
+    }
+}
+
+/// What ends by itself has failed.
+fn server_ended(name: &str, ended: Result<std::io::Result<()>, JoinError>) -> anyhow::Error {
+    match ended {
+        Ok(Ok(())) => anyhow::anyhow!("{name} ended by itself"),
+        Ok(Err(error)) => anyhow::Error::new(error).context(format!("{name} ended")),
+        Err(error) => anyhow::Error::new(error).context(format!("{name} panicked")),
     }
 }
 

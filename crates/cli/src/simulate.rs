@@ -72,7 +72,9 @@ pub(crate) struct SimulateArgs {
 pub(crate) async fn run(args: SimulateArgs) -> Result<ExitCode> {
     let settings = match &args.config {
         Some(path) => Settings::load(Some(path), process_environment())?,
-        None => demo_sources::settings("postgres://unused@127.0.0.1/unused", None, "127.0.0.1:0")?,
+        None => {
+            demo_sources::settings("postgres://unused@127.0.0.1/unused", None, "127.0.0.1:0", "127.0.0.1:0")?
+        }
     };
     let mut keys = if args.config.is_none() { demo_sources::signing_keys() } else { BTreeMap::new() };
     for given in &args.sign_key {

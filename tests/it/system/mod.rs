@@ -28,6 +28,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 pub(crate) const START_PATIENCE: Duration = Duration::from_secs(60);
 /// A program that takes longer to stop hangs: what it has in hand is a batch.
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
+/// The secret of the API's one token.
+const API_TOKEN: &str = "a-token-of-the-system-tests-0123456789";
 /// How many deliveries are under way at once.
 const SENDERS: usize = 16;
 
@@ -42,6 +44,7 @@ pub(crate) struct System {
     /// False once a worker's counts no longer go back to the beginning.
     counts_whole: bool,
     ingress: String,
+    api: String,
     config: PathBuf,
     folder: Folder,
     stopped: bool,
@@ -96,6 +99,7 @@ impl System {
             accepted: Mutex::default(),
             counts_whole: true,
             ingress: format!("127.0.0.1:{}", ports.ingress),
+            api: format!("127.0.0.1:{}", ports.api),
             config,
             folder,
             stopped: false,
@@ -145,6 +149,19 @@ impl System {
     /// Sends a request as it is.
     pub(crate) async fn send(&self, request: &Request) -> Result<Answer> {
         request.send(&self.ingress).await
+    }
+
+    /// Asks the API, with a token and the headers of a write where there is a body.
+    pub(crate) async fn ask_api(&self, method: &str, path: &str, body: &str) -> Result<Answer> {
+        let mut request = Request::new(method, path, body.as_bytes());
+        let mut header =
+            |name: &str, value: String| request.headers.push((name.to_owned(), value.into_bytes()));
+        header("authorization", format!("Bearer {API_TOKEN}"));
+        if !body.is_empty() {
+            header("content-type", "application/json".to_owned());
+            header("idempotency-key", unique());
+        }
+        request.send(&self.api).await
     }
 
     /// Sends a fixture's body, signed, and remembers it if it was kept.
@@ -258,26 +275,27 @@ async fn connect(url: &str) -> Result<Client> {
 /// The ports of a system's programs.
 struct Ports {
     ingress: u16,
+    api: u16,
     admin: [u16; Service::ALL.len()],
 }
 
 impl Ports {
     fn choose() -> Result<Self> {
         let mut ports: Vec<u16> = Vec::new();
-        while ports.len() < Service::ALL.len() + 1 {
+        while ports.len() < Service::ALL.len() + 2 {
             let port = free_port()?;
             if !ports.contains(&port) {
                 ports.push(port);
             }
         }
-        let ingress = ports.pop().context("no port")?;
+        let (ingress, api) = (ports.pop().context("no port")?, ports.pop().context("no port")?);
         let admin = ports.try_into().map_err(|ports| anyhow::anyhow!("{ports:?}"))?;
-        Ok(Self { ingress, admin })
+        Ok(Self { ingress, api, admin })
     }
 }
 
 fn settings(database_url: &str, broker_url: &str, broker: &str, ports: &Ports) -> Result<String> {
-    let [admin, workers @ ..] = ports.admin;
+    let [admin, workers @ .., api_admin] = ports.admin;
     let mut toml = format!(
         "[database]
          url = \"{database_url}\"
@@ -290,9 +308,15 @@ fn settings(database_url: &str, broker_url: &str, broker: &str, ports: &Ports) -
          listen = \"127.0.0.1:{}\"
          admin_listen = \"127.0.0.1:{admin}\"
          drain_delay_ms = 0
+         [api]
+         listen = \"127.0.0.1:{}\"
+         admin_listen = \"127.0.0.1:{api_admin}\"
+         [api.tokens.tester]
+         secret = \"{API_TOKEN}\"
+         scopes = [\"read\", \"operate\"]
          [telemetry]
          log_format = \"json\"\n",
-        ports.ingress
+        ports.ingress, ports.api
     );
     for (service, port) in Service::ALL.into_iter().skip(1).zip(workers) {
         let name = service.name().replace('-', "_");

@@ -15,7 +15,7 @@ use super::until;
 /// The lines of a log that are shown when a test fails.
 const SHOWN_LINES: usize = 40;
 
-/// A service: the ingress or a worker.
+/// A service: the ingress, a worker or the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Service {
     Ingress,
@@ -24,16 +24,18 @@ pub(crate) enum Service {
     PlayerStats,
     OfferRemoval,
     EventArchive,
+    Api,
 }
 
 impl Service {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Ingress,
         Self::MatchEscrow,
         Self::RewardFulfillment,
         Self::PlayerStats,
         Self::OfferRemoval,
         Self::EventArchive,
+        Self::Api,
     ];
 
     /// The name of the program, without its prefix.
@@ -45,6 +47,7 @@ impl Service {
             Self::PlayerStats => "player-stats",
             Self::OfferRemoval => "offer-removal",
             Self::EventArchive => "event-archive",
+            Self::Api => "api",
         }
     }
 }
