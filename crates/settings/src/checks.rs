@@ -79,6 +79,9 @@ fn tokens(api: &ApiSettings, add: &mut dyn FnMut(&str, String)) {
     let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
     for (actor, token) in &api.tokens {
         let key = join("api.tokens", actor);
+        if actor.trim().is_empty() {
+            add("api.tokens", "a token must have a name: it is the actor in every record".to_owned());
+        }
         let secret = token.secret.expose();
         if secret.len() < TOKEN_LENGTH_MIN {
             add(&join(&key, "secret"), format!("must have at least {TOKEN_LENGTH_MIN} characters"));
