@@ -61,6 +61,9 @@ async fn it_serves_logs_every_write_with_its_actor_and_ends_well_on_sigterm() ->
     let refused = deposit("/v1/players/ours/a/withdrawals", "w", 5000);
     assert_eq!(refused.send(&address).await?.status, 409);
 
+    database.cut_off().await?;
+    assert_eq!(asked.send(&address).await?.status, 503);
+
     let asking = File::new(
         "asks",
         &on(
@@ -96,6 +99,9 @@ async fn it_serves_logs_every_write_with_its_actor_and_ends_well_on_sigterm() ->
     );
     assert_eq!(moved["span"]["request_id"], "from-the-test");
     assert_eq!(told("answered", Some(409))?["actor"], "ann");
+    let failed = told("failed", Some(503))?;
+    assert_eq!((&failed["level"], &failed["request_id"]), (&"ERROR".into(), &"from-the-test".into()));
+    assert!(failed["cause"].as_str().is_some_and(|cause| cause.contains("database")), "{failed}");
     told("stopped", None)?;
     assert!(!rest.contains(ANN), "a secret in the log: {rest}");
     Ok(())

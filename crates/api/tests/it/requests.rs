@@ -140,7 +140,7 @@ async fn methods_and_media_types_are_few() -> Result<()> {
 
 #[tokio::test]
 async fn a_body_has_a_size_and_a_time() -> Result<()> {
-    let api = Api::start_with(&SETTINGS.replace("[api]\n", "[api]\nrequest_timeout_ms = 500\n")).await?;
+    let api = Api::start_with(&SETTINGS.replace("[api]\n", "[api]\nrequest_timeout_ms = 1000\n")).await?;
     let body = |length: usize| {
         let mut request = deposit(DEPOSITS, "k", 10);
         request.body.resize(length, b' ');
