@@ -122,7 +122,7 @@ fn a_missing_or_wrong_value_is_named_with_its_place() {
 #[test]
 fn a_token_has_a_name() {
     let text = "[api.tokens.\" \"]\nsecret = \"0123456789abcdef0123456789abcdef\"\nscopes = [\"read\"]";
-    insta::assert_snapshot!(refused(text), @"settings, line 1: `api.tokens`: a token must have a name: it is the actor in every record");
+    insta::assert_snapshot!(refused(text), @"settings, line 2: `api.tokens`: a token must have a name: it is the actor in every record");
 }
 
 #[test]
