@@ -9,6 +9,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
 
+use crate::target::{self, ForbiddenTarget, PublicOnly};
+
 /// The bounds of a client.
 #[derive(Debug, Clone)]
 pub struct HttpClientOptions {
@@ -24,6 +26,9 @@ pub struct HttpClientOptions {
     pub pool_idle_time_limit: Duration,
     /// Whether `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` are obeyed.
     pub proxy_from_environment: bool,
+    /// Whether connections are made to addresses of the public internet only: for URLs that strangers give. A
+    /// proxy would resolve the name itself, so none is used then.
+    pub public_targets_only: bool,
     /// The `User-Agent` of requests that bring none.
     pub user_agent: &'static str,
 }
@@ -38,6 +43,7 @@ impl Default for HttpClientOptions {
             pool_idle_per_host_max: 8,
             pool_idle_time_limit: Duration::from_secs(60),
             proxy_from_environment: true,
+            public_targets_only: false,
             user_agent: "service-kit",
         }
     }
@@ -52,6 +58,9 @@ pub enum HttpError {
     /// The request is none: no absolute `http` or `https` URL, or a header that cannot be sent.
     #[error("the request cannot be sent as it is")]
     Request(#[source] reqwest::Error),
+    /// The address is none that may be sent to, so nothing was sent.
+    #[error("the target is not allowed")]
+    Forbidden(#[source] ForbiddenTarget),
     /// No connection, so nothing was sent.
     #[error("cannot connect")]
     Connect(#[source] reqwest::Error),
@@ -78,6 +87,7 @@ pub struct HttpClient {
     client: reqwest::Client,
     time_limit: Duration,
     response_bytes_max: usize,
+    public_targets_only: bool,
 }
 
 impl HttpClient {
@@ -97,7 +107,9 @@ impl HttpClient {
                 .pool_idle_timeout(options.pool_idle_time_limit)
                 .tcp_nodelay(true)
                 .user_agent(options.user_agent);
-            if options.proxy_from_environment { builder } else { builder.no_proxy() }
+            let guarded = options.public_targets_only;
+            let builder = if guarded { builder.dns_resolver(PublicOnly) } else { builder };
+            if options.proxy_from_environment && !guarded { builder } else { builder.no_proxy() }
         };
         let client = match builder().build() {
             Ok(client) => client,
@@ -110,8 +122,8 @@ impl HttpClient {
                 client
             }
         };
-        let (time_limit, response_bytes_max) = (options.time_limit, options.response_bytes_max);
-        Ok(Self { client, time_limit, response_bytes_max })
+        let HttpClientOptions { time_limit, response_bytes_max, public_targets_only, .. } = *options;
+        Ok(Self { client, time_limit, response_bytes_max, public_targets_only })
     }
 
     /// Sends a request and reads the whole response.
@@ -131,12 +143,51 @@ impl HttpClient {
         limit: Duration,
         request: Request<Bytes>,
     ) -> Result<Response<Bytes>, HttpError> {
-        let request = reqwest::Request::try_from(request).map_err(HttpError::Request)?;
         let exchange = async {
-            let response = self.client.execute(request).await.map_err(|error| classify(error, limit))?;
+            let response = self.exchange(request, limit).await?;
             self.read(response, limit).await
         };
         tokio::time::timeout(limit, exchange).await.unwrap_or(Err(HttpError::Timeout { limit }))
+    }
+
+    /// Sends a request whose answer is its status: of the body, as much as is there before it grows too large,
+    /// breaks, or takes longer than the limit.
+    ///
+    /// # Errors
+    /// [`HttpError`], but neither for a status nor for a body.
+    pub async fn send_for_status(
+        &self,
+        limit: Duration,
+        request: Request<Bytes>,
+    ) -> Result<Response<Bytes>, HttpError> {
+        let until = tokio::time::Instant::now() + limit;
+        let mut response = tokio::time::timeout_at(until, self.exchange(request, limit))
+            .await
+            .unwrap_or(Err(HttpError::Timeout { limit }))?;
+        let mut body = BytesMut::new();
+        while body.len() < self.response_bytes_max
+            && let Ok(Ok(Some(chunk))) = tokio::time::timeout_at(until, response.chunk()).await
+        {
+            body.extend_from_slice(&chunk);
+        }
+        body.truncate(self.response_bytes_max);
+        Ok(answer(response, body))
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Bytes>,
+        limit: Duration,
+    ) -> Result<reqwest::Response, HttpError> {
+        let request = reqwest::Request::try_from(request).map_err(HttpError::Request)?;
+        // An address needs no resolver, so it is judged here.
+        if self.public_targets_only
+            && let Some(address) = target::literal(request.url())
+            && !target::is_public(address)
+        {
+            return Err(HttpError::Forbidden(ForbiddenTarget(address)));
+        }
+        self.client.execute(request).await.map_err(|error| classify(error, limit))
     }
 
     async fn read(
@@ -156,16 +207,23 @@ impl HttpClient {
             }
             body.extend_from_slice(&chunk);
         }
-        let mut answer = Response::new(body.freeze());
-        *answer.status_mut() = response.status();
-        *answer.version_mut() = response.version();
-        *answer.headers_mut() = std::mem::take(response.headers_mut());
-        Ok(answer)
+        Ok(answer(response, body))
     }
+}
+
+fn answer(mut response: reqwest::Response, body: BytesMut) -> Response<Bytes> {
+    let mut answer = Response::new(body.freeze());
+    *answer.status_mut() = response.status();
+    *answer.version_mut() = response.version();
+    *answer.headers_mut() = std::mem::take(response.headers_mut());
+    answer
 }
 
 /// Errors go without their URL: a path or query may hold a token, and the caller knows where it sent.
 fn classify(error: reqwest::Error, limit: Duration) -> HttpError {
+    if let Some(forbidden) = target::forbidden(&error) {
+        return HttpError::Forbidden(forbidden);
+    }
     let error = error.without_url();
     // A connect that timed out sent nothing either, so it is a connect error first.
     if error.is_connect() {

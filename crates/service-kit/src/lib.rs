@@ -12,4 +12,5 @@ pub mod http_client;
 pub mod metrics;
 pub mod problem;
 pub mod shutdown;
+pub mod target;
 pub mod telemetry;

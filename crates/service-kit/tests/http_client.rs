@@ -130,3 +130,64 @@ async fn https_to_a_server_without_tls_is_no_connection() -> Result<()> {
     assert!(matches!(error, HttpError::Connect(_)), "{error}");
     Ok(())
 }
+
+/// A redirect to a private address is not followed either way; what counts here is every way to write one.
+#[tokio::test]
+async fn a_guarded_client_goes_to_no_private_address_however_it_is_written() -> Result<()> {
+    let server = serve(Some("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")).await?;
+    let port = server.address.port();
+    let guarded = HttpClient::new(&HttpClientOptions { public_targets_only: true, ..options() })?;
+    let hosts = [
+        "127.0.0.1",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "0177.0.0.1",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "localhost",
+        "LOCALHOST",
+        "0.0.0.0",
+        "[::]",
+    ];
+    for host in hosts {
+        let request = || Request::post(format!("http://{host}:{port}/")).body(Bytes::from_static(b"end"));
+        for outcome in
+            [guarded.send(request()?).await, guarded.send_for_status(options().time_limit, request()?).await]
+        {
+            assert!(matches!(outcome, Err(HttpError::Forbidden(_))), "{host}: {outcome:?}");
+        }
+    }
+    assert_eq!(server.connections.load(Ordering::SeqCst), 0);
+    // The same name without the guard, so that it is the guard that refused.
+    let open = HttpClient::new(&options())?;
+    open.send(Request::post(format!("http://localhost:{port}/")).body(Bytes::from_static(b"end"))?).await?;
+    assert_eq!(server.connections.load(Ordering::SeqCst), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_status_counts_whatever_its_body_does() -> Result<()> {
+    let bounds = HttpClientOptions { response_bytes_max: 8, ..options() };
+    let client = HttpClient::new(&bounds)?;
+    let short = Duration::from_millis(200);
+    for (answer, body) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes", "yes"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n1234567890", "12345678"),
+        // The rest never comes.
+        ("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n123", "123"),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnonsense", ""),
+    ] {
+        let server = serve(Some(answer)).await?;
+        let response = client.send_for_status(short, request(&server)?).await?;
+        assert_eq!(
+            (response.status().as_u16(), response.body().as_ref()),
+            (200, body.as_bytes()),
+            "{answer}"
+        );
+    }
+    let silent = client.send_for_status(short, request(&serve(None).await?)?).await;
+    assert!(matches!(silent, Err(HttpError::Timeout { .. })), "{silent:?}");
+    Ok(())
+}

@@ -182,9 +182,10 @@ impl Sender {
                 *now.tally.report.failures.entry(error.to_string()).or_default() += 1;
                 // An answer that is too large is one that cannot be read the next time either.
                 match error {
-                    HttpError::Setup(_) | HttpError::Request(_) | HttpError::TooLarge { .. } => {
-                        Meaning::Final
-                    }
+                    HttpError::Setup(_)
+                    | HttpError::Request(_)
+                    | HttpError::Forbidden(_)
+                    | HttpError::TooLarge { .. } => Meaning::Final,
                     HttpError::Connect(_) | HttpError::Timeout { .. } | HttpError::Broken(_) => {
                         Meaning::Again(None)
                     }
