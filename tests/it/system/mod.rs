@@ -76,6 +76,9 @@ impl System {
             Some(_) => None,
             None => Some(Database::create().await?),
         };
+        // The programs have the rights of services; the test looks with the owner's.
+        let service_url = plan.database_url.clone().or_else(|| database.as_ref().map(Database::service_url));
+        let service_url = service_url.context("no database")?;
         let database_url = plan.database_url.or_else(|| database.as_ref().map(Database::url));
         let database_url = database_url.context("no database")?;
         let vhost = match plan.broker_url {
@@ -86,7 +89,7 @@ impl System {
         let folder = Folder::new()?;
         let ports = Ports::choose()?;
         let config = folder.0.join("matchpurse.toml");
-        let mut toml = settings(&database_url, &broker_url.context("no broker")?, plan.broker, &ports)?;
+        let mut toml = settings(&service_url, &broker_url.context("no broker")?, plan.broker, &ports)?;
         for source in &plan.sources {
             writeln!(toml, "{}", source.toml()?)?;
         }
