@@ -11,12 +11,16 @@ use crate::{ApiSettings, Document};
 /// The longest batch: one transaction holds its row locks for as long as it takes.
 const BATCH_MAX: u16 = 4096;
 
+/// What a delivery's lease must leave for reading and writing the database, in milliseconds: while it holds, nobody
+/// else may send the same.
+const LEASE_MARGIN_MS: u64 = 10_000;
+
 /// The shortest secret of a token, in bytes: 32 of hexadecimal are 128 bits.
 const TOKEN_LENGTH_MIN: usize = 32;
 
 /// Reports every problem to `add` with its dotted key.
 pub(crate) fn sections(document: &Document, add: &mut dyn FnMut(&str, String)) {
-    let Document { database, broker, ingress, api, operations, workers, .. } = document;
+    let Document { database, broker, ingress, api, operations, workers, dispatcher, .. } = document;
     // Zero would mean "for ever" to PostgreSQL, "at once" to a timer, and "none at all" to a limit.
     for (key, value) in [
         ("database.pool_size", u64::from(database.pool_size)),
@@ -41,6 +45,14 @@ pub(crate) fn sections(document: &Document, add: &mut dyn FnMut(&str, String)) {
         ("workers.attempts_max", workers.attempts_max.into()),
         ("workers.retry_min_ms", workers.retry_min_ms),
         ("workers.stall_after_ms", workers.stall_after_ms),
+        ("dispatcher.sends_max", dispatcher.sends_max.into()),
+        ("dispatcher.sends_per_endpoint_max", dispatcher.sends_per_endpoint_max.into()),
+        ("dispatcher.request_timeout_ms", dispatcher.request_timeout_ms),
+        ("dispatcher.connect_timeout_ms", dispatcher.connect_timeout_ms),
+        ("dispatcher.poll_ms", dispatcher.poll_ms),
+        ("dispatcher.breaker_failures", dispatcher.breaker_failures.into()),
+        ("dispatcher.breaker_pause_min_ms", dispatcher.breaker_pause_min_ms),
+        ("dispatcher.stall_after_ms", dispatcher.stall_after_ms),
     ] {
         if value == 0 {
             add(key, "must be above 0".to_owned());
@@ -63,6 +75,31 @@ pub(crate) fn sections(document: &Document, add: &mut dyn FnMut(&str, String)) {
     );
     let longest = workers.retry_max_ms;
     at_most("workers.retry_min_ms", workers.retry_min_ms, longest, &"the value of `workers.retry_max_ms`");
+    at_most(
+        "dispatcher.breaker_pause_min_ms",
+        dispatcher.breaker_pause_min_ms,
+        dispatcher.breaker_pause_max_ms,
+        &"the value of `dispatcher.breaker_pause_max_ms`",
+    );
+    at_most(
+        "dispatcher.sends_per_endpoint_max",
+        dispatcher.sends_per_endpoint_max.into(),
+        dispatcher.sends_max.into(),
+        &"the value of `dispatcher.sends_max`",
+    );
+    // Then a connection that takes too long is told apart from an answer that does.
+    at_most(
+        "dispatcher.connect_timeout_ms",
+        dispatcher.connect_timeout_ms,
+        dispatcher.request_timeout_ms,
+        &"the value of `dispatcher.request_timeout_ms`",
+    );
+    let needed = dispatcher.request_timeout_ms.saturating_mul(2).saturating_add(LEASE_MARGIN_MS);
+    if dispatcher.lease_ms < needed {
+        let why =
+            "twice `dispatcher.request_timeout_ms`, for a question and an answer, and 10 s to write it down";
+        add("dispatcher.lease_ms", format!("{} is below {needed}: {why}", dispatcher.lease_ms));
+    }
     for (key, listen) in [("ingress.listen", &ingress.listen), ("api.listen", &api.listen)] {
         if listen.is_empty() {
             add(key, "must be given as \"host:port\"".to_owned());

@@ -5,6 +5,7 @@
 //! and what would do. What only an adapter knows (its options, whether it needs a secret) is checked by it.
 
 mod checks;
+mod endpoint;
 mod sections;
 mod source;
 #[cfg(test)]
@@ -14,13 +15,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use matchpurse_domain::ids::SourceName;
-use matchpurse_service_kit::config::{Environment, Layers, Loaded, Problem, join};
+use matchpurse_domain::webhook::EndpointName;
+use matchpurse_service_kit::config::{Environment, Layers, Loaded, Problem, join, nearest};
 use serde::{Deserialize, Serialize, Serializer};
 
+pub use endpoint::EndpointSettings;
 pub use matchpurse_service_kit::config::{ConfigError, SecretUrl, SecretValue, process_environment};
 pub use sections::{
-    ApiScope, ApiSettings, ApiToken, BrokerSettings, DatabaseSettings, IngressSettings, OperationsSettings,
-    TelemetrySettings, WorkerSettings, WorkersSettings,
+    ApiScope, ApiSettings, ApiToken, BrokerSettings, DatabaseSettings, DispatcherSettings, IngressSettings,
+    OperationsSettings, TelemetrySettings, WorkerSettings, WorkersSettings,
 };
 pub use source::{OptionValue, SourceSettings};
 
@@ -47,8 +50,13 @@ pub struct Settings {
     pub operations: OperationsSettings,
     /// What applies the events.
     pub workers: WorkersSettings,
+    /// What tells the studio.
+    pub dispatcher: DispatcherSettings,
     /// Logs.
     pub telemetry: TelemetrySettings,
+    /// Where the studio is told, by name.
+    #[serde(serialize_with = "endpoints_by_name")]
+    pub endpoints: BTreeMap<EndpointName, EndpointSettings>,
     /// The integrations, by name.
     #[serde(serialize_with = "by_name")]
     pub sources: BTreeMap<SourceName, SourceSettings>,
@@ -63,7 +71,9 @@ struct Document {
     api: ApiSettings,
     operations: OperationsSettings,
     workers: WorkersSettings,
+    dispatcher: DispatcherSettings,
     telemetry: TelemetrySettings,
+    endpoints: BTreeMap<String, endpoint::EndpointTable>,
     sources: BTreeMap<String, source::SourceTable>,
 }
 
@@ -103,6 +113,7 @@ impl Settings {
         let mut problems: Vec<Problem> = Vec::new();
         let mut add = |key: &str, what: String| problems.push(origins.problem(key, what));
         checks::sections(&document, &mut add);
+        let endpoints = endpoints(&document, &mut add);
         let mut sources = BTreeMap::new();
         for (name, table) in document.sources {
             let key = join("sources", &name);
@@ -118,9 +129,52 @@ impl Settings {
         if !problems.is_empty() {
             return Err(ConfigError::Problems(problems));
         }
-        let Document { database, broker, ingress, api, operations, workers, telemetry, .. } = document;
-        Ok(Self { database, broker, ingress, api, operations, workers, telemetry, sources })
+        let Document { database, broker, ingress, api, operations, workers, dispatcher, telemetry, .. } =
+            document;
+        Ok(Self {
+            database,
+            broker,
+            ingress,
+            api,
+            operations,
+            workers,
+            dispatcher,
+            telemetry,
+            endpoints,
+            sources,
+        })
     }
+}
+
+fn endpoints(
+    document: &Document,
+    add: &mut dyn FnMut(&str, String),
+) -> BTreeMap<EndpointName, EndpointSettings> {
+    let known = |source: &str| {
+        if document.sources.contains_key(source) {
+            return Ok(());
+        }
+        let near = nearest(source, document.sources.keys().map(String::as_str));
+        let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+        Err(format!("there is no source {source:?}{hint}"))
+    };
+    let mut endpoints = BTreeMap::new();
+    for (name, table) in &document.endpoints {
+        let key = join("endpoints", name);
+        let endpoint = EndpointSettings::new(table, &known, &mut |inner, what| add(&join(&key, inner), what));
+        match endpoint::name(name) {
+            Err(what) => add(&key, what),
+            Ok(name) => endpoints.extend(endpoint.map(|endpoint| (name, endpoint))),
+        }
+    }
+    endpoints
+}
+
+fn endpoints_by_name<S: Serializer>(
+    endpoints: &BTreeMap<EndpointName, EndpointSettings>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(endpoints.iter().map(|(name, endpoint)| (name.as_str(), endpoint)))
 }
 
 fn by_name<S: Serializer>(

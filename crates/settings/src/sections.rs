@@ -155,6 +155,35 @@ pub struct WorkerSettings {
     pub admin_listen: Option<String>,
 }
 
+/// `[dispatcher]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct DispatcherSettings {
+    /// `host:port` for health and metrics.
+    pub admin_listen: Option<String>,
+    /// Sends at once.
+    pub sends_max: u16,
+    /// Sends at once to one endpoint.
+    pub sends_per_endpoint_max: u16,
+    /// For an answer.
+    pub request_timeout_ms: u64,
+    /// For a connection.
+    pub connect_timeout_ms: u64,
+    /// How long a delivery belongs to the dispatcher that took it.
+    pub lease_ms: u64,
+    /// Between looks for what is due.
+    pub poll_ms: u64,
+    /// Failures in a row that open an endpoint's circuit breaker.
+    pub breaker_failures: u32,
+    /// How long it stays open the first time.
+    pub breaker_pause_min_ms: u64,
+    /// How long it stays open at most.
+    pub breaker_pause_max_ms: u64,
+    /// How long the loop may not turn.
+    pub stall_after_ms: u64,
+    /// For sends in flight to end.
+    pub drain_timeout_ms: u64,
+}
+
 /// `[telemetry]`
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct TelemetrySettings {

@@ -332,9 +332,25 @@ options.issuer = "https://issuer.example"
     [workers.event_archive]
     admin_listen = "127.0.0.1:9105"
 
+    [dispatcher]
+    admin_listen = "127.0.0.1:9107"
+    sends_max = 64
+    sends_per_endpoint_max = 8
+    request_timeout_ms = 20000
+    connect_timeout_ms = 5000
+    lease_ms = 60000
+    poll_ms = 1000
+    breaker_failures = 5
+    breaker_pause_min_ms = 10000
+    breaker_pause_max_ms = 600000
+    stall_after_ms = 30000
+    drain_timeout_ms = 25000
+
     [telemetry]
     log_format = "auto"
     log_filter = "info"
+
+    [endpoints]
 
     [sources.main]
     provider = "someone"
@@ -359,4 +375,89 @@ fn the_rendered_configuration_is_one() {
     let rendered = settings(SOURCE).render();
     let again = Settings::parse_str(&rendered).unwrap();
     assert_eq!(again.render(), rendered);
+}
+
+/// An endpoint with nothing wrong.
+const ENDPOINT: &str = r#"
+[endpoints.game]
+url = "https://game.example/hooks?token=hunter2"
+secrets = ["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"]
+"#;
+
+#[test]
+fn the_endpoint_in_the_defaults_is_right() {
+    let (_, example) = DEFAULT_TOML.split_once("# An endpoint with everything.").unwrap();
+    let (example, _) = example.split_once("[sources]").unwrap();
+    let lines: Vec<&str> = example
+        .lines()
+        .filter_map(|line| line.strip_prefix('#'))
+        .filter(|line| !line.starts_with(' '))
+        .collect();
+    assert_eq!(lines.len(), 8, "{lines:#?}");
+    let settings = settings(&format!("{}\n{SOURCE}", lines.join("\n")));
+    let endpoint = settings.endpoints.values().next().unwrap();
+    assert_eq!(endpoint.keys.len(), 1);
+    assert_eq!(endpoint.events.len(), 2);
+    assert_eq!(endpoint.sources, [source_name("main-game")]);
+    assert!(endpoint.ordered && endpoint.allow_private && endpoint.status_url.is_some());
+}
+
+#[test]
+fn an_endpoint_wants_everything_in_no_order_from_the_public_internet() {
+    let settings = settings(ENDPOINT);
+    let endpoint = settings.endpoints.values().next().unwrap();
+    assert!(endpoint.events.is_empty() && endpoint.sources.is_empty());
+    assert!(!endpoint.ordered && !endpoint.allow_private && endpoint.status_url.is_none());
+}
+
+#[test]
+fn an_endpoint_is_shown_without_secrets_and_queries() {
+    let status = "status_url = \"https://game.example/status/{webhook_id}?token=hunter2\"\n";
+    let settings = settings(&format!("{ENDPOINT}{status}"));
+    let shown = format!("{settings:?}\n{}", settings.render());
+    assert!(!shown.contains("hunter2") && !shown.contains("C2FVs"), "{shown}");
+    assert!(shown.contains("url = \"https://game.example/hooks\""), "{shown}");
+}
+
+#[test]
+fn a_wrong_endpoint_is_refused_with_all_that_is_wrong() {
+    insta::assert_snapshot!(refused(r#"
+[endpoints.game]
+url = "game.example/hooks?token=hunter2"
+secrets = ["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", "hunter2", "whsec_aHVudGVyMg=="]
+events = ["match.*", "Match"]
+sources = ["main-gane"]
+status_url = "https://game.example/status"
+
+[endpoints.Other]
+url = "https://hunter2@game.example/"
+secrets = []
+
+[sources.main-game]
+provider = "someone"
+currency = "USD"
+custody = "studio"
+"#), @r#"
+    settings, line 11: `endpoints.Other.url`: must not have a user or password in it
+    settings, line 12: `endpoints.Other.secrets`: must have at least one secret: notices are always signed
+    settings, line 10: `endpoints.Other`: "Other" is no endpoint name: 1 to 40 of a-z, 0-9, '-' and '_', beginning with a letter or digit
+    settings, line 4: `endpoints.game.url`: must begin with `https://` or `http://`
+    settings, line 8: `endpoints.game.status_url`: must have `{webhook_id}` in it, for which notice is asked about
+    settings, line 5: `endpoints.game.secrets`: number 2: must begin with `whsec_`
+    settings, line 5: `endpoints.game.secrets`: number 3: must be 24 to 64 bytes, and is 7
+    settings, line 6: `endpoints.game.events`: number 2: "Match" is no pattern of events: a kind as "reward.granted", an area as "match.*", or "*" for everything
+    settings, line 7: `endpoints.game.sources`: number 1: there is no source "main-gane"; did you mean `main-game`?
+    "#);
+}
+
+#[test]
+fn a_dispatcher_keeps_what_it_sends_for_as_long_as_that_may_take() {
+    insta::assert_snapshot!(
+        refused("dispatcher.request_timeout_ms = 30000\ndispatcher.connect_timeout_ms = 30001\ndispatcher.sends_max = 4"),
+        @r#"
+    `dispatcher.sends_per_endpoint_max`: 8 is above 4, the value of `dispatcher.sends_max`
+    settings, line 3: `dispatcher.connect_timeout_ms`: 30001 is above 30000, the value of `dispatcher.request_timeout_ms`
+    `dispatcher.lease_ms`: 60000 is below 70000: twice `dispatcher.request_timeout_ms`, for a question and an answer, and 10 s to write it down
+    "#
+    );
 }
