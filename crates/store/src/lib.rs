@@ -13,6 +13,7 @@ pub mod balances;
 mod client;
 pub mod corrections;
 mod database;
+pub mod dispatch;
 mod error;
 pub mod escrow;
 pub mod funds;

@@ -56,7 +56,7 @@ impl StoreOptions {
         Self { generic_plans: true, statement_timeout, ..Self::new(url, application_name) }
     }
 
-    fn connection(&self) -> Result<Config> {
+    pub(crate) fn connection(&self) -> Result<Config> {
         let mut config = parse_url(&self.url)?;
         config.application_name(&self.application_name);
         config.connect_timeout(self.connect_timeout);

@@ -1,0 +1,290 @@
+//! What people do to endpoints and deliveries, each recorded with who and why.
+
+use matchpurse_domain::time::Timestamp;
+use matchpurse_domain::webhook::{EndpointName, TargetUrl};
+use secrecy::{ExposeSecret as _, SecretString};
+use uuid::Uuid;
+
+use super::{EndpointId, EndpointSpec, grants};
+use crate::outbox::OUTBOX_CHANNEL;
+use crate::time::At;
+use crate::{Result, Tx};
+
+/// Who disables an endpoint that answers 410.
+pub(super) const DISPATCHER: &str = "dispatcher";
+
+/// What a change of an endpoint came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Changed {
+    /// It is done and recorded.
+    Done,
+    /// It was so already.
+    Unchanged,
+    /// There is no such endpoint, or it was removed.
+    Unknown,
+    /// The endpoint is the configuration's: it is changed there.
+    Configured,
+}
+
+/// What an operator's retry came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retried {
+    /// It is due now. One that was given up has its whole schedule again.
+    Done,
+    /// It comes when those before it in its line have ended.
+    Behind,
+    /// It is being sent at this moment.
+    InFlight,
+    /// The endpoint has it already.
+    Delivered,
+    /// There is no such delivery.
+    Unknown,
+}
+
+pub(super) struct Operation<'o> {
+    pub(super) kind: &'static str,
+    pub(super) endpoint: EndpointId,
+    pub(super) delivery_id: Option<i64>,
+    pub(super) actor: &'o str,
+    pub(super) reason: &'o str,
+}
+
+pub(super) async fn record_in_tx(tx: &Tx<'_>, operation: &Operation<'_>) -> Result<()> {
+    let sql = "INSERT INTO dispatch_operation (kind, endpoint_id, delivery_id, actor, reason)
+               VALUES ($1, $2, $3, $4, $5)";
+    let Operation { kind, endpoint, delivery_id, actor, reason } = operation;
+    tx.execute(sql, &[kind, &endpoint.0, delivery_id, actor, reason]).await?;
+    Ok(())
+}
+
+/// Adds an endpoint with its secrets. It gets the notices that are written from now on. None when the name is or was
+/// another's.
+///
+/// # Errors
+/// [`crate::Error`].
+pub async fn add_in_tx(
+    tx: &Tx<'_>,
+    spec: &EndpointSpec,
+    secrets: &[SecretString],
+    actor: &str,
+    reason: &str,
+) -> Result<Option<EndpointId>> {
+    let sql = "INSERT INTO endpoint (name, origin, url, events, sources, ordered, status_url)
+               VALUES ($1, 'api', $2, $3, $4, $5, $6) ON CONFLICT (name) DO NOTHING RETURNING endpoint_id";
+    let (name, url) = (spec.name.as_str(), spec.url.expose());
+    let status_url = spec.status_url.as_ref().map(TargetUrl::expose);
+    let (events, sources) = (spec.event_texts(), spec.source_texts());
+    let parameters: crate::client::Params<'_> = &[&name, &url, &events, &sources, &spec.ordered, &status_url];
+    let rows = tx.query(sql, parameters).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let endpoint = EndpointId(row.try_get(0)?);
+    insert_secrets(tx, endpoint, secrets).await?;
+    record_in_tx(tx, &Operation { kind: "endpoint_added", endpoint, delivery_id: None, actor, reason })
+        .await?;
+    Ok(Some(endpoint))
+}
+
+/// Changes what an endpoint of the API wants; its name in `spec` says which.
+///
+/// # Errors
+/// [`crate::Error`].
+pub async fn change_in_tx(
+    tx: &Tx<'_>,
+    spec: &EndpointSpec,
+    actor: &str,
+    reason: &str,
+    now: Timestamp,
+) -> Result<Changed> {
+    let Some(found) = lock(tx, &spec.name).await? else { return Ok(Changed::Unknown) };
+    if found.configured {
+        return Ok(Changed::Configured);
+    }
+    let sql = "UPDATE endpoint SET url = $2, events = $3, sources = $4, ordered = $5, status_url = $6
+                WHERE endpoint_id = $1
+                  AND (url, events, sources, ordered, status_url) IS DISTINCT FROM ($2, $3, $4, $5, $6)";
+    let status_url = spec.status_url.as_ref().map(TargetUrl::expose);
+    let (url, events, sources) = (spec.url.expose(), spec.event_texts(), spec.source_texts());
+    let parameters: crate::client::Params<'_> =
+        &[&found.endpoint.0, &url, &events, &sources, &spec.ordered, &status_url];
+    if tx.execute(sql, parameters).await? == 0 {
+        return Ok(Changed::Unchanged);
+    }
+    if !spec.ordered {
+        // The row is locked, so nothing joins a line meanwhile.
+        let sql = "UPDATE delivery SET state = 'waiting', next_attempt_at = $2
+                    WHERE endpoint_id = $1 AND state = 'behind'";
+        tx.execute(sql, &[&found.endpoint.0, &At(now)]).await?;
+    }
+    done(tx, "endpoint_changed", found.endpoint, actor, reason).await
+}
+
+/// Replaces the secrets of an endpoint of the API. To rotate: give the old and the new one, and the new one alone when
+/// the studio knows it.
+///
+/// # Errors
+/// [`crate::Error`].
+pub async fn set_secrets_in_tx(
+    tx: &Tx<'_>,
+    name: &EndpointName,
+    secrets: &[SecretString],
+    actor: &str,
+    reason: &str,
+) -> Result<Changed> {
+    let Some(found) = lock(tx, name).await? else { return Ok(Changed::Unknown) };
+    if found.configured {
+        return Ok(Changed::Configured);
+    }
+    tx.execute("DELETE FROM endpoint_secret WHERE endpoint_id = $1", &[&found.endpoint.0]).await?;
+    insert_secrets(tx, found.endpoint, secrets).await?;
+    done(tx, "endpoint_changed", found.endpoint, actor, reason).await
+}
+
+/// Stops sending to an endpoint, of the configuration or not; what is for it waits, also what is still to come.
+///
+/// # Errors
+/// [`crate::Error`].
+pub async fn disable_in_tx(
+    tx: &Tx<'_>,
+    name: &EndpointName,
+    actor: &str,
+    reason: &str,
+    now: Timestamp,
+) -> Result<Changed> {
+    let Some(found) = lock(tx, name).await? else { return Ok(Changed::Unknown) };
+    let sql = "UPDATE endpoint SET disabled = 'operator', disabled_at = $2
+                WHERE endpoint_id = $1 AND disabled IS DISTINCT FROM 'operator'";
+    if tx.execute(sql, &[&found.endpoint.0, &At(now)]).await? == 0 {
+        return Ok(Changed::Unchanged);
+    }
+    done(tx, "endpoint_disabled", found.endpoint, actor, reason).await
+}
+
+/// Sends to an endpoint again, as to one that is well: also where it is only paused by its circuit breaker.
+///
+/// # Errors
+/// [`crate::Error`].
+pub async fn enable_in_tx(tx: &Tx<'_>, name: &EndpointName, actor: &str, reason: &str) -> Result<Changed> {
+    let Some(found) = lock(tx, name).await? else { return Ok(Changed::Unknown) };
+    let sql = "UPDATE endpoint SET disabled = NULL, disabled_at = NULL, failures = 0, openings = 0, width = NULL,
+                      paused_until = NULL
+                WHERE endpoint_id = $1 AND (disabled IS NOT NULL OR openings > 0 OR paused_until IS NOT NULL)";
+    if tx.execute(sql, &[&found.endpoint.0]).await? == 0 {
+        return Ok(Changed::Unchanged);
+    }
+    wake(tx).await?;
+    done(tx, "endpoint_enabled", found.endpoint, actor, reason).await
+}
+
+/// Removes an endpoint of the API: nothing is for it any more, and its secrets go. What it has had stays to be seen.
+///
+/// # Errors
+/// [`crate::Error`].
+pub async fn remove_in_tx(
+    tx: &Tx<'_>,
+    name: &EndpointName,
+    actor: &str,
+    reason: &str,
+    now: Timestamp,
+) -> Result<Changed> {
+    let Some(found) = lock(tx, name).await? else { return Ok(Changed::Unknown) };
+    if found.configured {
+        return Ok(Changed::Configured);
+    }
+    tx.execute("DELETE FROM endpoint_secret WHERE endpoint_id = $1", &[&found.endpoint.0]).await?;
+    let sql = "UPDATE endpoint SET disabled = 'removed', disabled_at = $2 WHERE endpoint_id = $1";
+    tx.execute(sql, &[&found.endpoint.0, &At(now)]).await?;
+    done(tx, "endpoint_removed", found.endpoint, actor, reason).await
+}
+
+/// Makes a delivery due now that was given up, or whose next attempt is far. It keeps its `webhook-id`, and a grant
+/// that had failed is on its way again.
+///
+/// # Errors
+/// [`crate::Error`].
+pub async fn retry_in_tx(
+    tx: &Tx<'_>,
+    delivery_id: i64,
+    actor: &str,
+    reason: &str,
+    now: Timestamp,
+) -> Result<Retried> {
+    let place = "SELECT d.endpoint_id, d.line, d.webhook_id, o.kind, o.subject
+                   FROM delivery d JOIN outbox o USING (webhook_id) WHERE d.delivery_id = $1";
+    let rows = tx.query(place, &[&delivery_id]).await?;
+    let Some(row) = rows.first() else { return Ok(Retried::Unknown) };
+    let endpoint = EndpointId(row.try_get("endpoint_id")?);
+    let line: Option<Uuid> = row.try_get("line")?;
+    if line.is_some() {
+        let sql = "SELECT FROM endpoint WHERE endpoint_id = $1 FOR NO KEY UPDATE";
+        tx.query(sql, &[&endpoint.0]).await?;
+    }
+    let look = "SELECT state, claimed_at IS NOT NULL AND next_attempt_at > $2 AS in_flight
+                  FROM delivery WHERE delivery_id = $1 FOR NO KEY UPDATE";
+    let found = tx.query_one(look, &[&delivery_id, &At(now)]).await?;
+    match found.try_get("state")? {
+        "delivered" => return Ok(Retried::Delivered),
+        "behind" => return Ok(Retried::Behind),
+        "waiting" if found.try_get("in_flight")? => return Ok(Retried::InFlight),
+        _ => {}
+    }
+    let sql = "UPDATE delivery AS d
+                  SET next_attempt_at = $2, finished_at = NULL,
+                      attempts = CASE WHEN d.state = 'given_up' THEN 0 ELSE d.attempts END,
+                      state = CASE WHEN d.state = 'given_up' AND d.line IS NOT NULL AND EXISTS (
+                                     SELECT FROM delivery other
+                                      WHERE other.endpoint_id = d.endpoint_id AND other.line = d.line
+                                        AND other.state = 'waiting')
+                                   THEN 'behind' ELSE 'waiting' END
+                WHERE delivery_id = $1 RETURNING state";
+    let behind = tx.query_one(sql, &[&delivery_id, &At(now)]).await?.try_get::<_, &str>(0)? == "behind";
+    if let Some(grant) = grants::grant_of(row.try_get("kind")?, row.try_get("subject")?) {
+        grants::settle_in_tx(tx, grant, row.try_get("webhook_id")?).await?;
+    }
+    let retried =
+        Operation { kind: "delivery_retried", endpoint, delivery_id: Some(delivery_id), actor, reason };
+    record_in_tx(tx, &retried).await?;
+    wake(tx).await?;
+    Ok(if behind { Retried::Behind } else { Retried::Done })
+}
+
+struct Found {
+    endpoint: EndpointId,
+    configured: bool,
+}
+
+async fn lock(tx: &Tx<'_>, name: &EndpointName) -> Result<Option<Found>> {
+    let sql = "SELECT endpoint_id, origin = 'configuration' AS configured FROM endpoint
+                WHERE name = $1 AND disabled IS DISTINCT FROM 'removed' FOR NO KEY UPDATE";
+    let rows = tx.query(sql, &[&name.as_str()]).await?;
+    let found = |row: &tokio_postgres::Row| {
+        Ok(Found {
+            endpoint: EndpointId(row.try_get("endpoint_id")?),
+            configured: row.try_get("configured")?,
+        })
+    };
+    rows.first().map(found).transpose()
+}
+
+async fn insert_secrets(tx: &Tx<'_>, endpoint: EndpointId, secrets: &[SecretString]) -> Result<()> {
+    let secrets: Vec<&str> = secrets.iter().map(|secret| secret.expose_secret()).collect();
+    let sql = "INSERT INTO endpoint_secret (endpoint_id, secret) SELECT $1, s FROM unnest($2::text[]) AS s
+               ON CONFLICT DO NOTHING";
+    tx.execute(sql, &[&endpoint.0, &secrets]).await?;
+    Ok(())
+}
+
+async fn done(
+    tx: &Tx<'_>,
+    kind: &'static str,
+    endpoint: EndpointId,
+    actor: &str,
+    reason: &str,
+) -> Result<Changed> {
+    record_in_tx(tx, &Operation { kind, endpoint, delivery_id: None, actor, reason }).await?;
+    Ok(Changed::Done)
+}
+
+async fn wake(tx: &Tx<'_>) -> Result<()> {
+    tx.query("SELECT pg_notify($1, '')", &[&OUTBOX_CHANNEL]).await?;
+    Ok(())
+}
