@@ -1,12 +1,10 @@
 //! Ends of matches, set by people.
 
-use std::collections::BTreeSet;
-
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use matchpurse_domain::escrow::{Account, Transfer, TransferKind};
+use matchpurse_operations::End;
 use matchpurse_operations::corrections::{Author, Preview, Request, approve, preview, propose, reject};
-use matchpurse_operations::{End, Figure};
 use matchpurse_store::corrections::{self, Correction, CorrectionState};
 use matchpurse_store::now;
 use serde::{Deserialize, Serialize};
@@ -169,7 +167,6 @@ pub(crate) async fn correct(
 ) -> Result<HttpResponse> {
     let (source, match_id) = path.into_inner();
     let CorrectionBody { end, reason: why, dry_run } = body.0;
-    named_once(&end)?;
     let request = Request {
         source: request::source(&source)?,
         match_id: request::match_id(match_id)?,
@@ -205,18 +202,6 @@ pub(crate) async fn correct(
     };
     let location = format!("/v1/corrections/{}", proposed.correction.proposal.id);
     Ok(answer_at(status, &location, &CorrectionView::of(proposed.correction)))
-}
-
-/// Of two amounts for one player it could not be known which one is meant.
-fn named_once(end: &End) -> Result<()> {
-    let End::Payouts { payouts } = end else { return Ok(()) };
-    let mut seen = BTreeSet::new();
-    match payouts.iter().find(|Figure { player_id, .. }| !seen.insert(player_id)) {
-        None => Ok(()),
-        Some(Figure { player_id, .. }) => {
-            Err(Failure::invalid_body("end.payouts", format!("player {player_id:?} is named twice")))
-        }
-    }
 }
 
 /// What was decided, and by whom, for the log.

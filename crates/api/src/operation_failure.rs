@@ -36,6 +36,9 @@ pub(crate) fn of_operation(error: Error) -> Failure {
         Error::NoSnapshot(_) => {
             unprocessable("unusable-event", "The event says no end of this match", &error)
         }
+        Error::NamedTwice(player) => {
+            Failure::invalid_body("end.payouts", format!("player {player:?} is named twice"))
+        }
         Error::ForeignCurrency(_) | Error::Currency(_) => {
             unprocessable("wrong-currency", "The currency is another one", &error)
         }

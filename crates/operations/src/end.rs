@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use matchpurse_domain::escrow::{MatchState, Verdict};
 use matchpurse_domain::event::{Event, MatchSnapshot, Payload};
 use matchpurse_domain::ids::{EventId, PlayerId};
@@ -60,8 +62,13 @@ impl End {
             Self::Tie {} => Verdict::Tie,
             Self::Winners { groups } => Verdict::Winners(groups.clone()),
             Self::Payouts { payouts } => {
-                let figure = |f: &Figure| (PlayerId::new(f.player_id.clone()), f.minor_units);
-                Verdict::Figures(payouts.iter().map(figure).collect())
+                let mut figures = BTreeMap::new();
+                for Figure { player_id, minor_units } in payouts {
+                    if figures.insert(PlayerId::new(player_id.clone()), *minor_units).is_some() {
+                        return Err(Error::NamedTwice(player_id.clone()));
+                    }
+                }
+                Verdict::Figures(figures)
             }
             Self::Event { event_id } => {
                 let snapshot = event.and_then(|event| snapshot_of(event, state));

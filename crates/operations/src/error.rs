@@ -21,6 +21,9 @@ pub enum Error {
     /// The archive has no such event, or it is no snapshot of this match.
     #[error("event {0} is no archived snapshot of this match")]
     NoSnapshot(EventId),
+    /// A player has two amounts.
+    #[error("{0:?} is named twice")]
+    NamedTwice(String),
     /// The event's amounts are in another currency than the match's.
     #[error("the event's amounts are in {0}, not in the match's currency")]
     ForeignCurrency(CurrencyCode),

@@ -12,7 +12,7 @@ pub struct Line {
     /// When it was written.
     pub at: Timestamp,
     /// `event`, `hold`, `payout`, `refund`, `fee`, `top-up`, `reversal`, `deposit`, `withdrawal`, `correction`,
-    /// `deadline`, `reward`, `anomaly` or `notice`.
+    /// `deadline`, `reward`, `reward_release`, `reward_reversal`, `reward_retry`, `anomaly` or `notice`.
     pub what: String,
     /// In words.
     pub detail: String,
@@ -57,12 +57,15 @@ pub async fn of_subject(client: &Client, source: &SourceName, subject: &str) -> 
                      WHERE player_key = c.owner_key), '?') WHEN 2 THEN 'escrow' WHEN 3 THEN 'the house'
                      WHEN 4 THEN 'the provider' ELSE 'the reward fund' END AS name) cn
          WHERE m.source = $1 AND m.match_id = $2
+           AND m.kind IN ('recreational', 'free_to_play', 'tournament', 'platform')
         UNION ALL
         SELECT coalesce(c.decided_at, c.proposed_at), 1, 0, 'correction',
                c.state || ' by ' || coalesce(c.decided_by, c.proposed_by)
                || CASE WHEN c.decided_by <> c.proposed_by THEN ', proposed by ' || c.proposed_by ELSE '' END
                || ': ' || c.verdict || ', ' || coalesce(c.decision_reason, c.reason), NULL, NULL
-          FROM match m JOIN correction c USING (match_no) WHERE m.source = $1 AND m.match_id = $2
+          FROM match m JOIN correction c USING (match_no)
+         WHERE m.source = $1 AND m.match_id = $2
+           AND m.kind IN ('recreational', 'free_to_play', 'tournament', 'platform')
         UNION ALL
         SELECT o.at, 1, 0, o.kind, 'by ' || o.actor || ': ' || o.reason, o.amount, o.currency
           FROM operation o WHERE o.source = $1 AND o.subject = $2 AND o.kind <> 'correction'
@@ -72,6 +75,7 @@ pub async fn of_subject(client: &Client, source: &SourceName, subject: &str) -> 
                || coalesce(' (' || g.reason || ')', ''), g.amount, g.currency
           FROM contest c JOIN reward_grant g USING (contest_key) JOIN player p USING (player_key)
          WHERE c.source = $1 AND c.contest_id = $2
+           AND c.kind IN ('contest', 'match', 'postback', 'conversion')
         UNION ALL
         SELECT at, 3, id, 'anomaly', kind || ': ' || coalesce(detail ->> 'what', detail::text), NULL, NULL
           FROM anomaly WHERE source = $1 AND subject = $2
@@ -102,7 +106,9 @@ pub async fn of_subject(client: &Client, source: &SourceName, subject: &str) -> 
 pub async fn of_match(client: &Client, source: &SourceName, match_id: &str) -> Result<Vec<Figures>> {
     let sql = "SELECT kind || ' match, ' || status || coalesce(', settled as ' || settlement, ''), currency,
                       pot, paid, refunded, fee, pot - paid - refunded - fee
-                 FROM match WHERE source = $1 AND match_id = $2 ORDER BY kind";
+                 FROM match
+                WHERE source = $1 AND match_id = $2
+                  AND kind IN ('recreational', 'free_to_play', 'tournament', 'platform') ORDER BY kind";
     let rows = client.query(sql, &[&source.as_str(), &match_id]).await?;
     rows.iter()
         .map(|row| {

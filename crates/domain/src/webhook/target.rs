@@ -1,5 +1,5 @@
+use core::net::Ipv6Addr;
 use std::fmt;
-use std::net::Ipv6Addr;
 
 /// The longest URL of an endpoint, in bytes.
 const URL_BYTES_MAX: usize = 2_000;
