@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use matchpurse_domain::escrow::{
-    AnomalyKind, Funds, MatchState, Outcome, Transfer, Trust, apply, apply_contest,
+    Account, AnomalyKind, Funds, MatchState, Outcome, Transfer, Trust, apply, apply_contest,
 };
 use matchpurse_domain::event::{ContestOutcome, Event, MatchKind, MatchSnapshot, Payload, ProviderFailure};
 use matchpurse_domain::ids::{EventId, PlayerId, SourceName};
@@ -141,6 +141,7 @@ impl<'e> Batch<'e> {
                     let trust = Trust { body_authenticated: event.provenance.body_authenticated };
                     let outcome =
                         apply(current.state.take(), snapshot, policy, funds, trust, event.received_at);
+                    receive(funds, &outcome.transfers);
                     take(current, &mut decided, event, outcome);
                 }
                 Step::Contest(key, contest) => {
@@ -168,6 +169,17 @@ fn current<'m>(matches: &'m mut BTreeMap<MatchKey, Current>, key: &MatchKey) -> 
         what: "match",
         source: "it is not there although it was just made".into(),
     })
+}
+
+/// What players won or got back may be held again by the next event, as if it were of another batch. Whose balance was
+/// not looked at is not held from.
+fn receive(funds: &mut Funds, transfers: &[Transfer]) {
+    for transfer in transfers {
+        let Account::Player(player) = &transfer.credit else { continue };
+        if let Some(has) = funds.0.get_mut(player) {
+            *has = has.saturating_add(transfer.amount);
+        }
+    }
 }
 
 /// Takes an outcome into the match and the batch's result.

@@ -120,12 +120,17 @@ impl Decision {
         let (first, second) = (self.state.status.disposition(), snapshot.status.disposition());
         self.state.remember_end(digest);
         let text = format!("{} after {}", snapshot.status.as_str(), self.state.status.as_str());
+        let said = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>();
         if first == second {
-            let discriminator = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>();
             let text = format!("{text}, with another outcome");
-            self.anomaly(AnomalyKind::OutcomeConflict, &discriminator, text);
+            self.anomaly(AnomalyKind::OutcomeConflict, &said, text);
         } else {
-            self.anomaly(AnomalyKind::TerminalConflict, snapshot.status.as_str(), text);
+            // Another winner than the one that a person was told of is news; all refunds say the same.
+            let discriminator = match second {
+                Disposition::Refund => snapshot.status.as_str().to_owned(),
+                _ => format!("{}:{said}", snapshot.status.as_str()),
+            };
+            self.anomaly(AnomalyKind::TerminalConflict, &discriminator, text);
         }
     }
 

@@ -55,7 +55,8 @@ fn divide(
     let figures = if records { cash_figures(snapshot) } else { BTreeMap::new() };
     let paid = figures.values().any(|amount| *amount > 0);
     let gives_back = tie && !paid && decision.state.tie_policy == TiePolicy::RefundFull;
-    if staked && !trust.body_authenticated && !gives_back {
+    // Figures are claimed also where nothing is held: the difference would come from the provider.
+    if (staked || paid) && !trust.body_authenticated && !gives_back {
         let detail = "stakes were claimed by a body that no signature covers".to_owned();
         return Err((AnomalyKind::PayoutUnauthenticated, detail));
     }
@@ -121,8 +122,9 @@ fn has_other_rewards(snapshot: &MatchSnapshot) -> bool {
 fn winners(decision: &Decision, snapshot: &MatchSnapshot) -> BTreeMap<String, Vec<PlayerId>> {
     let wins = snapshot.winner_group_ids.iter().map(String::as_str).collect::<BTreeSet<_>>();
     let mut groups: BTreeMap<String, Vec<PlayerId>> = BTreeMap::new();
+    let everybody: BTreeSet<&PlayerId> = snapshot.players().collect();
     for (player, seat) in &decision.state.seats {
-        let listed = snapshot.groups.is_empty() || snapshot.players().any(|listed| listed == player);
+        let listed = snapshot.groups.is_empty() || everybody.contains(player);
         let staked = decision.stake() == 0 || seat.state == SeatState::Held;
         if wins.contains(seat.group_id.as_str()) && listed && staked {
             groups.entry(seat.group_id.clone()).or_default().push(player.clone());

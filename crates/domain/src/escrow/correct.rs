@@ -82,7 +82,7 @@ pub fn correct(
         return Err(Refusal::NoMoney);
     }
     let players = at_play(&state);
-    let again = state.settlement.is_some() && state.pot > 0;
+    let again = state.settlement.is_some() && state.pot > 0 && state.buy_in.unwrap_or(0) > 0;
     let mut decision = Decision::new(state);
     if decision.state.settlement.is_some() {
         reverse(&mut decision);
@@ -117,10 +117,13 @@ pub fn correct(
 }
 
 /// Whose stakes the end divides: those that it divided before. Somebody whose stake went back because he was not
-/// in the final list did not play.
+/// in the final list did not play. Where nobody staked anything, what was divided came from the provider, and everybody
+/// may have had a part in it.
 fn at_play(state: &MatchState) -> BTreeSet<PlayerId> {
+    let without_stakes = state.buy_in.unwrap_or(0) == 0;
     let played = |seat: &Seat| match state.settlement {
         None => true,
+        Some(_) if without_stakes => true,
         Some(Settlement::Refund) => seat.hold > 0 || state.pot == 0,
         Some(Settlement::Payout | Settlement::Tie) => {
             seat.hold > 0 && (seat.outcome.is_some() || seat.state != SeatState::Refunded)

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use sha2::{Digest, Sha256};
 
 use crate::ids::PlayerId;
@@ -17,13 +19,13 @@ pub fn shares<'n>(amount: i64, match_id: &str, names: &[&'n str]) -> Option<Vec<
     let count = i64::try_from(names.len()).ok().filter(|count| *count > 0)?;
     let base = amount.checked_div(count)?;
     let left_over = usize::try_from(amount.checked_rem(count)?).ok()?;
-    let mut lucky: Vec<([u8; 32], &str)> = names.iter().map(|name| (draw(match_id, name), *name)).collect();
-    lucky.sort_unstable();
-    lucky.truncate(left_over);
+    let mut drawn: Vec<([u8; 32], &str)> = names.iter().map(|name| (draw(match_id, name), *name)).collect();
+    drawn.sort_unstable();
+    let lucky: BTreeSet<&str> = drawn.iter().take(left_over).map(|(_, name)| *name).collect();
     names
         .iter()
         .map(|name| {
-            let extra = i64::from(lucky.iter().any(|(_, lucky)| lucky == name));
+            let extra = i64::from(lucky.contains(name));
             Some((*name, base.checked_add(extra)?))
         })
         .collect()

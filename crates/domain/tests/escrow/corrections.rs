@@ -173,3 +173,16 @@ fn a_deadline_gives_the_stakes_back_or_asks_a_person() {
         .join("\n")
     );
 }
+
+#[test]
+fn what_a_provider_gave_where_nobody_staked_can_be_divided_anew() {
+    let text = play(
+        &policy(),
+        &[],
+        "CLOSED win=g1 g1:a=500 g2:b
+         correct figures b=400
+         correct winners g2
+         correct refund",
+    );
+    insta::assert_snapshot!(text);
+}

@@ -176,7 +176,7 @@ fn shown(before: Option<&MatchState>, outcome: &Outcome) -> String {
     for anomaly in anomalies {
         // An outcome's discriminator is a digest, which says nothing to the eye.
         let digest = anomaly.kind == AnomalyKind::OutcomeConflict;
-        let about = if digest { "" } else { anomaly.discriminator.as_str() };
+        let about = if digest { "" } else { anomaly.discriminator.split(':').next().unwrap_or_default() };
         parts.push(format!("!{} {about}", anomaly.kind.as_str()).trim_end().to_owned());
     }
     let told: Vec<&str> = notices.iter().map(|notice| notice.kind.trim_start_matches("match.")).collect();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use matchpurse_domain::escrow::{
     Account, AnomalyKind, Funds, MatchState, Outcome, TransferKind, Trust, apply,
 };
-use matchpurse_domain::event::MatchStatus;
+use matchpurse_domain::event::{MatchStatus, Participant};
 use matchpurse_domain::source::{Custody, SourcePolicy};
 use matchpurse_domain::time::Timestamp;
 
@@ -134,4 +134,50 @@ fn formance_stack_1633_two_equal_keys_in_one_batch_move_once() {
     keys.sort();
     keys.dedup();
     assert_eq!((keys.len(), count), (4, 4), "two holds, one payout and the fee");
+}
+
+/// A body that no signature covers says who won how much. Where nothing is held there is nothing to hand over either,
+/// and the provider is not made to bring it.
+#[test]
+fn figures_of_an_unsigned_body_pay_nobody_even_where_nothing_is_held() {
+    for line in ["CLOSED win=g1 g1:a=5000 g2:b", "CLOSED_TIE g1:a=5000 g2:b"] {
+        let mut book = Book::new(&policy(), &BTreeMap::new());
+        let outcome = book.say(&snapshot(line), false);
+        assert_eq!((outcome.transfers, outcome.state.settlement), (vec![], None), "{line}");
+        assert_eq!(outcome.anomalies[0].kind, AnomalyKind::PayoutUnauthenticated);
+    }
+}
+
+/// The stakes went back; then two ends come that name different winners. Who decides knows of one of them only, when
+/// the second is taken for the first one's repeat.
+#[test]
+fn another_winner_after_the_stakes_went_back_is_told_too() {
+    let mut book = Book::new(&policy(), &BTreeMap::new());
+    book.say(&snapshot("CANCELED_OTHER buy=1000 g1:a g2:b"), true);
+    let keys: Vec<String> = ["g1", "g2", "g1"]
+        .into_iter()
+        .flat_map(|wins| {
+            book.say(&snapshot(&format!("CLOSED buy=1000 win={wins} g1:a g2:b")), true).anomalies
+        })
+        .map(|anomaly| anomaly.discriminator)
+        .collect();
+    assert_eq!(keys.len(), 2);
+    assert_ne!(keys[0], keys[1], "an anomaly's key is kept for ever, and opens no second one");
+}
+
+/// As many players as a delivery can name: what is decided about them must not take the square of their number.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "it is about the time that passes")]
+fn a_crowd_is_settled_in_the_time_of_a_crowd() {
+    let mut end = snapshot("CLOSED buy=1000 win=g1 g1:a");
+    let crowd =
+        (0..30_000).map(|n| Participant { player_id: format!("{n:08}").as_str().into(), reward: None });
+    end.groups[0].players = crowd.collect();
+    let mut funds = Funds::default();
+    let policy = SourcePolicy { fee_bps: 1, ..policy() };
+    let began = std::time::Instant::now();
+    let trust = Trust { body_authenticated: true };
+    let outcome = apply(None, &end, &policy, &mut funds, trust, Timestamp::from_seconds(0));
+    assert_eq!(outcome.state.paid + outcome.state.fee, 30_000_000);
+    assert!(began.elapsed().as_secs() < 10, "{:?}", began.elapsed());
 }

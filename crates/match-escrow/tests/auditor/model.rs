@@ -424,7 +424,9 @@ impl History<'_> {
             let agrees = !other_way && (fact.says == end.says || fact.agrees(self.rules, &won, given));
             if !agrees && !known.contains(fact.says.as_str()) {
                 anomalies.insert(if other_way {
-                    ("terminal_conflict", format!("{:?}", fact.does))
+                    // Of a contest only that it was decided is told.
+                    let about = if fact.contest { String::new() } else { fact.says.clone() };
+                    ("terminal_conflict", about)
                 } else {
                     ("outcome_conflict", fact.says.clone())
                 });
