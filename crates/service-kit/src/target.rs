@@ -1,6 +1,6 @@
 //! Which addresses a request may go to whose URL a stranger has given.
 //!
-//! The address is judged, never the name: a name is resolved once, by the [`PublicOnly`] resolver, and the connection
+//! The address is judged, never the name: a name is resolved once, by the `PublicOnly` resolver, and the connection
 //! is made to just those addresses that passed.
 
 use std::error::Error as StdError;
