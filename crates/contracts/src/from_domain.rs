@@ -309,6 +309,7 @@ impl From<d::RewardPostback> for v1::RewardPostback {
         let kind = match p.kind {
             d::ConversionKind::Reward => v1::reward_postback::Kind::Reward,
             d::ConversionKind::Install => v1::reward_postback::Kind::Install,
+            d::ConversionKind::Reversal => v1::reward_postback::Kind::Reversal,
         };
         Self {
             conversion_id: p.conversion_id,

@@ -337,6 +337,7 @@ impl TryFrom<v1::RewardPostback> for d::RewardPostback {
                 v1::reward_postback::Kind::Unspecified => return Err(bad("reward_postback.kind")),
                 v1::reward_postback::Kind::Reward => d::ConversionKind::Reward,
                 v1::reward_postback::Kind::Install => d::ConversionKind::Install,
+                v1::reward_postback::Kind::Reversal => d::ConversionKind::Reversal,
             },
             conversion_id: required(p.conversion_id, "reward_postback.conversion_id")?,
             request_id: p.request_id,

@@ -18,7 +18,7 @@ mod times;
 
 pub use delivery::{Delivery, Headers, Method};
 pub use keys::{KeyError, KeyRole, KeySet, Keys, RemoteKeys};
-pub use normalized::{NewEvent, NormalizeError, Normalized};
+pub use normalized::{NewEvent, NormalizeError, Normalized, Question};
 pub use provider::{Provider, SignRequest, SignedRequest, Verified, VerifyError};
 pub use reply::{Outcome, Reply};
 pub use settings::{AdapterSettings, OptionValue, SettingsError};

@@ -11,6 +11,18 @@ pub struct Normalized {
     pub events: Vec<NewEvent>,
     /// True when an amount was within a millionth of a minor unit but not exact.
     pub amount_rounded: bool,
+    /// Where the sender's answer decides about money: what is asked, and what would be answered today.
+    pub question: Option<Question>,
+}
+
+/// Something that must get one answer for ever. Who receives deliveries keeps the first answer before anything else is
+/// done, gives it again whenever the same is asked, and puts it into the events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// What is asked, within the source.
+    pub id: String,
+    /// The answer by the policy of now: the provider's word. [`crate::Provider::reply`] has the words around it.
+    pub answer: String,
 }
 
 /// One event of a delivery, before it has its envelope.

@@ -98,13 +98,18 @@ fn view_of_normalized(
         raw: Bytes::new(),
         payload: event.payload,
     };
+    let question = normalized.question.map(|asked| json!({ "id": asked.id, "answer": asked.answer }));
     let events: Vec<Value> = normalized.events.into_iter().enumerate().map(envelope).map(as_sent).collect();
-    json!({
+    let mut view = json!({
         "provider_type": normalized.provider_type,
         "amount_rounded": normalized.amount_rounded,
         "reply": reply,
         "events": events,
-    })
+    });
+    if let Some(question) = question {
+        view["question"] = question;
+    }
+    view
 }
 
 /// The event's JSON view, once it is sure that the wire loses nothing of it.

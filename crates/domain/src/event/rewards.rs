@@ -75,9 +75,10 @@ pub struct RewardPostback {
     pub goal_id: Option<String>,
     /// The goal's name.
     pub goal_name: Option<String>,
-    /// Reward or install; an install earns nothing.
+    /// Reward, install or reversal; an install earns nothing.
     pub kind: ConversionKind,
-    /// What the player gets, in the source's currency; none or zero credits nothing.
+    /// What the player gets, in the source's currency; none or zero credits nothing. Of a reversal what is taken
+    /// back, above zero, where the provider says so.
     pub amount: Option<Money>,
     /// What the studio earns.
     pub payout: Option<Money>,
@@ -90,6 +91,8 @@ pub enum ConversionKind {
     Reward,
     /// An install was counted.
     Install,
+    /// What an earlier one earned is taken back; it may come before that one.
+    Reversal,
 }
 
 /// A player's wish to turn money into the studio's credit; the provider holds the money until we answer.
@@ -105,7 +108,8 @@ pub struct CreditConversion {
     pub converted_amount: String,
     /// What the client sent along.
     pub metadata: Option<String>,
-    /// What we answer: the provider's word. Without a conversion policy it is the one that returns the money.
+    /// What we answer: the provider's word. Without a conversion policy it is the one that returns the money. It is
+    /// the first answer that the wish ever got, whatever the policy is by now.
     pub answer: String,
 }
 

@@ -1,15 +1,13 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as MapEntry;
 
-use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::contest::{ContestKey, ContestKind, Decision, Ending, Entry};
-use super::grant::{Grant, GrantKind, GrantState, ReviewReason, Slot};
-use super::payload;
+use super::conversions::{of_conversion, of_postback};
+use super::grant::{Grant, GrantState, Objection, ReviewReason, Slot};
 use crate::event::{
-    ContestOutcome, ConversionKind, CreditConversion, Event, MatchKind, MatchSnapshot, MatchStatus, Outcome,
-    Payload, Reward, RewardKind, RewardPostback,
+    ContestOutcome, Event, MatchKind, MatchSnapshot, MatchStatus, Outcome, Payload, Reward, RewardKind,
 };
 use crate::ids::PlayerId;
 use crate::money::Money;
@@ -33,6 +31,8 @@ pub enum Statement {
     Promise(BTreeMap<Slot, Grant>),
     /// It ended so.
     End(Verdict),
+    /// What it gave is taken back.
+    Reversal(Reversal),
 }
 
 /// How a contest ended, and what that gives to whom.
@@ -44,6 +44,17 @@ pub struct Verdict {
     pub grants: BTreeMap<Slot, Grant>,
     /// The wish, where it is one for credit.
     pub wish: Option<ConversionWish>,
+}
+
+/// What an offerwall takes back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reversal {
+    /// What is kept when nobody has heard of the conversion yet.
+    pub decision: Decision,
+    /// Which grant.
+    pub slot: Slot,
+    /// The grant, taken back before it was given.
+    pub tombstone: Grant,
 }
 
 /// A player's wish to turn money into credit, with our answer.
@@ -74,7 +85,7 @@ impl Claim {
                 (ContestKind::Match, &snapshot.match_id, Statement::End(of_match(snapshot)?))
             }
             Payload::RewardPostback(postback) => {
-                (ContestKind::Postback, &postback.conversion_id, Statement::End(of_postback(postback)?))
+                (ContestKind::Postback, &postback.conversion_id, of_postback(postback)?)
             }
             Payload::CreditConversion(wish) => {
                 (ContestKind::Conversion, &wish.intent_id, Statement::End(of_conversion(wish)))
@@ -83,17 +94,20 @@ impl Claim {
         };
         let contest = ContestKey { source: event.source.clone(), kind, contest_id: id.clone() };
         let claim = Self { contest, statement };
-        Some(if event.provenance.body_authenticated { claim } else { claim.mistrusted() })
+        if event.provenance.body_authenticated { Some(claim) } else { claim.mistrusted() }
     }
 
-    /// The same, with nothing given before somebody has looked at it.
-    fn mistrusted(mut self) -> Self {
-        if let Statement::End(verdict) = &mut self.statement {
-            for grant in verdict.grants.values_mut().filter(|grant| grant.state == GrantState::Granted) {
-                *grant = grant.clone().held_for(Some(ReviewReason::Unauthenticated));
-            }
+    /// The same, with nothing given before somebody has looked at it, and nothing taken back.
+    fn mistrusted(mut self) -> Option<Self> {
+        let grants = match &mut self.statement {
+            Statement::Promise(grants) => grants,
+            Statement::End(verdict) => &mut verdict.grants,
+            Statement::Reversal(_) => return None,
+        };
+        for grant in grants.values_mut().filter(|grant| grant.state != GrantState::Recorded) {
+            *grant = grant.clone().held_for(Some(ReviewReason::Unauthenticated.into()));
         }
-        self
+        Some(self)
     }
 
     /// Every player of whom it speaks, in no order, perhaps repeatedly.
@@ -101,6 +115,7 @@ impl Claim {
         let (promised, ended) = match &self.statement {
             Statement::Promise(grants) => (Some(grants), None),
             Statement::End(verdict) => (None, Some(&verdict.decision.entries)),
+            Statement::Reversal(reversal) => (None, Some(&reversal.decision.entries)),
         };
         let promised = promised.into_iter().flatten().map(|(slot, _)| &slot.player_id);
         promised.chain(ended.into_iter().flatten().map(|entry| &entry.player_id))
@@ -116,7 +131,7 @@ fn of_contest(contest: &ContestOutcome) -> Verdict {
         let contradiction = (entry.outcome == Outcome::Loss).then_some(ReviewReason::NotAWinner);
         let given = given.map(|reward| {
             let (reward_ref, grant) = Grant::of_reward(reward, None);
-            (reward, (reward_ref, grant.held_for(contradiction)))
+            (reward, (reward_ref, grant.held_for(contradiction.map(Objection::from))))
         });
         said(&entry.player_id, Some(entry.outcome), given)
     });
@@ -161,77 +176,12 @@ fn of_match(snapshot: &MatchSnapshot) -> Option<Verdict> {
             };
             let contradiction = (outcome == Some(Outcome::Loss)).then_some(ReviewReason::NotAWinner);
             let (reward_ref, grant) = Grant::of_reward(reward, Some(UNNAMED_OF_MATCH));
-            let given = (reward, (reward_ref, grant.held_for(contradiction)));
+            let given = (reward, (reward_ref, grant.held_for(contradiction.map(Objection::from))));
             Some(said(&player.player_id, outcome, Some(given)))
         })
         .collect();
     let says_something = !entries.is_empty() || !winners.is_empty() || ending == Ending::ClosedTie;
     says_something.then(|| verdict(ending, entries.into_iter()))
-}
-
-/// A conversion that earns something. An install earns nothing, and neither does an empty amount.
-fn of_postback(postback: &RewardPostback) -> Option<Verdict> {
-    let amount = postback.amount.clone().filter(|amount| amount.minor_units > 0)?;
-    if postback.kind != ConversionKind::Reward {
-        return None;
-    }
-    let payout = postback
-        .payout
-        .as_ref()
-        .map(|payout| json!({ "minor_units": payout.minor_units, "currency": payout.currency.as_str() }));
-    let payload = json!({
-        "offer_id": postback.offer_id,
-        "goal_id": postback.goal_id,
-        "goal_name": postback.goal_name,
-        "payout": payout,
-    });
-    // The offer's names come from the provider and may hold anything; without them the points still count.
-    let payload = payload::judge(Some(&payload.to_string())).unwrap_or_default();
-    let units = amount.minor_units.to_string();
-    let digest = digest(&[postback.player_id.as_str(), &units, amount.currency.as_str()]);
-    let grant = Grant {
-        kind: GrantKind::Points,
-        state: GrantState::Granted,
-        reason: None,
-        amount: Some(amount),
-        value: None,
-        payload,
-    };
-    Some(single(Ending::Credited, &postback.player_id, digest, Some((&postback.conversion_id, grant))))
-}
-
-/// A wish for credit. The provider has taken the money when the answer was yes; it gives it back after a
-/// no; after anything else somebody has to look.
-fn of_conversion(wish: &CreditConversion) -> Verdict {
-    let units = wish.amount.minor_units.to_string();
-    let currency = wish.amount.currency.as_str();
-    let digest = digest(&[wish.player_id.as_str(), &units, currency, &wish.converted_amount, &wish.answer]);
-    let (payload, flaw) = match payload::judge(wish.metadata.as_deref()) {
-        Ok(payload) => (payload, None),
-        Err(reason) => (None, Some(reason)),
-    };
-    let grant = Grant {
-        kind: GrantKind::Credit,
-        state: GrantState::Granted,
-        reason: None,
-        amount: Some(wish.amount.clone()),
-        value: Some(wish.converted_amount.clone()),
-        payload,
-    };
-    let grant = match wish.answer.as_str() {
-        "FAILED" => None,
-        "COMPLETED" => Some(grant.held_for(flaw)),
-        _ => Some(grant.held_for(Some(ReviewReason::AnswerPending))),
-    };
-    let given = grant.map(|grant| (&wish.intent_id, grant));
-    let mut verdict = single(Ending::Answered, &wish.player_id, digest, given);
-    verdict.wish = Some(ConversionWish {
-        player_id: wish.player_id.clone(),
-        amount: wish.amount.clone(),
-        converted_amount: wish.converted_amount.clone(),
-        answer: wish.answer.clone(),
-    });
-    verdict
 }
 
 /// Nothing in money is no reward: providers write `0.00` for those who lost.
@@ -278,7 +228,7 @@ fn verdict(ending: Ending, said: impl Iterator<Item = (Entry, Option<Grant>)>) -
                     place.insert(grant.clone());
                 }
                 MapEntry::Occupied(mut place) => {
-                    let held = place.get().clone().held_for(Some(ReviewReason::AmbiguousReference));
+                    let held = place.get().clone().held_for(Some(ReviewReason::AmbiguousReference.into()));
                     place.insert(held);
                 }
             }
@@ -289,7 +239,12 @@ fn verdict(ending: Ending, said: impl Iterator<Item = (Entry, Option<Grant>)>) -
 }
 
 /// A verdict about one player, whose key of the money is also the reward's reference.
-fn single(ending: Ending, player: &PlayerId, digest: [u8; 32], given: Option<(&String, Grant)>) -> Verdict {
+pub(super) fn single(
+    ending: Ending,
+    player: &PlayerId,
+    digest: [u8; 32],
+    given: Option<(&String, Grant)>,
+) -> Verdict {
     let (reward_ref, grant) = given.map(|(reward_ref, grant)| (reward_ref.clone(), grant)).unzip();
     verdict(
         ending,
@@ -298,7 +253,7 @@ fn single(ending: Ending, player: &PlayerId, digest: [u8; 32], given: Option<(&S
 }
 
 /// SHA-256 over length-prefixed parts, so that no two lists of parts collide.
-fn digest(parts: &[&str]) -> [u8; 32] {
+pub(super) fn digest(parts: &[&str]) -> [u8; 32] {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());

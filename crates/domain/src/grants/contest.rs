@@ -65,6 +65,8 @@ pub enum Ending {
     Credited,
     /// A wish for credit was answered.
     Answered,
+    /// An offerwall took a conversion back of which nobody had heard yet: whatever it earned is not given.
+    Reversed,
 }
 
 /// What an end says of one player.
@@ -143,8 +145,15 @@ impl ContestKind {
 
 impl Ending {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Outcome, Self::Closed, Self::ClosedTie, Self::Canceled, Self::Credited, Self::Answered];
+    pub const ALL: [Self; 7] = [
+        Self::Outcome,
+        Self::Closed,
+        Self::ClosedTie,
+        Self::Canceled,
+        Self::Credited,
+        Self::Answered,
+        Self::Reversed,
+    ];
 
     /// The word for it in the database.
     pub const fn as_str(self) -> &'static str {
@@ -155,6 +164,7 @@ impl Ending {
             Self::Canceled => "canceled",
             Self::Credited => "credited",
             Self::Answered => "answered",
+            Self::Reversed => "reversed",
         }
     }
 

@@ -33,6 +33,8 @@ pub struct Grant {
     pub state: GrantState,
     /// Why it is in review; none in every other state.
     pub reason: Option<ReviewReason>,
+    /// The same in words, where there is more to say: what the studio's schema objects to, which limit is reached.
+    pub detail: Option<String>,
     /// The amount, where it is money or points.
     pub amount: Option<Money>,
     /// The value as the provider wrote it, where it is no money: for a reward of a free contest, the
@@ -43,7 +45,7 @@ pub struct Grant {
 }
 
 /// What is given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum GrantKind {
     /// Money that the provider pays.
     Cash,
@@ -99,6 +101,21 @@ pub enum ReviewReason {
     AnswerPending,
     /// No signature covers the body that says so: who has the caller's token could have written it.
     Unauthenticated,
+    /// What came along is not what the studio's schema for such rewards wants.
+    PayloadRefused,
+    /// The player has got as much on this day as the source's limit allows.
+    LimitPlayerDay,
+    /// The source has given as much in this hour as its limit allows.
+    LimitSourceHour,
+}
+
+/// Why a grant must not be given before somebody has looked at it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Objection {
+    /// Why.
+    pub reason: ReviewReason,
+    /// The same in words, for who reviews; of bounded length.
+    pub detail: Option<String>,
 }
 
 impl Grant {
@@ -114,8 +131,9 @@ impl Grant {
             (RewardKind::Studio, Err(reason)) => (None, Some(reason)),
         };
         let no_amount = reward.kind == RewardKind::Cash && reward.amount.is_none();
-        let reason = (named.is_none().then_some(ReviewReason::NoReference))
+        let objection = (named.is_none().then_some(ReviewReason::NoReference))
             .or(no_amount.then_some(ReviewReason::NoAmount))
+            .map(Objection::from)
             .or(flaw);
         let (kind, state) = match reward.kind {
             RewardKind::Cash => (GrantKind::Cash, GrantState::Recorded),
@@ -125,11 +143,12 @@ impl Grant {
             kind,
             state,
             reason: None,
+            detail: None,
             amount: reward.amount.clone(),
             value: reward.value.clone(),
             payload,
         };
-        (named.unwrap_or_default().to_owned(), grant.held_for(reason))
+        (named.unwrap_or_default().to_owned(), grant.held_for(objection))
     }
 
     /// Takes from `other`, which is said of the same reward, what this grant does not say itself. What it says
@@ -141,11 +160,29 @@ impl Grant {
         }
     }
 
-    /// This grant, in review when there is a reason; the first reason stays.
-    pub(super) fn held_for(mut self, reason: Option<ReviewReason>) -> Self {
-        if let (None, Some(reason)) = (self.reason, reason) {
+    /// Takes from the promise of the same reward what this grant does not say itself. True when the grant was held
+    /// for want of a payload and the promise brings one: then it is to be given, if nobody objects to that.
+    pub(super) fn complete_by_promise(&mut self, promise: &Self) -> bool {
+        let lacked = self.payload.is_none();
+        self.complete(promise);
+        let reconsidered = self.state == GrantState::NeedsReview
+            && self.reason == Some(ReviewReason::PayloadRefused)
+            && lacked
+            && self.payload.is_some()
+            // One that nobody vouches for may say what a reward is, but gives nothing.
+            && promise.reason != Some(ReviewReason::Unauthenticated);
+        if reconsidered {
+            (self.state, self.reason, self.detail) = (GrantState::Granted, None, None);
+        }
+        reconsidered
+    }
+
+    /// This grant, in review when there is an objection; the first one stays.
+    pub(super) fn held_for(mut self, objection: Option<Objection>) -> Self {
+        if let (None, Some(Objection { reason, detail })) = (self.reason, objection) {
             self.state = GrantState::NeedsReview;
             self.reason = Some(reason);
+            self.detail = detail;
         }
         self
     }
@@ -153,7 +190,7 @@ impl Grant {
     /// This grant as a promise: `state` is reserved or released, and what is wrong with it does not matter
     /// before the outcome gives it.
     pub(super) fn promised(self, state: GrantState) -> Self {
-        Self { state, reason: None, ..self }
+        Self { state, reason: None, detail: None, ..self }
     }
 }
 
@@ -215,11 +252,17 @@ impl GrantState {
     pub const fn is_promise(self) -> bool {
         matches!(self, Self::Reserved | Self::Released)
     }
+
+    /// True while it can be taken back without asking the studio for something that it has given: it is held, on its
+    /// way, or could not be delivered.
+    pub const fn is_revocable(self) -> bool {
+        matches!(self, Self::Granted | Self::NeedsReview | Self::Delivering | Self::Failed)
+    }
 }
 
 impl ReviewReason {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::NoReference,
         Self::PayloadTooLarge,
         Self::PayloadNotJson,
@@ -229,6 +272,9 @@ impl ReviewReason {
         Self::AmbiguousReference,
         Self::AnswerPending,
         Self::Unauthenticated,
+        Self::PayloadRefused,
+        Self::LimitPlayerDay,
+        Self::LimitSourceHour,
     ];
 
     /// The word for it in the database and in notices.
@@ -243,11 +289,20 @@ impl ReviewReason {
             Self::AmbiguousReference => "ambiguous_reference",
             Self::AnswerPending => "answer_pending",
             Self::Unauthenticated => "unauthenticated",
+            Self::PayloadRefused => "payload_refused",
+            Self::LimitPlayerDay => "limit_player_day",
+            Self::LimitSourceHour => "limit_source_hour",
         }
     }
 
     /// Reads the word.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.as_str() == text)
+    }
+}
+
+impl From<ReviewReason> for Objection {
+    fn from(reason: ReviewReason) -> Self {
+        Self { reason, detail: None }
     }
 }

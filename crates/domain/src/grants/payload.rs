@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-use super::grant::ReviewReason;
+use super::grant::{Objection, ReviewReason};
 
 /// The longest payload of a grant, in bytes. A player's client writes it, and every grant keeps it and
 /// sends it to the studio; a SKU with its options needs some hundred.
@@ -15,16 +15,21 @@ const MAX_WHOLE_DIGITS: usize = 18;
 
 /// The payload in `metadata` as a JSON text that the database can keep, or why there is none. An absent or
 /// blank one is no payload and no flaw.
-pub(super) fn judge(metadata: Option<&str>) -> Result<Option<String>, ReviewReason> {
+pub(super) fn judge(metadata: Option<&str>) -> Result<Option<String>, Objection> {
     let Some(text) = metadata.map(str::trim).filter(|text| !text.is_empty()) else {
         return Ok(None);
     };
     if text.len() > MAX_PAYLOAD_BYTES {
-        return Err(ReviewReason::PayloadTooLarge);
+        let detail = format!("{} bytes, of which {MAX_PAYLOAD_BYTES} are kept at most", text.len());
+        return Err(Objection { reason: ReviewReason::PayloadTooLarge, detail: Some(detail) });
     }
-    let value: Value = serde_json::from_str(text).map_err(|_| ReviewReason::PayloadNotJson)?;
+    // The parser's words name a place and quote nothing.
+    let value: Value = serde_json::from_str(text).map_err(|error| Objection {
+        reason: ReviewReason::PayloadNotJson,
+        detail: Some(error.to_string()),
+    })?;
     if has_nul(&value) || has_endless_number(text) {
-        return Err(ReviewReason::PayloadNotStorable);
+        return Err(ReviewReason::PayloadNotStorable.into());
     }
     Ok(if value.is_null() { None } else { Some(text.to_owned()) })
 }
@@ -111,9 +116,12 @@ mod tests {
             (&deep, Err(ReviewReason::PayloadNotJson)),
         ];
         for (text, expected) in table {
-            let got = judge(Some(text));
+            let got = judge(Some(text)).map_err(|objection| objection.reason);
             assert_eq!(got.as_ref().map(Option::as_deref), expected.as_ref().copied(), "{text:.40}");
         }
         assert_eq!(judge(None), Ok(None));
+        let words = |text: &str| judge(Some(text)).unwrap_err().detail.unwrap();
+        assert_eq!(words("{\"sku\":drink}"), "expected value at line 1 column 8");
+        assert_eq!(words(&long), "8194 bytes, of which 8192 are kept at most");
     }
 }

@@ -116,6 +116,14 @@ fn wish(amount: i64, answer: &str) -> Event {
     }))
 }
 
+fn reversal(player: &str, minor_units: Option<i64>) -> Event {
+    let mut event = postback(player, 0, ConversionKind::Reversal);
+    if let Payload::RewardPostback(postback) = &mut event.payload {
+        postback.amount = minor_units.map(usd);
+    }
+    event
+}
+
 /// What the events lead to: the contests, the notices' slots with how often each came, the anomalies.
 #[derive(Debug, PartialEq, Eq, Default)]
 struct World {
@@ -126,10 +134,16 @@ struct World {
 }
 
 fn play(events: &[Event]) -> World {
+    play_under(events, |_| None)
+}
+
+/// The same where the studio has demands of its own.
+fn play_under(events: &[Event], objection: impl Fn(&Grant) -> Option<Objection>) -> World {
     let mut world = World::default();
     for claim in events.iter().filter_map(Claim::of) {
         let state = world.contests.entry(claim.contest.clone()).or_default();
-        let outcome = apply(state, &claim);
+        let mut outcome = apply(state, &claim);
+        outcome.withhold(state, |_, grant| objection(grant));
         *state = outcome.state;
         for notice in outcome.notices {
             *world.notices.entry(format!("{notice:?}")).or_default() += 1;
@@ -219,6 +233,26 @@ fn a_story_of_events_leads_to_these_grants() {
             "ann/conv: granted; ! postback_conflict",
         ),
         (vec![postback("ann", 0, Earned), postback("ann", 150, Install)], ""),
+        // What an offerwall takes back, whether it came before or not.
+        (vec![postback("ann", 150, Earned), reversal("ann", None)], "ann/conv: reversed"),
+        (vec![reversal("ann", None), postback("ann", 150, Earned)], "ann/conv: reversed"),
+        (
+            vec![reversal("ann", None), reversal("ann", Some(150)), reversal("ann", None)],
+            "ann/conv: reversed",
+        ),
+        (vec![postback("ann", 150, Earned), reversal("bob", None)], "ann/conv: granted; ! postback_conflict"),
+        (
+            vec![reversal("bob", None), postback("ann", 150, Earned)],
+            "bob/conv: reversed; ! postback_conflict",
+        ),
+        (
+            vec![postback("ann", 150, Earned), reversal("ann", Some(100))],
+            "ann/conv: granted; ! postback_conflict",
+        ),
+        (
+            vec![reversal("ann", Some(100)), postback("ann", 150, Earned)],
+            "ann/conv: reversed; ! postback_conflict",
+        ),
         // Wishes for credit.
         (vec![wish(100, "FAILED"), wish(100, "FAILED")], ""),
         (vec![wish(100, "COMPLETED")], "ann/intent: granted"),
@@ -236,8 +270,93 @@ fn a_platforms_match_gives_no_reward_and_a_tournament_gives_its_list() {
     let rewards = || [Some(studio("first", "{}")), Some(cash(500))];
     let platform = snapshot(MatchKind::Platform, MatchStatus::Closed, &[], rewards());
     assert_eq!(told(&[platform]), "");
-    let tournament = snapshot(MatchKind::Tournament, MatchStatus::Closed, &[], rewards());
-    assert_eq!(told(&[tournament]), "ann/first: granted; bob/match: recorded");
+    let tournament = |rewards| snapshot(MatchKind::Tournament, MatchStatus::Closed, &[], rewards);
+    let whole = || tournament(rewards());
+    assert_eq!(told(&[whole(), whole()]), "ann/first: granted; bob/match: recorded");
+    // A longer list adds who is missing, and a shorter one nothing.
+    let [first, _] = rewards();
+    let shorter = || tournament([first.clone(), None]);
+    for lists in [[shorter(), whole()], [whole(), shorter()]] {
+        assert_eq!(told(&lists), "ann/first: granted; bob/match: recorded");
+    }
+    let other = tournament([Some(studio("second", "{}")), None]);
+    assert_eq!(told(&[shorter(), other]), "ann/first: granted; ! outcome_conflict");
+}
+
+#[test]
+fn what_is_taken_back_is_told_once_and_asked_for_when_the_studio_has_given_it() {
+    let claim = |event: &Event| Claim::of(event).unwrap();
+    let credited = apply(&Contest::default(), &claim(&postback("ann", 150, ConversionKind::Reward))).state;
+    let back = claim(&reversal("ann", Some(150)));
+    for (state, after, told, anomaly) in [
+        (GrantState::Granted, GrantState::Reversed, 1, None),
+        (GrantState::NeedsReview, GrantState::Reversed, 1, None),
+        (GrantState::Delivering, GrantState::Reversed, 1, None),
+        (GrantState::Failed, GrantState::Reversed, 1, None),
+        (GrantState::Reversed, GrantState::Reversed, 0, None),
+        (GrantState::Fulfilled, GrantState::Fulfilled, 0, Some(AnomalyKind::ReversedTooLate)),
+    ] {
+        let mut contest = credited.clone();
+        contest.grants.values_mut().for_each(|grant| grant.state = state);
+        let outcome = apply(&contest, &back);
+        assert!(outcome.state.grants.values().all(|grant| grant.state == after), "{state:?}");
+        assert_eq!(outcome.notices.len(), told, "{state:?}");
+        assert!(outcome.notices.iter().all(|notice| matches!(notice, Notice::Reversed(_))));
+        assert_eq!(outcome.anomaly.map(|anomaly| anomaly.kind), anomaly, "{state:?}");
+        assert_eq!(outcome.state.decision, contest.decision);
+    }
+}
+
+#[test]
+fn a_reversal_that_nobody_vouches_for_takes_nothing_back() {
+    let mut back = reversal("ann", None);
+    back.provenance.body_authenticated = false;
+    assert_eq!(Claim::of(&back), None);
+}
+
+/// The studio wants to know what it gives.
+fn wants_a_payload(grant: &Grant) -> Option<Objection> {
+    let lacks = grant.kind == GrantKind::Studio && grant.payload.as_deref() != Some("{}");
+    lacks.then(|| Objection {
+        reason: ReviewReason::PayloadRefused,
+        detail: Some(format!("{:?} is no object", grant.payload)),
+    })
+}
+
+#[test]
+fn what_the_studio_refuses_is_held_until_the_promise_says_what_it_is() {
+    let bare = Reward { metadata: None, ..studio("r1", "") };
+    let won = contest("ann", vec![entry("ann", Some(bare))]);
+    let table = [
+        (vec![won.clone()], "NeedsReview Some(\"None is no object\")", 0, 1),
+        (vec![won.clone(), open([Some(promise("r1", "{}")), None])], "Granted None", 1, 1),
+        (vec![open([Some(promise("r1", "{}")), None]), won.clone()], "Granted None", 1, 0),
+        (
+            vec![won.clone(), open([Some(promise("r1", "[]")), None])],
+            "NeedsReview Some(\"Some(\\\"[]\\\") is no object\")",
+            0,
+            1,
+        ),
+        (
+            vec![open([Some(promise("r1", "[]")), None]), won.clone()],
+            "NeedsReview Some(\"Some(\\\"[]\\\") is no object\")",
+            0,
+            1,
+        ),
+    ];
+    for (events, expected, granted, held) in table {
+        let world = play_under(&events, wants_a_payload);
+        let grant = world.contests.values().flat_map(|contest| contest.grants.values()).next().unwrap();
+        assert_eq!(format!("{:?} {:?}", grant.state, grant.detail), expected, "{events:#?}");
+        let count = |word: &str| world.notices.iter().filter(|(told, _)| told.starts_with(word)).count();
+        assert_eq!((count("Granted"), count("Held")), (granted, held), "{events:#?}");
+    }
+    // A promise that nobody vouches for releases nothing.
+    let mut promised = open([Some(promise("r1", "{}")), None]);
+    promised.provenance.body_authenticated = false;
+    let world = play_under(&[won, promised], wants_a_payload);
+    let mut grants = world.contests.values().flat_map(|contest| contest.grants.values());
+    assert_eq!(grants.next().unwrap().state, GrantState::NeedsReview);
 }
 
 #[test]
@@ -361,6 +480,27 @@ proptest! {
         // Nobody is told of one grant twice.
         prop_assert!(second.notices.values().all(|times| *times == 1));
         prop_assert_eq!(first, second);
+    }
+
+    #[test]
+    fn every_order_ends_alike_where_the_studio_has_demands(
+        (events, other) in harmony().prop_flat_map(shuffled)
+    ) {
+        let (first, second) = (play_under(&events, wants_a_payload), play_under(&other, wants_a_payload));
+        prop_assert!(second.notices.values().all(|times| *times == 1), "{:?}", second.notices);
+        prop_assert_eq!(first.contests, second.contests);
+    }
+
+    #[test]
+    fn a_conversion_that_is_taken_back_ends_alike_in_every_order(
+        (events, other) in prop::option::of(Just(150)).prop_flat_map(|units| {
+            shuffled(vec![postback("ann", 150, ConversionKind::Reward), reversal("ann", units)])
+        })
+    ) {
+        let (first, second) = (play(&events), play(&other));
+        prop_assert_eq!(&second.anomalies, &Vec::<&str>::new());
+        prop_assert!(second.notices.values().all(|times| *times == 1));
+        prop_assert_eq!(first.contests, second.contests);
     }
 
     #[test]

@@ -50,7 +50,7 @@ fn webhook(body: &[u8], kind: String) -> Result<Normalized, NormalizeError> {
             return Ok(unknown(kind, &reason));
         }
     };
-    Ok(Normalized { provider_type: kind, events: vec![event], amount_rounded: false })
+    Ok(Normalized { provider_type: kind, events: vec![event], amount_rounded: false, question: None })
 }
 
 /// An offer came, changed or went. Its time is required: the last writer by it wins, and one that is made
@@ -115,5 +115,6 @@ fn unknown(kind: String, reason: &str) -> Normalized {
             payload: Payload::Unrecognized(payload),
         }],
         amount_rounded: false,
+        question: None,
     }
 }

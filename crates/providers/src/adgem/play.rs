@@ -41,9 +41,9 @@ pub(super) fn play(request: &PlayRequest<'_>) -> Option<Script> {
             let body = json_body(&life.offer_event("offer.paused", &offer_id));
             life.script.send_odd(Method::Post, 0, body, UnrecognizedKind::UnknownType);
         }
-        // It might take something back, so it credits nothing.
+        // Whatever it means, it credits nothing.
         "unknown_conversion" => {
-            let earned = life.earn("chargeback", 150);
+            let earned = life.earn("bonus", 150);
             life.postback(&earned, Some(UnrecognizedKind::UnknownStatus));
         }
         "garbage" => {

@@ -30,10 +30,10 @@ pub(super) fn normalize(body: &[u8], currency: &Currency) -> Result<Normalized, 
             goal_id: data.goal_id.map(LooseId::into_string),
             goal_name: data.goal_name.map(Text::into_string).filter(|name| !name.is_empty()),
             kind,
-            amount: amount(data.amount.as_ref(), currency, &mut amount_rounded)?,
+            amount: amount(kind, data.amount.as_ref(), currency, &mut amount_rounded)?,
             payout: payout(data.payout.as_ref()),
         }),
-        // It might take something back: nothing is credited for a word that we do not know.
+        // Nothing is credited for a word that we do not know, and nothing taken back.
         None => Payload::Unrecognized(Unrecognized {
             kind: UnrecognizedKind::UnknownStatus,
             reason: json::clip(&format!("data.conversion_type: {word:?} is none that we know")),
@@ -43,6 +43,7 @@ pub(super) fn normalize(body: &[u8], currency: &Currency) -> Result<Normalized, 
         provider_type: json::clip(&word),
         events: vec![NewEvent { subject: conversion_id, occurred_at, payload }],
         amount_rounded,
+        question: None,
     })
 }
 
@@ -51,22 +52,26 @@ fn kind(word: &str) -> Option<ConversionKind> {
     match word {
         "reward" | "" => Some(ConversionKind::Reward),
         "install" => Some(ConversionKind::Install),
+        "reversal" | "reversed" | "chargeback" => Some(ConversionKind::Reversal),
         _ => None,
     }
 }
 
-/// What the player gets; "can be empty or null", which credits nothing.
+/// What the player gets; "can be empty or null", which credits nothing. What a reversal takes back may be written
+/// below zero or above it, and zero says nothing of how much.
 fn amount(
+    kind: ConversionKind,
     written: Option<&DecimalText>,
     currency: &Currency,
     rounded: &mut bool,
 ) -> Result<Option<Money>, NormalizeError> {
-    match written {
-        Some(amount) if !amount.as_str().is_empty() => {
-            amount.money(currency, rounded, || "data.amount".to_owned()).map(Some)
-        }
-        _ => Ok(None),
-    }
+    let Some(text) = written.map(DecimalText::as_str).filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let reversal = kind == ConversionKind::Reversal;
+    let text = if reversal { text.strip_prefix('-').unwrap_or(text) } else { text };
+    let amount = json::money(text, currency, rounded, || "data.amount".to_owned())?;
+    Ok(Some(amount).filter(|amount| !reversal || amount.minor_units > 0))
 }
 
 /// What the studio earns. It moves nothing here, and fractions of a cent are usual, so one that is no whole

@@ -375,9 +375,37 @@ fn only_known_conversions_credit() {
     };
     assert_eq!(reward(&with(json!("install"))).kind, ConversionKind::Install);
     assert_eq!(reward(&with(Value::Null)).kind, ConversionKind::Reward);
-    let (_, event) = normalize(KeyRole::Postback, &with(json!("chargeback")).to_string());
+    let (_, event) = normalize(KeyRole::Postback, &with(json!("bonus")).to_string());
     assert_eq!(event.subject, "c5eb2a9d-41a4-4088-80bb-ebc87bd1bb62");
     assert!(matches!(event.payload, Payload::Unrecognized(u) if u.kind == UnrecognizedKind::UnknownStatus));
+}
+
+#[test]
+fn a_conversion_is_taken_back_by_an_amount_of_any_sign_or_none() {
+    for word in ["reversal", "reversed", "chargeback"] {
+        for (amount, units) in [
+            (json!(-150), Some(150)),
+            (json!(150), Some(150)),
+            (json!("-150"), Some(150)),
+            (json!(0), None),
+            (json!("-0"), None),
+            (json!(""), None),
+            (Value::Null, None),
+        ] {
+            let mut body = postback();
+            body["data"]["conversion_type"] = json!(word);
+            body["data"]["amount"] = amount;
+            let reward = reward(&body);
+            assert_eq!(reward.kind, ConversionKind::Reversal);
+            assert_eq!(reward.amount.map(|amount| amount.minor_units), units, "{body}");
+        }
+        let mut body = postback();
+        body["data"]["conversion_type"] = json!(word);
+        for amount in ["--150", "+150", "-1e400", "-"] {
+            body["data"]["amount"] = json!(amount);
+            assert_eq!(refused_field(KeyRole::Postback, &body), "data.amount", "{amount}");
+        }
+    }
 }
 
 #[test]

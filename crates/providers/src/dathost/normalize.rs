@@ -56,7 +56,7 @@ fn match_state(read: wire::Match) -> Result<Normalized, NormalizeError> {
         Ok(players) => players,
         Err(reason) => {
             let events = vec![one(Payload::Unrecognized(reason))];
-            return Ok(Normalized { provider_type, events, amount_rounded: false });
+            return Ok(Normalized { provider_type, events, amount_rounded: false, question: None });
         }
     };
     let mut events = vec![one(Payload::MatchStatsSnapshot(MatchStatsSnapshot {
@@ -71,7 +71,7 @@ fn match_state(read: wire::Match) -> Result<Normalized, NormalizeError> {
         history: history.clone(),
     }))];
     events.extend(history.into_iter().filter_map(|line| kicked(&match_id, line)));
-    Ok(Normalized { provider_type, events, amount_rounded: false })
+    Ok(Normalized { provider_type, events, amount_rounded: false, question: None })
 }
 
 /// The history with every line's place, because its times tie.
@@ -189,6 +189,7 @@ fn single(
         provider_type: provider_type.to_owned(),
         events: vec![NewEvent { subject, occurred_at, payload }],
         amount_rounded: false,
+        question: None,
     }
 }
 

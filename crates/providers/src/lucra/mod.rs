@@ -1,6 +1,7 @@
 //! Lucra: recreational games with stakes, free-to-play contests, tournaments. `README.md` has the contract,
 //! the traps and what is guessed.
 
+mod conversion;
 mod normalize;
 mod play;
 mod reply;
@@ -20,10 +21,6 @@ use crate::settings::{AdapterSettings, SettingsError};
 
 /// Takes a signature without the word `sha256=` before it, as an older page of the documentation hints.
 const ALLOW_BARE_HEX: &str = "allow_bare_hex";
-/// What a wish to convert money into credit is answered; there is only [`NO_CONVERSION`] so far.
-const CONVERSION: &str = "conversion";
-/// Refuses every conversion, so that the money returns to the player.
-const NO_CONVERSION: &str = "none";
 
 pub(crate) struct Adapter;
 
@@ -42,17 +39,10 @@ impl Provider for Adapter {
     }
 
     fn check(&self, settings: &AdapterSettings, keys: &Keys) -> Result<(), SettingsError> {
-        settings.only(&[ALLOW_BARE_HEX, CONVERSION])?;
+        settings.only(&[ALLOW_BARE_HEX, conversion::OPTION])?;
         keys.only_webhook()?;
         settings.flag(ALLOW_BARE_HEX)?;
-        if settings.text(CONVERSION)?.is_some_and(|policy| policy != NO_CONVERSION) {
-            return Err(SettingsError::BadOption {
-                option: CONVERSION,
-                problem: format!(
-                    "the only policy that there is yet is `{NO_CONVERSION}`, which refuses every conversion"
-                ),
-            });
-        }
+        conversion::Policy::of(settings)?;
         if keys.webhook.is_empty() {
             return Err(SettingsError::NoKey { key: "secrets" });
         }
@@ -82,7 +72,7 @@ impl Provider for Adapter {
         verified: &Verified,
         settings: &AdapterSettings,
     ) -> Result<Normalized, NormalizeError> {
-        normalize::normalize(verified.body(), &settings.policy.currency)
+        normalize::normalize(verified.body(), settings)
     }
 
     fn redact(&self, body: &Bytes) -> Bytes {

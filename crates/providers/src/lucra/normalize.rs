@@ -14,19 +14,22 @@ use matchpurse_domain::ids::PlayerId;
 use matchpurse_domain::money::{Currency, Money};
 use serde::de::DeserializeOwned;
 
+use super::conversion::FAILED;
 use super::wire::{Head, Nested, NewPlayer};
 use crate::json::{self, DecimalText, Id};
-use crate::normalized::{NewEvent, NormalizeError, Normalized};
+use crate::normalized::{NewEvent, NormalizeError, Normalized, Question};
+use crate::settings::AdapterSettings;
 
 /// The event whose documented sample lacks the field `event`.
 const CONVERSION: &str = "C2CWithdrawal";
 
 /// A body as its event. A conversion that cannot be read is an event too, though malformed: the provider
 /// holds a player's money until it is answered, and what is an error here gets no answer that it knows.
-pub(super) fn normalize(body: &[u8], currency: &Currency) -> Result<Normalized, NormalizeError> {
-    read(body, currency).or_else(|error| match others::unreadable_conversion(body, &error) {
+pub(super) fn normalize(body: &[u8], settings: &AdapterSettings) -> Result<Normalized, NormalizeError> {
+    read(body, settings).or_else(|error| match others::unreadable_conversion(body, &error) {
         Some(event) => Ok(Normalized {
             provider_type: CONVERSION.to_owned(),
+            question: question(&event),
             events: vec![event],
             amount_rounded: false,
         }),
@@ -34,9 +37,24 @@ pub(super) fn normalize(body: &[u8], currency: &Currency) -> Result<Normalized, 
     })
 }
 
-fn read(body: &[u8], currency: &Currency) -> Result<Normalized, NormalizeError> {
+/// What must get one answer for ever: a conversion, by its intent. What was refused because it could not be read is
+/// refused for ever too, should a later version of us read it.
+fn question(event: &NewEvent) -> Option<Question> {
+    let (id, answer) = match &event.payload {
+        Payload::CreditConversion(wish) => (&wish.intent_id, wish.answer.as_str()),
+        Payload::Unrecognized(unrecognized) if unrecognized.kind == NormalizeError::KIND => {
+            (&event.subject, FAILED)
+        }
+        _ => return None,
+    };
+    // Without an intent there is nothing by which it could be asked again.
+    (!id.is_empty()).then(|| Question { id: id.clone(), answer: answer.to_owned() })
+}
+
+fn read(body: &[u8], settings: &AdapterSettings) -> Result<Normalized, NormalizeError> {
     // The body is gone over twice: this pass skips every value but the few that tell the families apart.
     let head: Head = json::read(body)?;
+    let currency = &settings.policy.currency;
     let mut delivery = Reading { body, nested: head.matchup.0, currency, rounded: false };
     let conversion = head.intent_id.0 && head.converted_amount.0;
     let name = match head.event.map(json::Text::into_string).unwrap_or_default() {
@@ -64,11 +82,12 @@ fn read(body: &[u8], currency: &Currency) -> Result<Normalized, NormalizeError> 
         "UserSignedUp" => others::signed_up(&delivery),
         "UserKYCVerified" => others::identified(&delivery),
         "FundsDeposited" => others::paid_in(&mut delivery),
-        CONVERSION => others::conversion(&mut delivery),
+        CONVERSION => others::conversion(&mut delivery, settings),
         _ => Ok(others::unknown(&delivery, &name)),
     }?;
     Ok(Normalized {
         provider_type: json::clip(&name),
+        question: question(&event),
         events: vec![event],
         amount_rounded: delivery.rounded,
     })

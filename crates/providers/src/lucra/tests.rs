@@ -10,7 +10,7 @@ use matchpurse_domain::time::Timestamp;
 use super::Adapter;
 use crate::delivery::{Delivery, Method};
 use crate::keys::{KeyRole, KeySet, Keys};
-use crate::normalized::{NormalizeError, Normalized};
+use crate::normalized::{NormalizeError, Normalized, Question};
 use crate::provider::{Provider, SignRequest, VerifyError};
 use crate::reply::{Outcome, Reply};
 use crate::settings::{AdapterSettings, OptionValue, SettingsError};
@@ -80,10 +80,13 @@ fn bare_digits_are_taken_only_where_the_source_allows_them() {
 fn a_source_that_could_not_work_is_refused() {
     let check = |options: &[(&str, OptionValue)], keys: Keys| Adapter.check(&settings(options), &keys);
     assert_eq!(check(&[], keys()), Ok(()));
-    assert_eq!(check(&[("conversion", OptionValue::Text("none".to_owned()))], keys()), Ok(()));
+    for policy in ["none", "complete", "pending"] {
+        assert_eq!(check(&[("conversion", OptionValue::Text(policy.to_owned()))], keys()), Ok(()));
+    }
     assert_eq!(check(&[], Keys::default()), Err(SettingsError::NoKey { key: "secrets" }));
     for bad in [
         ("conversion", OptionValue::Text("always".to_owned())),
+        ("conversion", OptionValue::Text("COMPLETED".to_owned())),
         ("conversion", OptionValue::Flag(true)),
         ("allow_bare_hex", OptionValue::Text("yes".to_owned())),
         ("allow_bare_hexx", OptionValue::Flag(true)),
@@ -92,42 +95,73 @@ fn a_source_that_could_not_work_is_refused() {
     }
 }
 
-fn conversion() -> Payload {
+fn conversion(answer: &str) -> Payload {
     Payload::CreditConversion(CreditConversion {
         intent_id: "i".to_owned(),
         player_id: PlayerId::new("p"),
         amount: Money::new(100, Currency::new("USD", None).unwrap().code),
         converted_amount: "120".to_owned(),
         metadata: None,
-        answer: "FAILED".to_owned(),
+        answer: answer.to_owned(),
     })
 }
 
 #[test]
 fn a_conversion_is_answered_by_its_event_and_everything_else_with_nothing() {
-    let refused = conversion();
-    let reply = Adapter.reply(Outcome::Kept { payloads: &[&refused] });
-    let text = r#"{"status":"FAILED","responseText":"Conversion into credit is not offered here; the money stays with the player."}"#;
-    assert_eq!(reply, Reply::json(text));
+    for (answer, words) in [
+        ("FAILED", "Conversion into credit is not offered here; the money stays with the player."),
+        ("COMPLETED", "Converted into credit."),
+        ("PENDING", "The conversion is being looked at."),
+    ] {
+        let reply = Adapter.reply(Outcome::Kept { payloads: &[&conversion(answer)] });
+        assert_eq!(reply, Reply::json(format!(r#"{{"status":"{answer}","responseText":"{words}"}}"#)));
+    }
     assert_eq!(Adapter.reply(Outcome::Kept { payloads: &[] }), Reply::ok());
     let unknown = Unrecognized { kind: UnrecognizedKind::UnknownType, reason: "x".to_owned() };
     assert_eq!(Adapter.reply(Outcome::Kept { payloads: &[&Payload::Unrecognized(unknown)] }), Reply::ok());
 }
 
 fn normalize(body: &str) -> Result<Normalized, NormalizeError> {
-    let settings = settings(&[]);
+    normalize_by(&settings(&[]), body)
+}
+
+fn normalize_by(settings: &AdapterSettings, body: &str) -> Result<Normalized, NormalizeError> {
     let request = SignRequest {
         method: Method::Post,
         body: body.as_bytes(),
         key: SECRET,
         role: KeyRole::Webhook,
         now: Timestamp::default(),
-        settings: &settings,
+        settings,
     };
     let headers = Adapter.sign(&request).unwrap().headers.into_iter().collect();
     let delivery = Delivery { method: Method::Post, headers, body: Bytes::copy_from_slice(body.as_bytes()) };
-    let verified = Adapter.verify(&delivery, &settings, &keys(), Timestamp::default()).unwrap();
-    Adapter.normalize(&verified, &settings)
+    let verified = Adapter.verify(&delivery, settings, &keys(), Timestamp::default()).unwrap();
+    Adapter.normalize(&verified, settings)
+}
+
+#[test]
+fn a_conversion_is_answered_as_the_policy_says_and_is_a_question_of_its_intent() {
+    let body = r#"{"intentId":"i","userId":"u","amount":100,"convertedAmount":120}"#;
+    for (policy, expected) in
+        [(None, "FAILED"), (Some("none"), "FAILED"), (Some("complete"), "COMPLETED"), (Some("pending"), "PENDING")]
+    {
+        let options = policy.map(|policy| ("conversion", OptionValue::Text(policy.to_owned())));
+        let settings = settings(options.as_slice());
+        let read = normalize_by(&settings, body).unwrap();
+        let question = Question { id: "i".to_owned(), answer: expected.to_owned() };
+        assert_eq!(read.question, Some(question), "{policy:?}");
+        let [event] = read.events.as_slice() else { panic!("one event") };
+        let Payload::CreditConversion(wish) = &event.payload else { panic!("{event:?}") };
+        assert_eq!(wish.answer, expected);
+        // Without an intent that can be read there is nothing to ask about, and in any case no money moves.
+        let nameless = body.replace("\"i\"", "null");
+        assert_eq!(normalize_by(&settings, &nameless).unwrap().question, None);
+        let unreadable = body.replace("100", "\"ten\"");
+        let question = Question { id: "i".to_owned(), answer: "FAILED".to_owned() };
+        assert_eq!(normalize_by(&settings, &unreadable).unwrap().question, Some(question));
+    }
+    assert_eq!(normalize(r#"{"event":"UserKYCVerified","userId":"u"}"#).unwrap().question, None);
 }
 
 #[test]

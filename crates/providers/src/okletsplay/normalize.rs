@@ -38,6 +38,7 @@ pub(super) fn normalize(
         provider_type: verified.method().as_str().to_owned(),
         events: vec![event],
         amount_rounded: false,
+        question: None,
     })
 }
 

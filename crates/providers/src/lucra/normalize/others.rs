@@ -7,9 +7,10 @@ use matchpurse_domain::ids::PlayerId;
 
 use super::{CONVERSION, Reading, event};
 use crate::json::{self, JsonText, LooseId, Text};
-use crate::lucra::reply::FAILED;
+use crate::lucra::conversion::Policy;
 use crate::lucra::wire::{AnyIds, ConversionMarks, Deposit, FailureNotice, Nested, Player, Withdrawal};
 use crate::normalized::{NewEvent, NormalizeError};
+use crate::settings::AdapterSettings;
 
 pub(super) fn failure(delivery: &Reading<'_>) -> Result<NewEvent, NormalizeError> {
     let FailureNotice { entity_id, failure } = json::read(delivery.body)?;
@@ -54,7 +55,10 @@ pub(super) fn paid_in(delivery: &mut Reading<'_>) -> Result<NewEvent, NormalizeE
 }
 
 /// The provider holds the player's money until it has our answer.
-pub(super) fn conversion(delivery: &mut Reading<'_>) -> Result<NewEvent, NormalizeError> {
+pub(super) fn conversion(
+    delivery: &mut Reading<'_>,
+    settings: &AdapterSettings,
+) -> Result<NewEvent, NormalizeError> {
     let wish: Withdrawal = json::read(delivery.body)?;
     let amount = wish.amount.money(delivery.currency, &mut delivery.rounded, || "amount".to_owned())?;
     let intent_id = wish.intent_id.into_string();
@@ -64,8 +68,8 @@ pub(super) fn conversion(delivery: &mut Reading<'_>) -> Result<NewEvent, Normali
         amount,
         converted_amount: json::clip(wish.converted_amount.as_str()),
         metadata: wish.conversion_metadata.and_then(JsonText::into_non_empty),
-        // The only policy that `check` lets through refuses.
-        answer: FAILED.to_owned(),
+        // `check` lets only policies through that can be read; whatever else it were, no money moves.
+        answer: Policy::of(settings).unwrap_or(Policy::None).answer().to_owned(),
     });
     event(intent_id, Ok(payload))
 }
