@@ -6,6 +6,7 @@
 
 mod checks;
 mod endpoint;
+mod rewards;
 mod sections;
 mod source;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 pub use endpoint::EndpointSettings;
 pub use matchpurse_service_kit::config::{ConfigError, SecretUrl, SecretValue, process_environment};
+pub use rewards::{RewardSettings, SchemaText};
 pub use sections::{
     ApiScope, ApiSettings, ApiToken, BrokerSettings, DatabaseSettings, DispatcherSettings, IngressSettings,
     OperationsSettings, TelemetrySettings, WorkerSettings, WorkersSettings,
@@ -120,8 +122,9 @@ impl Settings {
             match SourceName::parse(&name) {
                 Err(error) => add(&key, error.to_string()),
                 Ok(name) => {
-                    let source =
-                        SourceSettings::new(&name, table, &mut |inner, what| add(&join(&key, inner), what));
+                    // What is inside is a key with its own tables already.
+                    let mut inside = |inner: &str, what| add(&format!("{key}.{inner}"), what);
+                    let source = SourceSettings::new(&name, table, &mut inside);
                     sources.extend(source.map(|source| (name, source)));
                 }
             }

@@ -10,6 +10,8 @@ use matchpurse_service_kit::config::{SecretValue, nearest};
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::rewards::{RewardSettings, RewardsTable};
+
 /// The most that a fee can be: the whole pot.
 const FEE_BPS_MAX: u16 = 10_000;
 /// A match that holds money for a year has been forgotten.
@@ -22,6 +24,7 @@ const BODY_BYTES_MAX: u32 = 16 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub struct SourceSettings {
     policy: SourcePolicy,
+    rewards: RewardSettings,
     table: SourceTable,
 }
 
@@ -48,6 +51,8 @@ pub(crate) struct SourceTable {
     keys: BTreeMap<String, Vec<SecretValue>>,
     #[serde(default)]
     options: BTreeMap<String, OptionValue>,
+    #[serde(default, skip_serializing_if = "RewardsTable::is_empty")]
+    rewards: RewardsTable,
 }
 
 /// One option of an adapter. What options there are is the adapter's business.
@@ -85,6 +90,7 @@ impl SourceSettings {
             // Without a currency there is a problem already, and nothing to read the stake by.
             None => Some(None),
         };
+        let rewards = table.rewards.read(currency.as_ref(), add);
         let sound = table.bounds(add);
         let policy = SourcePolicy {
             source: name.clone(),
@@ -97,7 +103,8 @@ impl SourceSettings {
             hold_deadline_s: i64::from(table.hold_deadline_hours) * 3600,
             on_deadline: on_deadline?,
         };
-        sound.then_some(Self { policy, table })
+        let rewards = rewards?;
+        sound.then_some(Self { policy, rewards, table })
     }
 
     /// The rules of the source, for whoever decides about its events.
@@ -128,6 +135,11 @@ impl SourceSettings {
     /// The largest body to take, in bytes; `None` leaves it to the adapter.
     pub fn max_body_bytes(&self) -> Option<usize> {
         self.table.max_body_bytes.and_then(|bytes| usize::try_from(bytes).ok())
+    }
+
+    /// What is wanted of its rewards.
+    pub fn rewards(&self) -> &RewardSettings {
+        &self.rewards
     }
 
     /// The adapter's own options, unchecked.

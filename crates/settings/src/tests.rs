@@ -1,3 +1,5 @@
+use matchpurse_domain::grants::GrantKind;
+
 use super::*;
 
 /// The least that a configuration must say.
@@ -50,7 +52,7 @@ fn the_example_in_the_defaults_is_right() {
         .filter_map(|line| line.strip_prefix('#'))
         .filter(|line| !line.starts_with(' ') && !line.starts_with("keys."))
         .collect();
-    assert_eq!(lines.len(), 13, "{lines:#?}");
+    assert_eq!(lines.len(), 18, "{lines:#?}");
     let settings = settings(&lines.join("\n"));
     let source = &settings.sources[&source_name("main-game")];
     assert_eq!(source.policy().stake, Some(500));
@@ -59,6 +61,67 @@ fn the_example_in_the_defaults_is_right() {
     assert_eq!(source.max_body_bytes(), Some(262_144));
     assert_eq!(source.secrets()[0].expose(), "44c3e83c-8d8b-475b-9018-75bf831d0ade");
     assert_eq!(source.options()["issuer"], OptionValue::Text("https://issuer.example".to_owned()));
+    let limits = source.rewards().limits.as_ref().unwrap();
+    assert_eq!((limits.player_day.count, limits.player_day.amount), (Some(20), Some(5_000)));
+    assert_eq!((limits.source_hour.count, limits.source_hour.amount), (Some(1_000), Some(200_000)));
+    assert!(source.rewards().schemas[&GrantKind::Studio].text.starts_with("{ \"type\""));
+}
+
+#[test]
+fn what_is_wanted_of_rewards_comes_from_texts_files_and_variables() {
+    let source = settings(SOURCE).sources.remove(&source_name("main-game")).unwrap();
+    assert_eq!(source.rewards(), &RewardSettings::default(), "nothing is wanted by default");
+    assert!(!settings(SOURCE).render().contains("rewards"));
+
+    let folder = std::env::temp_dir().join(format!("settings-rewards-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("credit.json");
+    std::fs::write(&file, "true\n").unwrap();
+    let text =
+        format!("{SOURCE}rewards.source_hour_amount = \"0\"\nrewards.schemas.credit = {{ file = {file:?} }}");
+    let source = settings(&text).sources.remove(&source_name("main-game")).unwrap();
+    let limits = source.rewards().limits.as_ref().unwrap();
+    assert_eq!((limits.player_day.is_some(), limits.source_hour.amount), (false, Some(0)));
+    let read = &source.rewards().schemas[&GrantKind::Credit];
+    assert_eq!((read.text.as_str(), read.file.as_deref()), ("true\n", file.to_str()));
+    let shown = settings(&text).render();
+    assert!(shown.contains("source_hour_amount = \"0\"") && shown.contains("credit.json"), "{shown}");
+    assert_eq!(Settings::parse_str(&shown).unwrap().render(), shown, "what is shown can be used");
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(refused(&text).contains("`sources.main-game.rewards.schemas.credit`: cannot read the schema"));
+
+    let settings = with_variables(&[
+        ("MATCHPURSE_DATABASE__URL", "postgres://db/app"),
+        ("MATCHPURSE_SOURCES__ARENA__PROVIDER", "someone"),
+        ("MATCHPURSE_SOURCES__ARENA__CURRENCY", "EUR"),
+        ("MATCHPURSE_SOURCES__ARENA__CUSTODY", "provider"),
+        ("MATCHPURSE_SOURCES__ARENA__REWARDS__PLAYER_DAY_COUNT", "3"),
+        ("MATCHPURSE_SOURCES__ARENA__REWARDS__SCHEMAS__STUDIO", r#"{"type": "object"}"#),
+    ]);
+    let source = settings.unwrap().sources.remove(&source_name("arena")).unwrap();
+    assert_eq!(source.rewards().limits.as_ref().unwrap().player_day.count, Some(3));
+    assert_eq!(source.rewards().schemas[&GrantKind::Studio].text, r#"{"type": "object"}"#);
+}
+
+#[test]
+fn what_cannot_be_wanted_of_rewards_is_named_with_its_place() {
+    let text = format!(
+        "{SOURCE}[sources.main-game.rewards]
+player_day_amount = \"5.001\"
+source_hour_amount = \"-1\"
+schemas.cash = \"true\"
+schemas.studo = \"true\"
+"
+    );
+    insta::assert_snapshot!(refused(&text), @r#"
+    settings, line 8: `sources.main-game.rewards.player_day_amount`: "5.001" is finer than the 2 decimal places of its currency
+    settings, line 9: `sources.main-game.rewards.source_hour_amount`: "-1" is negative
+    settings, line 10: `sources.main-game.rewards.schemas.cash`: "cash" is not one of studio, points, credit
+    settings, line 11: `sources.main-game.rewards.schemas.studo`: "studo" is not one of studio, points, credit; did you mean `studio`?
+    "#);
+    insta::assert_snapshot!(refused(&format!("{SOURCE}rewards.player_day_count = -1")), @"settings, line 7: `sources.main-game.rewards.player_day_count`: expected a whole number from 0 to 4294967295, found -1");
+    insta::assert_snapshot!(refused(&format!("{SOURCE}rewards.player_day_cout = 1")), @"settings, line 7: unknown key `sources.main-game.rewards.player_day_cout`; did you mean `sources.main-game.rewards.player_day_count`?");
+    insta::assert_snapshot!(refused(&format!("{SOURCE}rewards.schemas.studio = true")), @r#"settings, line 7: `sources.main-game.rewards.schemas.studio`: expected a JSON Schema as text or { file = "path" }, found true"#);
 }
 
 #[test]
