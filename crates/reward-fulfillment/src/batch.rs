@@ -1,17 +1,22 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use matchpurse_domain::event::Event;
-use matchpurse_domain::grants::{Anomaly, Claim, Contest, ContestKey, Decision, Outcome, apply};
+use matchpurse_domain::grants::{
+    Allowance, Anomaly, Claim, Contest, ContestKey, Decision, GrantState, Outcome, Slot, Statement, Window,
+    apply,
+};
 use matchpurse_domain::ids::{EventId, PlayerId, SourceName};
+use matchpurse_domain::time::Timestamp;
 use matchpurse_store::anomalies::NewAnomaly;
-use matchpurse_store::grants::{Cause, ContestChange};
+use matchpurse_store::grants::{Cause, ContestChange, tell};
 use matchpurse_store::outbox::Notice;
 use serde_json::{Value, json};
 
-use crate::notices;
+use crate::rules::Rules;
 
 /// What the events of a batch say about rewards, in the order of their arrival.
 pub(crate) struct Batch<'e> {
+    rules: &'e Rules,
     claims: Vec<(&'e Event, Claim)>,
 }
 
@@ -25,8 +30,8 @@ pub(crate) struct Decided {
 }
 
 impl<'e> Batch<'e> {
-    pub(crate) fn read(events: &'e [Event]) -> Self {
-        Self { claims: events.iter().filter_map(|event| Some((event, Claim::of(event)?))).collect() }
+    pub(crate) fn read(rules: &'e Rules, events: &'e [Event]) -> Self {
+        Self { rules, claims: events.iter().filter_map(|event| Some((event, Claim::of(event)?))).collect() }
     }
 
     /// The contests, each with the first event that speaks of it.
@@ -38,12 +43,55 @@ impl<'e> Batch<'e> {
         contests
     }
 
-    /// Folds the claims, contest by contest.
-    pub(crate) fn decide(self, mut contests: BTreeMap<ContestKey, Contest>) -> Decided {
+    /// The windows in which something may be given: of the grants that are not given yet, as far as it can be told
+    /// before they are decided. A batch of repeats has none, and so makes nobody wait.
+    pub(crate) fn windows(&self, contests: &BTreeMap<ContestKey, Contest>) -> BTreeSet<Window> {
+        let mut windows = BTreeSet::new();
+        for (event, claim) in &self.claims {
+            let Some(limits) = self.rules.limits(&event.source) else { continue };
+            let known = contests.get(&claim.contest);
+            let open = |slot: &Slot| {
+                let state = known.and_then(|contest| contest.grants.get(slot)).map(|grant| grant.state);
+                state.is_none_or(|state| state.is_promise() || state == GrantState::NeedsReview)
+            };
+            let grants = match &claim.statement {
+                Statement::Promise(grants) => grants,
+                Statement::End(verdict) => &verdict.grants,
+                Statement::Reversal(_) => continue,
+            };
+            for slot in grants.keys().filter(|slot| open(slot)) {
+                windows.extend(
+                    limits.windows(&event.source, &slot.player_id, when(event)).into_iter().flatten(),
+                );
+            }
+        }
+        windows
+    }
+
+    /// Folds the claims, contest by contest. `allowance` is what was given before, and what was given afterwards.
+    pub(crate) fn decide(
+        self,
+        mut contests: BTreeMap<ContestKey, Contest>,
+        allowance: &mut Allowance,
+    ) -> Decided {
         let mut decided = Decided::default();
         for (event, claim) in self.claims {
             let before = contests.remove(&claim.contest).unwrap_or_default();
-            let outcome = apply(&before, &claim);
+            let mut outcome = apply(&before, &claim);
+            let change = decided.changes.entry(claim.contest.clone()).or_default();
+            outcome.withhold(&before, |slot, grant| {
+                let source = &event.source;
+                self.rules.objection(source, grant).or_else(|| {
+                    let limits = self.rules.limits(source)?;
+                    match allowance.take(limits, source, &slot.player_id, grant, when(event)) {
+                        Ok(taken) => {
+                            change.counted.insert(slot.clone(), taken);
+                            None
+                        }
+                        Err(objection) => Some(objection),
+                    }
+                })
+            });
             let players = claim.players().map(|player| (event.source.clone(), player.clone()));
             decided.players.extend(players);
             let after = decided.take(event, &claim.contest, &before, outcome);
@@ -54,31 +102,36 @@ impl<'e> Batch<'e> {
     }
 }
 
+/// When an event happened, else when it reached us: the same whenever it is applied.
+fn when(event: &Event) -> Timestamp {
+    event.occurred_at.unwrap_or(event.received_at)
+}
+
 impl Decided {
     /// Takes what one claim does, and returns the contest afterwards.
     fn take(&mut self, event: &Event, key: &ContestKey, before: &Contest, outcome: Outcome) -> Contest {
-        let cause = Cause { event_id: event.id, at: event.occurred_at.unwrap_or(event.received_at) };
+        let cause = Cause { event_id: event.id, at: when(event) };
         let change = self.changes.entry(key.clone()).or_default();
         if outcome.state.decision != before.decision {
             change.decision = outcome.state.decision.clone().map(|decision| (decision, cause));
         }
         for (slot, grant) in &outcome.state.grants {
-            let changed = match before.grants.get(slot) {
-                Some(same) if same == grant => continue,
+            match before.grants.get(slot) {
+                Some(same) if same == grant => {}
                 // Given in an earlier batch. What this batch gives is written as it is in the end.
                 Some(given) if !given.state.is_promise() && !change.grants.contains_key(slot) => {
-                    &mut change.completed
+                    change.take_given(slot, given.state, grant, cause);
                 }
-                _ => &mut change.grants,
-            };
-            changed.insert(slot.clone(), (grant.clone(), cause));
+                _ => drop(change.grants.insert(slot.clone(), (grant.clone(), cause))),
+            }
         }
         if let Some(wish) = outcome.wish {
             change.wish = Some((wish, cause));
         }
         self.anomalies.extend(outcome.anomaly.map(|anomaly| opened(event, key, &anomaly)));
         let told = outcome.notices.iter();
-        self.notices.extend(told.filter_map(|notice| notices::of_grant(event, key, &outcome.state, notice)));
+        self.notices
+            .extend(told.filter_map(|notice| tell::of_outcome(key, &outcome.state, notice, when(event))));
         outcome.state
     }
 }

@@ -11,6 +11,7 @@ pub mod attempts;
 pub mod audit;
 pub mod balances;
 mod client;
+pub mod conversions;
 pub mod corrections;
 mod database;
 pub mod dispatch;

@@ -20,6 +20,12 @@ pub enum OperationKind {
     Correction,
     /// The clock gave the stakes of a match back.
     Deadline,
+    /// A person gave a grant that was held for review.
+    RewardRelease,
+    /// A person took a grant back.
+    RewardReversal,
+    /// A person had the studio told of a grant again.
+    RewardRetry,
 }
 
 /// One operation.
@@ -31,7 +37,7 @@ pub struct Operation {
     pub kind: OperationKind,
     /// The source.
     pub source: SourceName,
-    /// The player's or the match's id at the provider.
+    /// The player's, the match's or the contest's id at the provider.
     pub subject: String,
     /// The match, where it is about one.
     pub match_no: Option<i64>,
@@ -48,7 +54,15 @@ pub struct Operation {
 }
 
 impl OperationKind {
-    const ALL: [Self; 4] = [Self::Deposit, Self::Withdrawal, Self::Correction, Self::Deadline];
+    const ALL: [Self; 7] = [
+        Self::Deposit,
+        Self::Withdrawal,
+        Self::Correction,
+        Self::Deadline,
+        Self::RewardRelease,
+        Self::RewardReversal,
+        Self::RewardRetry,
+    ];
 
     /// The word for it in the database.
     pub const fn as_str(self) -> &'static str {
@@ -57,6 +71,9 @@ impl OperationKind {
             Self::Withdrawal => "withdrawal",
             Self::Correction => "correction",
             Self::Deadline => "deadline",
+            Self::RewardRelease => "reward_release",
+            Self::RewardReversal => "reward_reversal",
+            Self::RewardRetry => "reward_retry",
         }
     }
 }

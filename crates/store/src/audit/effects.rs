@@ -42,3 +42,42 @@ pub(super) const GRANTS: Check = Check {
             FROM reward_grant g LEFT JOIN contest c USING (contest_key)
            WHERE c.contest_key IS NULL OR (g.state = 'reserved') <> (c.ending IS NULL)",
 };
+
+pub(super) const COUNTS: Check = Check {
+    name: "what is counted against limits is what was given in that time",
+    sql:
+        "SELECT format('window of %s, player %s, from %s: counted %s grants and %s, given %s and %s', source,
+                        player_key, starts_at, coalesce(c.grants, 0), coalesce(c.amount, 0),
+                        coalesce(g.grants, 0), coalesce(g.amount, 0))
+            FROM (SELECT * FROM reward_count WHERE grants <> 0 OR amount <> 0) c
+            FULL JOIN (
+              SELECT source, player_key, counted_day AS starts_at, count(*) AS grants,
+                     coalesce(sum(amount), 0) AS amount
+                FROM reward_grant WHERE counted_day IS NOT NULL GROUP BY 1, 2, 3
+              UNION ALL
+              SELECT source, '00000000-0000-0000-0000-000000000000', counted_hour, count(*),
+                     coalesce(sum(amount), 0)
+                FROM reward_grant WHERE counted_hour IS NOT NULL GROUP BY 1, 3) g
+           USING (source, player_key, starts_at)
+           WHERE (c.grants, c.amount::numeric) IS DISTINCT FROM (g.grants, g.amount)",
+};
+
+// A release leaves what may have moved on since; a reversal is the end.
+pub(super) const REWARD_OPERATIONS: Check = Check {
+    name: "what a person did to a grant is so",
+    sql: "SELECT format('operation %s: %s of grant %s, which is %s', o.operation_id, o.kind, o.detail ->> 'grant_id',
+                        coalesce(g.state, 'not there'))
+            FROM operation o LEFT JOIN reward_grant g ON g.grant_id::text = o.detail ->> 'grant_id'
+           WHERE o.kind IN ('reward_release', 'reward_reversal', 'reward_retry')
+             AND (g.grant_id IS NULL
+                  OR o.kind = 'reward_reversal' AND g.state <> 'reversed'
+                  OR g.state IN ('needs_review', 'reserved', 'released', 'recorded'))",
+};
+
+// The player's credit follows from the word that the provider got.
+pub(super) const CONVERSIONS: Check = Check {
+    name: "a wish for credit was recorded with the answer that the provider got",
+    sql: "SELECT format('wish %s of %s: answered %s, recorded %s', a.intent_id, a.source, a.answer, c.answer)
+            FROM conversion_answer a JOIN credit_conversion c USING (source, intent_id)
+           WHERE a.answer <> c.answer",
+};

@@ -47,7 +47,13 @@ pub(super) const GUARDS: Check = Check {
               ('trigger', 'transfer', 'transfer_guard'),
               ('trigger', 'transfer', 'transfer_guard_truncate'),
               ('trigger', 'operation', 'operation_guard'),
-              ('trigger', 'operation', 'operation_guard_truncate')
+              ('trigger', 'operation', 'operation_guard_truncate'),
+              ('constraint', 'reward_grant', 'reward_grant_pkey'),
+              ('constraint', 'reward_grant', 'reward_grant_contest_key_player_key_reward_ref_key'),
+              ('constraint', 'conversion_answer', 'conversion_answer_pkey'),
+              ('trigger', 'reward_grant', 'reward_grant_guard'),
+              ('trigger', 'conversion_answer', 'conversion_answer_guard'),
+              ('trigger', 'conversion_answer', 'conversion_answer_guard_truncate')
             ) g (what, table_name, name)
             LEFT JOIN pg_constraint c
                    ON g.what = 'constraint' AND c.conrelid = to_regclass(g.table_name) AND c.conname = g.name
@@ -64,7 +70,7 @@ pub(super) const RIGHTS: Check = Check {
     name: "the services may add to the ledger and the archive, and take nothing away",
     sql: "SELECT format('%s has the right to %s on %s', r.rolname, right_name, table_name)
             FROM pg_roles r
-           CROSS JOIN (VALUES ('transfer'), ('operation'), ('archive')) kept (table_name)
+           CROSS JOIN (VALUES ('transfer'), ('operation'), ('archive'), ('conversion_answer')) kept (table_name)
            CROSS JOIN (VALUES ('UPDATE'), ('DELETE'), ('TRUNCATE')) taken (right_name)
            WHERE r.rolname = 'matchpurse_app'
              AND has_table_privilege(r.oid, to_regclass(table_name), right_name)",

@@ -10,7 +10,7 @@
 //! | matches | status, sums, seats, escrow, deadlines; generations that were overruled |
 //! | operations | deposits, withdrawals, corrections and deadlines against what they moved |
 //! | guards | that the constraints and triggers that refuse all this are in force |
-//! | effects | totals of statistics, promises of rewards |
+//! | effects | totals of statistics; promises of rewards, what is counted against limits, what people did to them; answers |
 //! | the archive | every source's chain of hashes |
 
 #[macro_use]
@@ -85,6 +85,9 @@ pub const CHECKS: &[Check] = &[
     operations::TIMEOUTS,
     effects::TOTALS,
     effects::GRANTS,
+    effects::COUNTS,
+    effects::REWARD_OPERATIONS,
+    effects::CONVERSIONS,
 ];
 
 /// The name of the check that [`Audit::chains`] makes.

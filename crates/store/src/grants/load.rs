@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 
 use matchpurse_domain::event::Outcome;
 use matchpurse_domain::grants::{
-    Contest, ContestKey, Decision, Ending, Entry, Grant, GrantKind, GrantState, ReviewReason, Slot,
+    Contest, ContestKey, ContestKind, Decision, Ending, Entry, Grant, GrantKind, GrantState, ReviewReason,
+    Slot,
 };
 use matchpurse_domain::ids::{EventId, PlayerId};
 use matchpurse_domain::money::{CurrencyCode, Money};
@@ -34,15 +35,22 @@ pub async fn load_in_tx(
     for row in &tx.query(sql, &[&uuids]).await? {
         loaded.insert(row.try_get(0)?, Contest { decision: decision(row)?, grants: BTreeMap::new() });
     }
-    let sql =
-        "SELECT g.contest_key, p.player_id, g.reward_ref, g.kind, g.state, g.reason, g.amount, g.currency,
-                      g.value, g.payload::text AS payload
-                 FROM reward_grant g JOIN player p USING (player_key) WHERE g.contest_key = ANY($1)";
-    for row in &tx.query(sql, &[&uuids]).await? {
-        if let Some(contest) = loaded.get_mut(&row.try_get::<_, Uuid>(0)?) {
-            let player_id = PlayerId::new(row.try_get::<_, String>("player_id")?);
-            let slot = Slot { player_id, reward_ref: row.try_get("reward_ref")? };
-            contest.grants.insert(slot, grant(row)?);
+    // What an offerwall credited it may take back while the dispatcher tells the studio of it, so what it is now must
+    // stay so. No other grant that is under way is changed by an event.
+    let is_postback = |uuid: &Uuid| by_uuid.get(uuid).is_some_and(|key| key.kind == ContestKind::Postback);
+    let (postbacks, others): (Vec<Uuid>, Vec<Uuid>) = uuids.iter().partition(|uuid| is_postback(uuid));
+    for (uuids, lock) in [(others, ""), (postbacks, "ORDER BY g.grant_id FOR NO KEY UPDATE OF g")] {
+        if uuids.is_empty() {
+            continue;
+        }
+        let sql = format!(
+            "SELECT g.contest_key, p.player_id, g.reward_ref, {COLUMNS}
+               FROM reward_grant g JOIN player p USING (player_key) WHERE g.contest_key = ANY($1) {lock}"
+        );
+        for row in &tx.query(&sql, &[&uuids]).await? {
+            if let Some(contest) = loaded.get_mut(&row.try_get::<_, Uuid>(0)?) {
+                contest.grants.insert(slot(row)?, grant(row)?);
+            }
         }
     }
     let named = loaded.into_iter().filter_map(|(uuid, state)| Some(((*by_uuid.get(&uuid)?).clone(), state)));
@@ -110,13 +118,23 @@ fn decode(hex: &str) -> Option<[u8; 32]> {
     Some(bytes)
 }
 
-fn grant(row: &Row) -> Result<Grant> {
+/// What [`grant`] reads of `reward_grant g`.
+pub(super) const COLUMNS: &str =
+    "g.kind, g.state, g.reason, g.detail, g.amount, g.currency, g.value, g.payload::text AS payload";
+
+pub(super) fn slot(row: &Row) -> Result<Slot> {
+    let player_id = PlayerId::new(row.try_get::<_, String>("player_id")?);
+    Ok(Slot { player_id, reward_ref: row.try_get("reward_ref")? })
+}
+
+pub(super) fn grant(row: &Row) -> Result<Grant> {
     let amount: Option<i64> = row.try_get("amount")?;
     let currency = optional_word(row, "currency", |text| CurrencyCode::parse(text).ok())?;
     Ok(Grant {
         kind: word(row, "kind", GrantKind::parse)?,
         state: word(row, "state", GrantState::parse)?,
         reason: optional_word(row, "reason", ReviewReason::parse)?,
+        detail: row.try_get("detail")?,
         amount: amount.zip(currency).map(|(minor_units, currency)| Money::new(minor_units, currency)),
         value: row.try_get("value")?,
         payload: row.try_get("payload")?,

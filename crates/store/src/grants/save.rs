@@ -1,13 +1,15 @@
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use matchpurse_domain::grants::{ContestKey, Decision, Grant, Slot, grant_id};
+use matchpurse_domain::grants::{ContestKey, Decision, Grant, GrantState, Slot, Taken, grant_id};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Cause, ContestChange};
 use crate::client::Params;
 use crate::time::At;
-use crate::{Result, Tx};
+use crate::words::storable;
+use crate::{Error, Result, Tx};
 
 /// Writes what a batch did to contests that [`super::load_in_tx`] has locked. Their players must have been
 /// remembered.
@@ -18,6 +20,8 @@ pub async fn save_in_tx(tx: &Tx<'_>, changes: &BTreeMap<ContestKey, ContestChang
     decisions(tx, changes).await?;
     grants(tx, changes).await?;
     completed(tx, changes).await?;
+    moved(tx, changes).await?;
+    counted(tx, changes).await?;
     wishes(tx, changes).await
 }
 
@@ -82,19 +86,21 @@ async fn grants(tx: &Tx<'_>, changes: &BTreeMap<ContestKey, ContestChange>) -> R
     let payloads: Vec<Option<&str>> = all().map(|(_, _, grant, _)| grant.payload.as_deref()).collect();
     let states: Vec<&str> = all().map(|(_, _, grant, _)| grant.state.as_str()).collect();
     let reasons: Vec<Option<&str>> = all().map(|(_, _, grant, _)| grant.reason.map(|r| r.as_str())).collect();
+    let details: Vec<Option<Cow<'_, str>>> = all().map(|(_, _, grant, _)| detail(grant)).collect();
     let events: Vec<Uuid> = all().map(|(.., cause)| cause.event_id.uuid()).collect();
     let sql =
         "INSERT INTO reward_grant AS g (grant_id, contest_key, source, player_key, reward_ref, kind, amount,
-                                              currency, value, payload, state, reason, event_id)
-               SELECT id, c, s, p, r, k, a, cur, v, pay::jsonb, st, why, e
+                                              currency, value, payload, state, reason, detail, event_id)
+               SELECT id, c, s, p, r, k, a, cur, v, pay::jsonb, st, why, d, e
                  FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::text[],
                              $7::bigint[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[],
-                             $13::uuid[]) AS new (id, c, s, p, r, k, a, cur, v, pay, st, why, e)
+                             $13::text[], $14::uuid[]) AS new (id, c, s, p, r, k, a, cur, v, pay, st, why, d, e)
                 ORDER BY id
                ON CONFLICT (grant_id) DO UPDATE
                   SET kind = EXCLUDED.kind, amount = EXCLUDED.amount, currency = EXCLUDED.currency,
                       value = EXCLUDED.value, payload = EXCLUDED.payload, state = EXCLUDED.state,
-                      reason = EXCLUDED.reason, event_id = EXCLUDED.event_id, updated_at = now()
+                      reason = EXCLUDED.reason, detail = EXCLUDED.detail, event_id = EXCLUDED.event_id,
+                      updated_at = now()
                 WHERE g.state IN ('reserved', 'released')";
     let parameters: Params<'_> = &[
         &ids,
@@ -109,6 +115,7 @@ async fn grants(tx: &Tx<'_>, changes: &BTreeMap<ContestKey, ContestChange>) -> R
         &payloads,
         &states,
         &reasons,
+        &details,
         &events,
     ];
     tx.execute(sql, parameters).await?;
@@ -128,16 +135,90 @@ async fn completed(tx: &Tx<'_>, changes: &BTreeMap<ContestKey, ContestChange>) -
     let kinds: Vec<&str> = by_id.values().map(|(grant, _)| grant.kind.as_str()).collect();
     let values: Vec<Option<&str>> = by_id.values().map(|(grant, _)| grant.value.as_deref()).collect();
     let payloads: Vec<Option<&str>> = by_id.values().map(|(grant, _)| grant.payload.as_deref()).collect();
+    let money = || by_id.values().map(|(grant, _)| grant.amount.as_ref());
+    let amounts: Vec<Option<i64>> = money().map(|amount| amount.map(|m| m.minor_units)).collect();
+    let currencies: Vec<Option<&str>> = money().map(|amount| amount.map(|m| m.currency.as_str())).collect();
+    let reasons: Vec<Option<&str>> =
+        by_id.values().map(|(grant, _)| grant.reason.map(|r| r.as_str())).collect();
+    let details: Vec<Option<Cow<'_, str>>> = by_id.values().map(|(grant, _)| detail(grant)).collect();
     let events: Vec<Uuid> = by_id.values().map(|(_, cause)| cause.event_id.uuid()).collect();
+    // The amount of what was taken back before it came; and what is said now of why a grant is in review.
     let sql = "UPDATE reward_grant AS g
-                  SET value = coalesce(g.value, v), payload = coalesce(g.payload, pay::jsonb), event_id = e,
-                      updated_at = now()
-                 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[])
-                   AS said (id, k, v, pay, e)
+                  SET value = coalesce(g.value, v), payload = coalesce(g.payload, pay::jsonb),
+                      amount = coalesce(g.amount, a), currency = coalesce(g.currency, cur),
+                      reason = CASE WHEN g.state = 'needs_review' THEN why ELSE g.reason END,
+                      detail = CASE WHEN g.state = 'needs_review' THEN d ELSE g.detail END,
+                      event_id = e, updated_at = now()
+                 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[],
+                             $8::text[], $9::uuid[]) AS said (id, k, v, pay, a, cur, why, d, e)
                 WHERE g.grant_id = id AND g.kind = k AND g.state NOT IN ('reserved', 'released')
-                  AND (g.value IS NULL AND v IS NOT NULL OR g.payload IS NULL AND pay IS NOT NULL)";
-    tx.execute(sql, &[&ids, &kinds, &values, &payloads, &events]).await?;
+                  AND (g.value IS NULL AND v IS NOT NULL OR g.payload IS NULL AND pay IS NOT NULL
+                       OR g.amount IS NULL AND a IS NOT NULL)";
+    let parameters: Params<'_> =
+        &[&ids, &kinds, &values, &payloads, &amounts, &currencies, &reasons, &details, &events];
+    tx.execute(sql, parameters).await?;
     Ok(())
+}
+
+/// Takes grants to another state. They are locked, or their contest is and nobody changes them without.
+async fn moved(tx: &Tx<'_>, changes: &BTreeMap<ContestKey, ContestChange>) -> Result<()> {
+    let mut by_id: BTreeMap<Uuid, &(Grant, GrantState, Cause)> = BTreeMap::new();
+    for (key, change) in changes {
+        by_id.extend(change.moved.iter().map(|(slot, grant)| (grant_id(key, slot), grant)));
+    }
+    if by_id.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = by_id.keys().copied().collect();
+    let from: Vec<&str> = by_id.values().map(|(_, from, _)| from.as_str()).collect();
+    let states: Vec<&str> = by_id.values().map(|(grant, ..)| grant.state.as_str()).collect();
+    let reasons: Vec<Option<&str>> =
+        by_id.values().map(|(grant, ..)| grant.reason.map(|r| r.as_str())).collect();
+    let details: Vec<Option<Cow<'_, str>>> = by_id.values().map(|(grant, ..)| detail(grant)).collect();
+    let values: Vec<Option<&str>> = by_id.values().map(|(grant, ..)| grant.value.as_deref()).collect();
+    let payloads: Vec<Option<&str>> = by_id.values().map(|(grant, ..)| grant.payload.as_deref()).collect();
+    let events: Vec<Uuid> = by_id.values().map(|(.., cause)| cause.event_id.uuid()).collect();
+    let sql = "UPDATE reward_grant AS g
+                  SET state = st, reason = why, detail = d, value = coalesce(g.value, v),
+                      payload = coalesce(g.payload, pay::jsonb), event_id = e, updated_at = now()
+                 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+                             $8::uuid[]) AS said (id, f, st, why, d, v, pay, e)
+                WHERE g.grant_id = id AND g.state = f";
+    let parameters: Params<'_> = &[&ids, &from, &states, &reasons, &details, &values, &payloads, &events];
+    let written = tx.execute(sql, parameters).await?;
+    if usize::try_from(written) != Ok(ids.len()) {
+        // Then what the studio would be told is not so. The same work, done again, sees what is.
+        let source = "a grant's state has changed although it was locked".into();
+        return Err(Error::Stored { what: "grants", source });
+    }
+    Ok(())
+}
+
+/// Notes in which windows grants were counted.
+async fn counted(tx: &Tx<'_>, changes: &BTreeMap<ContestKey, ContestChange>) -> Result<()> {
+    let mut by_id: BTreeMap<Uuid, Taken> = BTreeMap::new();
+    for (key, change) in changes {
+        by_id.extend(change.counted.iter().map(|(slot, taken)| (grant_id(key, slot), *taken)));
+    }
+    if by_id.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = by_id.keys().copied().collect();
+    let days: Vec<Option<At>> = by_id.values().map(|taken| taken.player_day.map(At)).collect();
+    let hours: Vec<Option<At>> = by_id.values().map(|taken| taken.source_hour.map(At)).collect();
+    let sql = "UPDATE reward_grant SET counted_day = day, counted_hour = hour
+                 FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) AS taken (id, day, hour)
+                WHERE grant_id = id";
+    tx.execute(sql, &[&ids, &days, &hours]).await?;
+    Ok(())
+}
+
+/// The longest words about why a grant is in review, in characters.
+const DETAIL_CHARS_MAX: usize = 1000;
+
+/// They may quote what a player's client has sent.
+fn detail(grant: &Grant) -> Option<Cow<'_, str>> {
+    grant.detail.as_deref().map(|text| storable(text, DETAIL_CHARS_MAX))
 }
 
 async fn wishes(tx: &Tx<'_>, changes: &BTreeMap<ContestKey, ContestChange>) -> Result<()> {

@@ -293,6 +293,25 @@ const TAMPERINGS: &[(&str, &str, &str)] = &[
         "a reward is only reserved",
         "grant 00000000-0000-0000-0000-000000000002: reserved, contest undecided",
     ),
+    (
+        "INSERT INTO reward_count VALUES ('studio', $player, '2026-01-01', 2, 300)",
+        "what is counted against limits",
+        "counted 2 grants and 300, given 0 and 0",
+    ),
+    (
+        "INSERT INTO operation (operation_id, kind, source, subject, actor, reason, detail)
+         VALUES (gen_random_uuid(), 'reward_release', 'studio', 'c', 'ann', 'why', '{\"grant_id\": \"nobody\"}')",
+        "what a person did to a grant is so",
+        "which is not there",
+    ),
+    (
+        "WITH asked AS (
+           INSERT INTO conversion_answer (source, intent_id, answer, body) VALUES ('studio', 'i', 'COMPLETED', ''))
+         INSERT INTO credit_conversion
+         VALUES ('studio', 'i', $player, 100, 'USD', '120', 'FAILED', gen_random_uuid(), now())",
+        "recorded with the answer",
+        "answered COMPLETED, recorded FAILED",
+    ),
 ];
 
 async fn filled() -> Result<Database> {

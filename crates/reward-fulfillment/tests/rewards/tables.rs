@@ -1,98 +1,12 @@
 //! What events leave in the tables, in whatever order, batch and number they come.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use anyhow::Result;
 use matchpurse_domain::event::*;
-use matchpurse_domain::money::{CurrencyCode, Money};
 use matchpurse_reward_fulfillment::RewardFulfillment;
-use matchpurse_store::{Store, audit};
+use matchpurse_store::Store;
 use matchpurse_testkit::{Database, Trial};
 
-fn event(payload: Payload) -> Event {
-    matchpurse_testkit::event("lounge", true, payload)
-}
-
-fn usd(minor_units: i64) -> Money {
-    Money::new(minor_units, CurrencyCode::parse("USD").unwrap())
-}
-
-fn studio(reference: &str, metadata: &str) -> Option<Reward> {
-    let (reference, metadata) = (Some(reference.to_owned()), Some(metadata.to_owned()));
-    Some(Reward { kind: RewardKind::Studio, amount: None, value: None, reference, metadata })
-}
-
-/// The same as a promise names it: with the provider's id of the reward.
-fn promised(reference: &str, metadata: &str) -> Option<Reward> {
-    studio(reference, metadata).map(|reward| Reward { value: Some(format!("id of {reference}")), ..reward })
-}
-
-fn cash(minor_units: i64) -> Option<Reward> {
-    let amount = Some(usd(minor_units));
-    Some(Reward { kind: RewardKind::Cash, amount, value: None, reference: None, metadata: None })
-}
-
-fn outcome(contest_id: &str, to: &str, entries: &[(&str, Outcome, Option<Reward>)]) -> Event {
-    let entry = |(player, outcome, reward): &(&str, Outcome, Option<Reward>)| PlayerOutcome {
-        player_id: (*player).into(),
-        outcome: *outcome,
-        reward: reward.clone(),
-    };
-    let outcomes = entries.iter().map(entry).collect();
-    let contest_id = contest_id.to_owned();
-    event(Payload::ContestOutcome(ContestOutcome { contest_id, addressed_to: to.into(), outcomes }))
-}
-
-fn snapshot(
-    kind: MatchKind,
-    id: &str,
-    status: MatchStatus,
-    winners: &[&str],
-    players: &[(&str, Option<Reward>)],
-) -> Event {
-    let group = |(player, reward): &(&str, Option<Reward>)| Group {
-        group_id: format!("of {player}"),
-        name: None,
-        players: vec![Participant { player_id: (*player).into(), reward: reward.clone() }],
-    };
-    event(Payload::MatchSnapshot(MatchSnapshot {
-        match_id: id.to_owned(),
-        kind,
-        status,
-        provider_status: String::new(),
-        format: None,
-        game_id: None,
-        created_by: None,
-        buy_in: None,
-        groups: players.iter().map(group).collect(),
-        winner_group_ids: winners.iter().map(|player| format!("of {player}")).collect(),
-    }))
-}
-
-fn postback(conversion: &str, player: &str, minor_units: i64, goal: &str) -> Event {
-    event(Payload::RewardPostback(RewardPostback {
-        conversion_id: conversion.to_owned(),
-        request_id: None,
-        player_id: player.into(),
-        offer_id: Some("12345678900123456".to_owned()),
-        goal_id: None,
-        goal_name: Some(goal.to_owned()),
-        kind: ConversionKind::Reward,
-        amount: Some(usd(minor_units)),
-        payout: None,
-    }))
-}
-
-fn wish(intent: &str, minor_units: i64, answer: &str) -> Event {
-    event(Payload::CreditConversion(CreditConversion {
-        intent_id: intent.to_owned(),
-        player_id: "ann".into(),
-        amount: usd(minor_units),
-        converted_amount: "120".to_owned(),
-        metadata: None,
-        answer: answer.to_owned(),
-    }))
-}
+use crate::events::*;
 
 /// Events that do not contradict each other: two free contests, a game, a tournament, conversions, wishes.
 fn harmony() -> Vec<Event> {
@@ -133,7 +47,7 @@ async fn apply(store: &Store, events: &[Event]) -> Result<()> {
 /// The tables are all that the worker has written, but for what tells which delivery came first.
 fn trial() -> Trial<RewardFulfillment> {
     Trial {
-        effects: RewardFulfillment,
+        effects: RewardFulfillment::default(),
         events: harmony(),
         tables: &[
         "SELECT kind, contest_id, ending, outcome_digest, entries FROM contest",
@@ -150,16 +64,6 @@ fn trial() -> Trial<RewardFulfillment> {
                    UNION ALL SELECT grant_id || '' FROM reward_grant UNION ALL SELECT decided_at || '' FROM contest
                    WHERE decided_at IS NOT NULL",
     }
-}
-
-/// The grants by what they are, their state and why they are in review.
-async fn grants(database: &Database) -> Result<Vec<String>> {
-    let sql = "SELECT concat_ws(' ', c.contest_id, p.player_id || '/' || g.reward_ref, g.state, g.reason)
-                 FROM reward_grant g JOIN contest c USING (contest_key) JOIN player p USING (player_key)";
-    let rows = database.connection().await?.query(sql, &[]).await?;
-    let mut grants: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-    grants.sort_unstable();
-    Ok(grants)
 }
 
 #[tokio::test]
@@ -274,16 +178,6 @@ async fn a_promise_that_comes_after_the_outcome_fills_in_the_value() -> Result<(
         assert!(connection.execute(&sql, &[]).await.is_err(), "{change}");
     }
     Ok(())
-}
-
-/// What the standing checks find.
-async fn findings(store: &Store) -> Result<Vec<String>> {
-    let client = store.client().await?;
-    let mut found = Vec::new();
-    for check in audit::CHECKS {
-        found.extend(audit::run(&client, check).await?.into_iter().map(|finding| finding.what));
-    }
-    Ok(found)
 }
 
 #[tokio::test]
