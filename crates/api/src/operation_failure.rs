@@ -71,7 +71,9 @@ pub(crate) fn of_operation(error: Error) -> Failure {
             "Somebody else must approve",
             error.to_string(),
         ),
-        Error::NotOurs => unprocessable("provider-custody", "The provider holds the money", &error),
+        Error::NotOurs | Error::Recorded => {
+            unprocessable("provider-custody", "The provider holds the money", &error)
+        }
         Error::Amount { .. } => unprocessable("amount-out-of-range", "The amount is out of range", &error),
         Error::Insufficient { .. } => conflict("insufficient-funds", "Not enough money", error.to_string()),
         Error::Store(store) if store.is_transient() => Failure::unavailable(chain(&error)),

@@ -86,7 +86,11 @@ pub(crate) async fn run(args: CorrectArgs) -> Result<ExitCode> {
         say("nothing was written");
         return Ok(ExitCode::SUCCESS);
     }
-    let approvals = settings.map_or(1, |settings| settings.operations.correction_approvals);
+    // Taken for one where it is not known, a second person could be done without by leaving it out.
+    let settings = settings.context(
+        "how many persons a correction needs is in the configuration; give it by --config as well",
+    )?;
+    let approvals = settings.operations.correction_approvals;
     let key = args.key.unwrap_or_else(|| format!("command line, {}", now().micros()));
     let author = Author {
         actor: args.actor.unwrap_or_default(),
@@ -112,9 +116,15 @@ async fn exponent(
 ) -> Result<Option<u8>> {
     let client = store.client().await?;
     let figures = story::of_match(&client, source, match_id).await?;
-    let known = figures.first().and_then(|figures| known_exponent(&figures.currency));
+    // Matches of one id and several kinds may be in several currencies, and the source may have another one by now.
+    let Some(currency) = figures.first().map(|figures| figures.currency.as_str()) else { return Ok(None) };
+    if figures.iter().any(|figures| figures.currency != currency) {
+        return Ok(None);
+    }
     let configured = settings.and_then(|settings| settings.sources.get(source));
-    Ok(known.or_else(|| configured.map(|source| source.policy().currency.exponent)))
+    let configured = configured.map(|source| &source.policy().currency);
+    let configured = configured.filter(|configured| configured.code.as_str() == currency);
+    Ok(known_exponent(currency).or_else(|| configured.map(|currency| currency.exponent)))
 }
 
 impl EndArgs {

@@ -48,6 +48,10 @@ pub enum Error {
     /// Only where the studio holds the stakes do players have money here.
     #[error("a provider holds this source's stakes, so there is no money to move here")]
     NotOurs,
+    /// The player's account is of a time when a provider held the source's stakes: it has no floor, and what stands on it
+    /// was never paid in.
+    #[error("the player's account records what a provider did, so there is no money to move here")]
+    Recorded,
     /// The amount is not between 1 and the most that one amount may be.
     #[error("the amount must be from 1 to {max} minor units")]
     Amount {

@@ -125,7 +125,7 @@ async fn insert(
     if !record_in_tx(&tx, operation).await? {
         return Ok(None);
     }
-    let balance = lock_in_tx(&tx, source, player, amount).await?;
+    let balance = lock_in_tx(&tx, source, player, amount).await?.ok_or(Error::Recorded)?;
     let outward = movement.direction == Direction::Withdrawal;
     if outward && balance < amount.minor_units {
         return Err(Error::Insufficient { balance });

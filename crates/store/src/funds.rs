@@ -14,15 +14,21 @@ use crate::{Result, Tx, players};
 const DEPOSIT: i16 = 8;
 const WITHDRAWAL: i16 = 9;
 
-/// Locks the player's account and returns what is on it, in minor units.
+/// Locks the player's account and returns what is on it, in minor units; none when it only records what a provider
+/// did, so that there is nothing to pay in to or out of.
 ///
 /// # Errors
 /// [`crate::Error`].
-pub async fn lock_in_tx(tx: &Tx<'_>, source: &SourceName, player: &PlayerId, amount: &Money) -> Result<i64> {
+pub async fn lock_in_tx(
+    tx: &Tx<'_>,
+    source: &SourceName,
+    player: &PlayerId,
+    amount: &Money,
+) -> Result<Option<i64>> {
     let (own, outside) = accounts(source, player, amount);
     // Both at once, so that no two movements wait for each other in a circle.
     let locked = lock(tx, &BTreeSet::from([own.clone(), outside])).await?;
-    Ok(locked.get(&own).map_or(0, |(_, balance)| *balance))
+    Ok(locked.get(&own).and_then(|account| account.funds()))
 }
 
 /// Moves money from outside to the player, or with `outward` the other way. The caller has seen by

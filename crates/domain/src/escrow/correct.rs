@@ -11,7 +11,7 @@ use super::outcome;
 use super::state::{Account, MatchState, Outcome, Seat, SeatState, Settlement, Transfer, TransferKind};
 use crate::event::{Disposition, Group, MatchSnapshot, MatchStatus, Participant, Reward, RewardKind};
 use crate::ids::PlayerId;
-use crate::money::Money;
+use crate::money::{MAX_MINOR_UNITS, Money};
 use crate::source::Custody;
 use crate::time::Timestamp;
 
@@ -42,11 +42,12 @@ pub enum Refusal {
     /// A group or player of the verdict is not one of the match's.
     #[error("{0:?} is not in the match")]
     Unknown(String),
-    /// A negative amount, or all together are more than the pot where the studio holds the stakes.
-    #[error("the amounts are not between 0 and the pot of {pot} minor units")]
+    /// A negative amount, or all together are too much: more than the pot where the studio holds the stakes, more than
+    /// any amount may be where a provider does.
+    #[error("the amounts are not between 0 and {most} minor units together")]
     Amounts {
-        /// The pot, minor units.
-        pot: i64,
+        /// The most, minor units.
+        most: i64,
     },
     /// The verdict says as little as the end that could not be settled.
     #[error("it does not say how the money is divided: {0}")]
@@ -259,10 +260,14 @@ fn settle_figures(
     let pot = decision.state.escrowed();
     let total = figures.values().try_fold(0_i64, |sum, amount| sum.checked_add(*amount));
     let negative = figures.values().any(|amount| *amount < 0);
-    // Only a provider can have brought money of its own.
-    let too_much = decision.state.custody == Custody::Studio && total.is_none_or(|total| total > pot);
-    if negative || too_much {
-        return Err(Refusal::Amounts { pot });
+    // Only a provider can have brought money of its own, and no more than any amount may be: one slip would fill its
+    // account to the brim, and nothing of the source could be booked any more.
+    let most = match decision.state.custody {
+        Custody::Studio => pot,
+        Custody::Provider => pot.max(MAX_MINOR_UNITS),
+    };
+    if negative || total.is_none_or(|total| total > most) {
+        return Err(Refusal::Amounts { most });
     }
     close::settle(decision, end, Division::Figures(figures.clone()));
     Ok(())

@@ -180,6 +180,7 @@ fn what_a_provider_gave_where_nobody_staked_can_be_divided_anew() {
         &policy(),
         &[],
         "CLOSED win=g1 g1:a=500 g2:b
+         correct figures b=1000000000001
          correct figures b=400
          correct winners g2
          correct refund",

@@ -96,7 +96,7 @@ async fn what_the_rules_do_not_allow_is_refused_and_leaves_nothing() -> Result<(
     insta::assert_snapshot!(refusals.join("\n"), @r#"
     the escrow refuses it: players lack money that they would have to give back: a lacks 1500
     the escrow refuses it: "g9" is not in the match
-    the escrow refuses it: the amounts are not between 0 and the pot of 2000 minor units
+    the escrow refuses it: the amounts are not between 0 and 2000 minor units together
     the escrow refuses it: "z" is not in the match
     event is no archived snapshot of this match
     event is no archived snapshot of this match

@@ -3,8 +3,8 @@ use std::sync::Arc;
 use anyhow::Result;
 use matchpurse_domain::event::MatchStatus::{CanceledTimeout, Closed, Confirmed};
 use matchpurse_domain::time::Timestamp;
-use matchpurse_operations::End;
 use matchpurse_operations::deadlines::Swept;
+use matchpurse_operations::{End, corrections};
 use tokio::task::JoinSet;
 
 use crate::ground::{Ground, NOW, snapshot};
@@ -76,5 +76,22 @@ async fn several_that_sweep_at_once_and_workers_beside_them_do_everything_once()
     assert!(swept.iter().map(|swept| swept.refunded).sum::<u64>() <= 1, "{swept:?}");
     assert!(swept.iter().all(|swept| swept.failed == 0), "{swept:?}");
     assert_eq!(ground.balances().await?, "");
+    ground.sound().await
+}
+
+#[tokio::test]
+async fn where_a_person_has_proposed_the_end_the_clock_waits_for_the_second_one() -> Result<()> {
+    let ground = Ground::new().await?;
+    ground.apply(&[snapshot("theirs", Confirmed, None, None)]).await?;
+    let proposed = ground.correct("theirs", End::Winners { groups: vec!["g1".to_owned()] }, "k", 2).await?;
+    assert_eq!(ground.sweep(AFTER).await?, NONE);
+    corrections::approve(&ground.store, proposed.proposal.id, "bea", AFTER).await?;
+    assert_eq!(ground.balances().await?, "a 800, b -1000, external 200");
+    // When it is decided against, it is the clock's matter again.
+    ground.apply(&[snapshot("asked", Confirmed, None, None)]).await?;
+    let proposed = ground.correct("asked", End::Refund {}, "k", 2).await?;
+    assert_eq!(ground.sweep(AFTER).await?, NONE);
+    corrections::reject(&ground.store, proposed.proposal.id, "bea", "not yet").await?;
+    assert_eq!(ground.sweep(AFTER).await?, Swept { asked: 1, ..NONE });
     ground.sound().await
 }

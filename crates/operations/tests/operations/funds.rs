@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use matchpurse_domain::event::MatchStatus;
+use matchpurse_domain::event::{MatchStatus, Payload};
 use matchpurse_domain::money::{MAX_MINOR_UNITS, Money};
 use matchpurse_operations::funds::Direction::{Deposit, Withdrawal};
 use tokio::task::JoinSet;
@@ -101,5 +101,30 @@ async fn many_at_once_neither_overdraw_nor_move_twice_nor_deadlock() -> Result<(
     let done = tasks.join_all().await.into_iter().filter(|done| *done).count();
     assert_eq!(done, 6, "three of each");
     assert_eq!(ground.balances().await?, "a 100, b 100, c 50, external -250");
+    ground.sound().await
+}
+
+/// The source's custody was the provider's once: what its accounts recorded then is nobody's money here.
+#[tokio::test]
+async fn what_a_provider_paid_once_cannot_be_staked_or_taken_out_here() -> Result<()> {
+    let mut ground = Ground::new().await?;
+    ground.apply(&[snapshot("theirs", MatchStatus::Closed, Some("g1"), Some(1800))]).await?;
+    assert_eq!(ground.balances().await?, "a 800, b -1000, external 200");
+    ground.take_custody_of("theirs");
+    for direction in [Withdrawal, Deposit] {
+        let refused = ground.move_money(direction, "theirs", "a", usd(500), "k").await.unwrap_err();
+        assert_eq!(
+            told(&refused),
+            "the player's account records what a provider did, so there is no money to move here"
+        );
+    }
+    let mut next = snapshot("theirs", MatchStatus::Confirmed, None, None);
+    let Payload::MatchSnapshot(of_a) = &mut next.payload else { panic!("it is a snapshot") };
+    "m2".clone_into(&mut of_a.match_id);
+    of_a.groups.truncate(1);
+    of_a.buy_in = Some(usd(500));
+    ground.apply(&[next]).await?;
+    assert_eq!(ground.balances().await?, "a 800, b -1000, external 200");
+    assert_eq!(ground.rows("SELECT kind FROM anomaly").await?, ["hold_failed"]);
     ground.sound().await
 }

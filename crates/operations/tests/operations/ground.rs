@@ -59,6 +59,16 @@ impl Ground {
         Ok(Self { database, store, effects: MatchEscrow::new(&settings), settings })
     }
 
+    /// From now on the studio holds the source's stakes.
+    pub(crate) fn take_custody_of(&mut self, source: &str) {
+        let theirs =
+            format!("[sources.{source}]\n    provider = \"any\"\n    currency = \"USD\"\n    custody = ");
+        let text = SETTINGS.replace(&format!("{theirs}\"provider\""), &format!("{theirs}\"studio\""));
+        assert_ne!(text, SETTINGS);
+        self.settings = Settings::parse_str(&text).unwrap();
+        self.effects = MatchEscrow::new(&self.settings);
+    }
+
     pub(crate) fn policies(&self) -> BTreeMap<SourceName, SourcePolicy> {
         self.settings.sources.iter().map(|(name, source)| (name.clone(), source.policy().clone())).collect()
     }

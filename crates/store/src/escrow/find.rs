@@ -9,15 +9,18 @@ use crate::{Client, Error, Result};
 /// The most matches that [`overdue`] returns: one transaction's worth.
 pub const OVERDUE_MAX: i64 = 100;
 
-/// Matches whose deadline has passed and about which nobody was asked yet, the longest overdue first. Nothing is
-/// locked: whoever acts on one looks again when it has the match.
+/// Matches whose deadline has passed and about which nobody was asked yet, the longest overdue first; without those of
+/// which a person has proposed the end, because then it waits for another person, not for the clock. Nothing is locked:
+/// whoever acts on one looks again when it has the match.
 ///
 /// # Errors
 /// [`crate::Error`].
 pub async fn overdue(client: &Client, now: Timestamp) -> Result<Vec<MatchKey>> {
     let sql = "SELECT m.source, m.kind, m.match_id
                  FROM match_deadline d JOIN match m USING (match_no)
-                WHERE d.due_at <= $1 AND d.asked_at IS NULL ORDER BY d.due_at LIMIT $2";
+                WHERE d.due_at <= $1 AND d.asked_at IS NULL
+                  AND NOT EXISTS (SELECT FROM correction c WHERE c.match_no = d.match_no AND c.state = 'proposed')
+                ORDER BY d.due_at LIMIT $2";
     let rows = client.query(sql, &[&At(now), &OVERDUE_MAX]).await?;
     rows.iter()
         .map(|row| {

@@ -102,11 +102,24 @@ impl AccountKey {
     }
 }
 
-/// The accounts' ids and balances, made where they are new, locked in the order of their ids.
-pub(crate) async fn lock(
-    tx: &Tx<'_>,
-    keys: &BTreeSet<AccountKey>,
-) -> Result<BTreeMap<AccountKey, (i64, i64)>> {
+/// An account, locked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Locked {
+    id: i64,
+    balance: i64,
+    floor: Option<i64>,
+}
+
+impl Locked {
+    /// What may be taken from it; none from an account that only records what a provider did. It has no floor, and what
+    /// stands on it is nobody's here: a source that had its provider's custody once keeps such accounts.
+    pub(crate) fn funds(self) -> Option<i64> {
+        self.floor.map(|_| self.balance)
+    }
+}
+
+/// The accounts, made where they are new, locked in the order of their ids.
+pub(crate) async fn lock(tx: &Tx<'_>, keys: &BTreeSet<AccountKey>) -> Result<BTreeMap<AccountKey, Locked>> {
     if keys.is_empty() {
         return Ok(BTreeMap::new());
     }
@@ -123,7 +136,7 @@ pub(crate) async fn lock(
                ON CONFLICT (owner_key, kind, currency) DO NOTHING";
     tx.execute(sql, &[&owners, &kinds, &currencies, &sources, &floors]).await?;
     lift_floors(tx, keys).await?;
-    let sql = "SELECT id, owner_key, kind, currency, balance FROM account
+    let sql = "SELECT id, owner_key, kind, currency, balance, min_balance FROM account
                 WHERE (owner_key, kind, currency)
                    IN (SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[]))
                 ORDER BY id FOR NO KEY UPDATE";
@@ -131,7 +144,8 @@ pub(crate) async fn lock(
     let mut found = BTreeMap::new();
     for row in &rows {
         let named: (Uuid, i16, &str) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
-        found.insert((named.0, named.1, named.2.to_owned()), (row.try_get(0)?, row.try_get(4)?));
+        let locked = Locked { id: row.try_get(0)?, balance: row.try_get(4)?, floor: row.try_get(5)? };
+        found.insert((named.0, named.1, named.2.to_owned()), locked);
     }
     let with_key = |key: &AccountKey| {
         let found = found.get(&(key.owner, key.kind, key.currency.clone())).copied();
@@ -161,7 +175,8 @@ async fn lift_floors(tx: &Tx<'_>, keys: &BTreeSet<AccountKey>) -> Result<()> {
     Ok(())
 }
 
-/// What the players have, locked; for matches whose stakes the studio holds.
+/// What the players have, locked; for matches whose stakes the studio holds. Whoever has nothing that the studio holds
+/// is not in it.
 ///
 /// # Errors
 /// [`crate::Error`].
@@ -175,9 +190,9 @@ pub async fn funds_in_tx(
     let accounts = lock(tx, &players.iter().map(key).collect()).await?;
     let mut funds: BTreeMap<_, Funds> = BTreeMap::new();
     for wanted in players {
-        if let Some((_, balance)) = accounts.get(&key(wanted)) {
+        if let Some(has) = accounts.get(&key(wanted)).and_then(|account| account.funds()) {
             let (source, currency, player) = wanted.clone();
-            funds.entry((source, currency)).or_default().0.insert(player, *balance);
+            funds.entry((source, currency)).or_default().0.insert(player, has);
         }
     }
     Ok(funds)
@@ -190,7 +205,7 @@ pub(crate) async fn post(tx: &Tx<'_>, postings: &[Posting]) -> Result<()> {
     }
     let both = |p: &Posting| [p.debit.clone(), p.credit.clone()];
     let accounts = lock(tx, &postings.iter().flat_map(both).collect()).await?;
-    let id = |key: &AccountKey| accounts.get(key).map_or(0, |(id, _)| *id);
+    let id = |key: &AccountKey| accounts.get(key).map_or(0, |account| account.id);
 
     let numbers: Vec<i64> = postings.iter().map(|p| p.match_no).collect();
     let subjects: Vec<Uuid> = postings.iter().map(|p| p.subject).collect();
