@@ -1,10 +1,11 @@
-//! For tests: isolated databases and virtual hosts, a fault proxy, builders.
+//! For tests: isolated databases and virtual hosts, a fault proxy, a studio's back-end, builders.
 
 mod broker;
 mod database;
 mod dice;
 mod fault_proxy;
 mod ledger;
+mod studio;
 mod trial;
 
 pub use broker::{Answer, Vhost};
@@ -12,4 +13,5 @@ pub use database::Database;
 pub use dice::Dice;
 pub use fault_proxy::FaultProxy;
 pub use ledger::{LEDGER_SOURCES, fill_ledger};
+pub use studio::{Reply, Request, Studio};
 pub use trial::{Trial, event};
