@@ -1,6 +1,6 @@
 //! Notices to the studio, written in the transaction of the effects that they tell of.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use matchpurse_domain::ids::{SourceName, derived_uuid};
 use matchpurse_domain::time::Timestamp;
@@ -38,7 +38,7 @@ impl Notice {
     }
 }
 
-/// Adds notices; those that are there already stay as they are. Wakes the dispatcher at commit.
+/// Adds notices in this order; those that are there already stay as they are. Wakes the dispatcher at commit.
 ///
 /// # Errors
 /// [`crate::Error`].
@@ -46,21 +46,27 @@ pub async fn append_in_tx(tx: &Tx<'_>, notices: &[Notice]) -> Result<()> {
     if notices.is_empty() {
         return Ok(());
     }
-    // In the order of keys; of two with one key the first stays.
-    let mut by_id = BTreeMap::new();
-    for notice in notices {
-        by_id.entry(notice.webhook_id()).or_insert(notice);
-    }
-    let ids: Vec<Uuid> = by_id.keys().copied().collect();
-    let sources: Vec<&str> = by_id.values().map(|n| n.source.as_str()).collect();
-    let kinds: Vec<&str> = by_id.values().map(|n| n.kind).collect();
-    let subjects: Vec<&str> = by_id.values().map(|n| n.subject.as_str()).collect();
-    let payloads: Vec<&Value> = by_id.values().map(|n| &n.payload).collect();
-    let times: Vec<At> = by_id.values().map(|n| At(n.occurred_at)).collect();
-    let sql = "WITH added AS (
-                 INSERT INTO outbox (webhook_id, source, kind, subject, payload, occurred_at)
-                 SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::jsonb[],
-                                      $6::timestamptz[]) AS notice (id) ORDER BY id
+    // Of two with one key the first stays.
+    let mut seen = BTreeSet::new();
+    let mut all: Vec<(Uuid, &Notice)> = notices.iter().map(|notice| (notice.webhook_id(), notice)).collect();
+    all.retain(|(id, _)| seen.insert(*id));
+    let ids: Vec<Uuid> = all.iter().map(|(id, _)| *id).collect();
+    let sources: Vec<&str> = all.iter().map(|(_, n)| n.source.as_str()).collect();
+    let kinds: Vec<&str> = all.iter().map(|(_, n)| n.kind).collect();
+    let subjects: Vec<&str> = all.iter().map(|(_, n)| n.subject.as_str()).collect();
+    let payloads: Vec<&Value> = all.iter().map(|(_, n)| &n.payload).collect();
+    let times: Vec<At> = all.iter().map(|(_, n)| At(n.occurred_at)).collect();
+    // Their positions are in the order in which they are given, because a receiver may want them so; the rows are
+    // written in the order of their keys, so that no two writers wait for each other in a circle.
+    let sql = "WITH given AS MATERIALIZED (
+                 SELECT nextval('outbox_position_seq') AS position, n.*
+                   FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::jsonb[], $6::timestamptz[])
+                     WITH ORDINALITY AS n (id, source, kind, subject, payload, occurred_at, place)
+                  ORDER BY place),
+               added AS (
+                 INSERT INTO outbox (position, webhook_id, source, kind, subject, payload, occurred_at)
+                 OVERRIDING SYSTEM VALUE
+                 SELECT position, id, source, kind, subject, payload, occurred_at FROM given ORDER BY id
                  ON CONFLICT (webhook_id) DO NOTHING
                  RETURNING 1)
                SELECT pg_notify($7, '') FROM added LIMIT 1";

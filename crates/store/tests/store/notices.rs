@@ -38,6 +38,25 @@ async fn the_same_notice_again_adds_nothing() -> Result<()> {
     Ok(())
 }
 
+/// A receiver that wants order gets them in the order in which they were given, whatever their keys are.
+#[tokio::test]
+async fn notices_have_their_places_in_the_order_in_which_they_were_given() -> Result<()> {
+    let database = Database::create().await?;
+    let store = database.store().await?;
+    let mut client = store.client().await?;
+    let all: Vec<Notice> = (0..50).map(|n| notice(&format!("{n:02}"), "")).collect();
+    for part in all.chunks(20) {
+        let tx = client.begin().await?;
+        outbox::append_in_tx(&tx, part).await?;
+        tx.commit().await?;
+    }
+    let rows =
+        database.connection().await?.query("SELECT subject FROM outbox ORDER BY position", &[]).await?;
+    let subjects: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
+    assert_eq!(subjects, all.iter().map(|notice| notice.subject.as_str()).collect::<Vec<_>>());
+    Ok(())
+}
+
 #[tokio::test]
 async fn an_anomaly_opens_once_even_after_it_was_resolved() -> Result<()> {
     let database = Database::create().await?;
