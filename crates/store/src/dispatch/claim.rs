@@ -67,6 +67,7 @@ pub async fn claim(
     if endpoints.is_empty() {
         return Ok(Vec::new());
     }
+    // An array and not a join: one plan serves all claims, and a planner that expects many rows would read the table.
     let sql = "WITH due AS MATERIALIZED (
                  SELECT d.* FROM unnest($1::integer[], $2::bigint[]) AS wanted (endpoint, most)
                   CROSS JOIN LATERAL (
@@ -79,11 +80,12 @@ pub async fn claim(
                  UPDATE delivery AS d
                     SET claims = d.claims + 1, claimed_at = $3, next_attempt_at = $4,
                         unknown = d.unknown OR d.claimed_at IS NOT NULL
-                   FROM due WHERE d.delivery_id = due.delivery_id
-                 RETURNING d.*, due.last_claim, due.last_claimed_at)
+                  WHERE d.delivery_id = ANY (ARRAY (SELECT delivery_id FROM due))
+                 RETURNING d.*)
                SELECT t.delivery_id, t.claims, t.endpoint_id, t.webhook_id, t.attempts, t.unknown, t.line,
-                      t.last_claim, t.last_claimed_at, t.position, o.kind, o.subject, o.body, o.created_at AS written_at
-                 FROM taken t JOIN outbox o USING (webhook_id) ORDER BY t.position, t.endpoint_id";
+                      due.last_claim, due.last_claimed_at, o.kind, o.subject, o.body, o.created_at AS written_at
+                 FROM taken t JOIN due USING (delivery_id) JOIN outbox o ON o.webhook_id = t.webhook_id
+                ORDER BY t.position, t.endpoint_id";
     let rows = tx.query(sql, &[&endpoints, &limits, &At(now), &At(lease_until)]).await?;
     record_abandoned(&tx, &rows).await?;
     let claimed = rows.iter().map(|row| read(row, &probes)).collect::<Result<Vec<_>>>()?;

@@ -129,11 +129,11 @@ pub async fn endpoint_lines(client: &Client) -> Result<Vec<EndpointLine>> {
                       e.allow_private, e.disabled, e.disabled_at, e.failures, e.openings, e.width, e.paused_until,
                       e.created_at, '{}'::text[] AS secrets,
                       (SELECT count(*) FROM (SELECT FROM delivery d
-                        WHERE d.endpoint_id = e.endpoint_id AND d.state = 'waiting' LIMIT $1) AS some)
+                        WHERE d.endpoint_id = e.endpoint_id AND d.state = 'waiting' LIMIT $1) AS counted)
                       + (SELECT count(*) FROM (SELECT FROM delivery d
-                          WHERE d.endpoint_id = e.endpoint_id AND d.state = 'behind' LIMIT $1) AS some) AS waiting,
+                          WHERE d.endpoint_id = e.endpoint_id AND d.state = 'behind' LIMIT $1) AS counted) AS waiting,
                       (SELECT min(created_at) FROM (SELECT created_at FROM delivery d
-                        WHERE d.endpoint_id = e.endpoint_id AND d.state = 'waiting' LIMIT $1) AS some) AS oldest_at
+                        WHERE d.endpoint_id = e.endpoint_id AND d.state = 'waiting' LIMIT $1) AS counted) AS oldest_at
                  FROM endpoint e ORDER BY e.name";
     let rows = client.query(sql, &[&COUNTED_MAX]).await?;
     let line = |row: &Row| {
