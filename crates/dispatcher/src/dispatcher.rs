@@ -1,0 +1,321 @@
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use matchpurse_domain::time::Timestamp;
+use matchpurse_domain::webhook::{EndpointName, SigningKey};
+use matchpurse_settings::{DispatcherSettings, Settings};
+use matchpurse_store::dispatch::{
+    self, Configured, Endpoint, EndpointId, EndpointSpec, FannedOut, NewNotice, Origin, Wanted,
+};
+use matchpurse_store::{ExposeSecret as _, Store};
+use metrics::{counter, gauge};
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::attempt::Sending;
+use crate::breaker::{self, BreakerOptions, Gate};
+use crate::send::{Sender, Target};
+use crate::{body, metric, slots};
+
+/// How many notices are handed to their endpoints in one transaction.
+const FAN_OUT_MAX: i64 = 500;
+
+/// What time it is; tests set it.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Takes notices to the studio's endpoints, turn by turn. Dropped, it is as if it were killed: what it was sending is
+/// sent again when the leases end.
+pub struct Dispatcher {
+    shared: Arc<Shared>,
+    sending: JoinSet<()>,
+    /// Which endpoint each send is for.
+    sends: HashMap<Id, EndpointId>,
+    turns: usize,
+}
+
+/// What a turn has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Turn {
+    /// Notices that were handed to their endpoints.
+    pub fanned_out: usize,
+    /// Sends that were begun.
+    pub begun: usize,
+}
+
+impl Turn {
+    /// Whether there may be more to do at once.
+    pub fn more(self) -> bool {
+        self.fanned_out > 0 || self.begun > 0
+    }
+}
+
+pub(crate) struct Shared {
+    pub(crate) store: Store,
+    pub(crate) sender: Sender,
+    /// The keys of the configuration's endpoints; those of the others are in the database.
+    keys: BTreeMap<EndpointName, Vec<SigningKey>>,
+    configured: Vec<Configured>,
+    pub(crate) breaker: BreakerOptions,
+    pub(crate) settings: DispatcherSettings,
+    pub(crate) clock: Clock,
+}
+
+impl Dispatcher {
+    /// A dispatcher for the endpoints of the configuration and of the database.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be set up.
+    pub fn new(store: Store, settings: &Settings, clock: Clock) -> Result<Self> {
+        let own = &settings.dispatcher;
+        let sender = Sender::new(
+            Duration::from_millis(own.connect_timeout_ms),
+            Duration::from_millis(own.request_timeout_ms),
+        )?;
+        let configured =
+            |(name, endpoint): (&EndpointName, &matchpurse_settings::EndpointSettings)| Configured {
+                spec: EndpointSpec {
+                    name: name.clone(),
+                    url: endpoint.url.clone(),
+                    events: endpoint.events.clone(),
+                    sources: endpoint.sources.clone(),
+                    ordered: endpoint.ordered,
+                    status_url: endpoint.status_url.clone(),
+                },
+                allow_private: endpoint.allow_private,
+            };
+        let shared = Shared {
+            store,
+            sender,
+            keys: settings.endpoints.iter().map(|(name, own)| (name.clone(), own.keys.clone())).collect(),
+            configured: settings.endpoints.iter().map(configured).collect(),
+            breaker: BreakerOptions {
+                failures: own.breaker_failures,
+                pause_min: Duration::from_millis(own.breaker_pause_min_ms),
+                pause_max: Duration::from_millis(own.breaker_pause_max_ms),
+                width_max: own.sends_per_endpoint_max.into(),
+            },
+            settings: own.clone(),
+            clock,
+        };
+        Ok(Self { shared: Arc::new(shared), sending: JoinSet::new(), sends: HashMap::new(), turns: 0 })
+    }
+
+    /// Brings the configuration's endpoints into the database. To be done before the first turn.
+    ///
+    /// # Errors
+    /// When the database is away, or one of their names belongs to the API.
+    pub async fn bring_endpoints(&self) -> Result<()> {
+        let now = (self.shared.clock)();
+        let mut client = self.shared.store.client().await?;
+        let brought = dispatch::bring(&mut client, &self.shared.configured, now).await??;
+        tracing::info!(
+            endpoints = self.shared.configured.len(),
+            changed = brought.changed,
+            removed = brought.removed,
+            "the endpoints of the configuration"
+        );
+        Ok(())
+    }
+
+    /// One turn: hands out new notices, claims what is due for the slots that are free, and begins to send it.
+    ///
+    /// # Errors
+    /// When the database is away. What was begun goes on.
+    pub async fn turn(&mut self) -> matchpurse_store::Result<Turn> {
+        while let Some(ended) = self.sending.try_join_next_with_id() {
+            self.ended(ended);
+        }
+        let fanned_out = self.shared.fan_out().await?;
+        let begun = self.begin().await?;
+        self.turns = self.turns.wrapping_add(1);
+        gauge!(metric::IN_FLIGHT).set(f64::from(u32::try_from(self.sends.len()).unwrap_or(u32::MAX)));
+        Ok(Turn { fanned_out, begun })
+    }
+
+    /// Waits until a send has ended and was written down. False when none is in flight.
+    pub async fn next_ended(&mut self) -> bool {
+        match self.sending.join_next_with_id().await {
+            Some(ended) => {
+                self.ended(ended);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Turns until nothing is due and nothing is in flight, at the time that the clock shows.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn settle(&mut self) -> matchpurse_store::Result<()> {
+        while self.turn().await?.more() || self.next_ended().await {}
+        Ok(())
+    }
+
+    /// Lets the sends in flight end for up to `limit`, and abandons the rest: they are sent again when their leases
+    /// have ended, by whoever runs then.
+    pub async fn drain(&mut self, limit: Duration) {
+        let all = async { while self.next_ended().await {} };
+        if timeout(limit, all).await.is_err() {
+            tracing::warn!(left = self.sends.len(), "sends did not end in time; they are done again later");
+            self.sending.shutdown().await;
+            self.sends.clear();
+        }
+    }
+
+    /// Turns until `stop` is tripped: when `woken`, when a send has ended, and after every `dispatcher.poll_ms`. Then
+    /// lets the sends in flight end.
+    pub async fn run(
+        &mut self,
+        woken: &tokio::sync::Notify,
+        stop: &CancellationToken,
+        turned: impl Fn(matchpurse_store::Result<Turn>),
+    ) {
+        let poll = Duration::from_millis(self.shared.settings.poll_ms);
+        while !stop.is_cancelled() {
+            let turn = self.turn().await;
+            let (more, failed) = (turn.as_ref().is_ok_and(|turn| turn.more()), turn.is_err());
+            turned(turn);
+            if more {
+                continue;
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = sleep(poll) => {}
+                // While the database is away there is nothing to wake up for.
+                () = woken.notified(), if !failed => {}
+                true = self.next_ended(), if !failed && !self.sends.is_empty() => {}
+            }
+        }
+        self.drain(Duration::from_millis(self.shared.settings.drain_timeout_ms)).await;
+    }
+
+    fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let id = match ended {
+            Ok((id, ())) => id,
+            Err(error) => {
+                tracing::error!(%error, "a send ended by a panic; it is done again when its lease ends");
+                error.id()
+            }
+        };
+        self.sends.remove(&id);
+    }
+
+    async fn begin(&mut self) -> matchpurse_store::Result<usize> {
+        let shared = Arc::clone(&self.shared);
+        let mut client = shared.store.client().await?;
+        let endpoints = dispatch::endpoints(&client).await?;
+        let now = (shared.clock)();
+        let wanted = self.wanted(&endpoints, now);
+        if wanted.is_empty() {
+            return Ok(0);
+        }
+        let lease = Duration::from_millis(shared.settings.lease_ms);
+        // Taken before the claim, so that it ends before the lease does.
+        let lease_ends = Instant::now() + lease;
+        let lease_until = Timestamp::from_micros(
+            now.micros().saturating_add(i64::try_from(lease.as_micros()).unwrap_or(i64::MAX)),
+        );
+        let claimed = dispatch::claim(&mut client, &wanted, now, lease_until).await?;
+        drop(client);
+        let begun = claimed.len();
+        for claimed in claimed {
+            let Some(endpoint) = endpoints.iter().find(|endpoint| endpoint.id == claimed.endpoint) else {
+                continue;
+            };
+            let id = claimed.endpoint;
+            let target = shared.target(endpoint);
+            let send = Sending { claimed, endpoint: endpoint.spec.name.to_string(), target, lease_ends };
+            let shared = Arc::clone(&shared);
+            let task = self.sending.spawn(async move { shared.attempt(send).await });
+            self.sends.insert(task.id(), id);
+        }
+        Ok(begun)
+    }
+
+    /// How many deliveries of which endpoints there are slots for.
+    fn wanted(&self, endpoints: &[Endpoint], now: Timestamp) -> Vec<Wanted> {
+        let mut in_flight: BTreeMap<EndpointId, u32> = BTreeMap::new();
+        for id in self.sends.values() {
+            *in_flight.entry(*id).or_default() += 1;
+        }
+        let mut wanted = Vec::new();
+        for endpoint in endpoints {
+            let gate = breaker::gate(&endpoint.health, now, &self.shared.breaker);
+            let open = endpoint.disabled.is_none() && !matches!(gate, Gate::Paused(_));
+            let name = endpoint.spec.name.as_str().to_owned();
+            gauge!(metric::PAUSED, "endpoint" => name).set(if open { 0.0 } else { 1.0 });
+            if !open || !self.shared.can_sign(endpoint) {
+                continue;
+            }
+            let busy = in_flight.get(&endpoint.id).copied().unwrap_or(0);
+            let (most, probe) = match gate {
+                Gate::Open(width) => (width.saturating_sub(busy), false),
+                // What was sent before it opened ends first, and says as much.
+                Gate::Probe if busy == 0 => (1, true),
+                Gate::Probe | Gate::Paused(_) => (0, false),
+            };
+            if most > 0 {
+                wanted.push(Wanted { endpoint: endpoint.id, most, probe });
+            }
+        }
+        let busy = u32::try_from(self.sends.len()).unwrap_or(u32::MAX);
+        let free = u32::from(self.shared.settings.sends_max).saturating_sub(busy);
+        let wants: Vec<u32> = wanted.iter().map(|one| one.most).collect();
+        for (one, most) in wanted.iter_mut().zip(slots::share(free, &wants, self.turns)) {
+            one.most = most;
+        }
+        wanted.retain(|one| one.most > 0);
+        wanted
+    }
+}
+
+impl Shared {
+    /// Hands new notices to the endpoints that want them; returns how many notices there were.
+    async fn fan_out(&self) -> matchpurse_store::Result<usize> {
+        let mut client = self.store.client().await?;
+        let tx = client.begin().await?;
+        let Some((notices, endpoints)) = dispatch::take_in_tx(&tx, FAN_OUT_MAX).await? else { return Ok(0) };
+        if notices.is_empty() {
+            return Ok(0);
+        }
+        let decide = |notice| fan_out(notice, &endpoints);
+        let decided: Vec<FannedOut<'_>> = notices.iter().map(decide).collect();
+        let made = dispatch::fan_out_in_tx(&tx, &decided, (self.clock)()).await?;
+        tx.commit().await?;
+        counter!(metric::FANNED_OUT).increment(made);
+        Ok(notices.len())
+    }
+
+    /// Whether this dispatcher has an endpoint's secrets. One of the configuration that another dispatcher has brought
+    /// and this one does not know is that one's.
+    fn can_sign(&self, endpoint: &Endpoint) -> bool {
+        endpoint.origin == Origin::Api || self.keys.contains_key(&endpoint.spec.name)
+    }
+
+    fn target(&self, endpoint: &Endpoint) -> Target {
+        let stored =
+            || endpoint.secrets.iter().filter_map(|secret| SigningKey::parse(secret.expose_secret()).ok());
+        let keys = match endpoint.origin {
+            Origin::Configuration => self.keys.get(&endpoint.spec.name).cloned().unwrap_or_default(),
+            Origin::Api => stored().collect(),
+        };
+        Target {
+            url: endpoint.spec.url.clone(),
+            status_url: endpoint.spec.status_url.clone(),
+            keys,
+            allow_private: endpoint.allow_private,
+        }
+    }
+}
+
+/// Which endpoints get a notice, by what they want at this moment.
+fn fan_out<'n>(notice: &'n NewNotice, endpoints: &'n [Endpoint]) -> FannedOut<'n> {
+    let wants = |endpoint: &&Endpoint| endpoint.wants(&notice.source, &notice.kind);
+    let endpoints: Vec<&Endpoint> = endpoints.iter().filter(wants).collect();
+    let body = (!endpoints.is_empty()).then(|| body::of_notice(notice));
+    FannedOut { notice, endpoints, body }
+}

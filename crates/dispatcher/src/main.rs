@@ -1,0 +1,50 @@
+//! The dispatcher as a program.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use matchpurse_dispatcher::{healthcheck, serve};
+use matchpurse_settings::{Settings, process_environment};
+
+/// Sends the studio's back-end what it must know, signed by Standard Webhooks.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// The configuration file; MATCHPURSE_* variables lie over it.
+    #[arg(long, env = "MATCHPURSE_CONFIG", global = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run until SIGTERM or SIGINT (the default).
+    Run,
+    /// Check the configuration and print the one in effect, without its secrets.
+    CheckConfig,
+    /// Ask the dispatcher on this machine whether it is alive.
+    Healthcheck,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match execute(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("dispatcher: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn execute(arguments: Arguments) -> anyhow::Result<()> {
+    let settings = Settings::load(arguments.config.as_deref(), process_environment())?;
+    match arguments.command.unwrap_or(Command::Run) {
+        Command::Run => serve(settings).await?,
+        Command::CheckConfig => print!("{}", settings.render()),
+        Command::Healthcheck => healthcheck(&settings).await?,
+    }
+    Ok(())
+}

@@ -1,0 +1,22 @@
+//! The names of the dispatcher's metrics. The label `endpoint` is one of those that are configured or were added.
+
+/// Attempts by `endpoint` and `outcome`.
+pub const ATTEMPTS: &str = "matchpurse_dispatcher_attempts_total";
+
+/// Seconds of an attempt, until its answer or its time limit, by `endpoint`.
+pub const ATTEMPT_SECONDS: &str = "matchpurse_dispatcher_attempt_seconds";
+
+/// Seconds from a notice's being written to its being delivered, by `endpoint`.
+pub const DELIVERY_SECONDS: &str = "matchpurse_dispatcher_delivery_seconds";
+
+/// Deliveries that were given up, by `endpoint`.
+pub const GIVEN_UP: &str = "matchpurse_dispatcher_given_up_total";
+
+/// Deliveries that were made of new notices.
+pub const FANNED_OUT: &str = "matchpurse_dispatcher_fanned_out_total";
+
+/// Sends in flight.
+pub const IN_FLIGHT: &str = "matchpurse_dispatcher_in_flight";
+
+/// 1 while nothing is sent to an endpoint because it fails, is paused or is disabled; by `endpoint`.
+pub const PAUSED: &str = "matchpurse_dispatcher_endpoint_paused";

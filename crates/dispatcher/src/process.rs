@@ -1,0 +1,51 @@
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use matchpurse_service_kit::admin::AdminServer;
+use matchpurse_service_kit::health::Health;
+use matchpurse_service_kit::{healthcheck, metrics, shutdown, telemetry};
+use matchpurse_settings::Settings;
+use tokio_util::sync::CancellationToken;
+
+use crate::service::{Context, SERVICE, run};
+
+const ADMIN_SETTING: &str = "dispatcher.admin_listen";
+
+/// Runs the dispatcher as a process of its own until a signal stops it.
+///
+/// # Errors
+/// When it cannot start.
+pub async fn serve(settings: Settings) -> Result<()> {
+    telemetry::init(SERVICE, settings.telemetry.log_format, &settings.telemetry.log_filter)?;
+    let metrics = metrics::install()?;
+    let shutdown = shutdown::on_signals().context("cannot listen for signals")?;
+    let health = Health::new(SERVICE);
+    // Not ready from the beginning.
+    health.check("dispatching");
+    // The admin port is the last to go, so that a dispatcher that drains can be seen to.
+    let ended = CancellationToken::new();
+    let admin = match settings.dispatcher.admin_listen.as_deref() {
+        None => None,
+        Some(address) => {
+            let server = AdminServer::bind(address, ADMIN_SETTING, health.clone(), metrics).await?;
+            tracing::info!(address = %server.address(), "health and metrics");
+            Some(tokio::spawn(server.run(ended.clone())))
+        }
+    };
+    let outcome = run(Context { settings: Arc::new(settings), health, shutdown }).await;
+    ended.cancel();
+    if let Some(admin) = admin {
+        admin.await.context("the admin port's task panicked")?;
+    }
+    outcome?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Asks the dispatcher on this machine, by its admin port, whether it is alive.
+///
+/// # Errors
+/// When it is not, or the settings give it no admin port.
+pub async fn healthcheck(settings: &Settings) -> Result<()> {
+    Ok(healthcheck::healthcheck(settings.dispatcher.admin_listen.as_deref(), ADMIN_SETTING).await?)
+}

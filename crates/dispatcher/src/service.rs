@@ -1,0 +1,107 @@
+//! The dispatcher with all that it needs around it, in a process of its own or beside others.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use matchpurse_service_kit::health::{Check, Health};
+use matchpurse_settings::Settings;
+use matchpurse_store::{Migrations, Store, StoreOptions, chain, dispatch, now};
+use matchpurse_wiring::worker_store_options;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Clock, Dispatcher};
+
+/// The name by which the database and the health report know this service.
+pub(crate) const SERVICE: &str = "dispatcher";
+
+/// Between looks whether the database is there and has all migrations.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// What a dispatcher has to work with.
+#[derive(Clone)]
+pub struct Context {
+    /// The configuration.
+    pub settings: Arc<Settings>,
+    /// The checks of the process.
+    pub health: Health,
+    /// Tripped when it is time to end.
+    pub shutdown: CancellationToken,
+}
+
+/// Runs a dispatcher in the background of this process; see [`run`].
+pub fn spawn(context: Context) -> JoinHandle<Result<()>> {
+    tokio::spawn(run(context))
+}
+
+/// Runs a dispatcher until [`Context::shutdown`], then lets what is in flight end for as long as the settings allow.
+///
+/// # Errors
+/// When it cannot start: the database's URL or an endpoint of the configuration will not do.
+pub async fn run(context: Context) -> Result<()> {
+    let Context { settings, health, shutdown } = context;
+    let migrated = health.check("migrations");
+    let stall_after = Duration::from_millis(settings.dispatcher.stall_after_ms);
+    let options = worker_store_options(&settings, SERVICE);
+    let store = Store::new(&options)?;
+    let clock: Clock = Arc::new(now);
+    let mut dispatcher = Dispatcher::new(store, &settings, clock)?;
+    tokio::select! {
+        () = await_database(&settings, &migrated) => {}
+        () = shutdown.cancelled() => return Ok(()),
+    }
+    dispatcher.bring_endpoints().await.context("cannot bring in the endpoints of the configuration")?;
+    let woken = Arc::new(Notify::new());
+    let listening = tokio::spawn(listen(options, Arc::clone(&woken)));
+    let turning = health.check_with_progress("dispatching", stall_after);
+    let turned = |turn: matchpurse_store::Result<_>| match turn {
+        Ok(_) => turning.ready(),
+        Err(error) => {
+            let reason = chain(&error);
+            tracing::warn!(reason, "a turn failed; it is done again");
+            turning.not_ready(reason);
+        }
+    };
+    dispatcher.run(&woken, &shutdown, turned).await;
+    turning.not_ready("shutting down");
+    listening.abort();
+    Ok(())
+}
+
+/// Returns when the database answers and lacks no migration. The dispatcher may start before either is so.
+async fn await_database(settings: &Settings, migrated: &Check) {
+    let url = settings.database.url.expose().into();
+    loop {
+        let problem = match Migrations::pending(&url).await {
+            Ok(pending) if pending.is_empty() => return migrated.ready(),
+            Ok(pending) => format!("the database lacks migrations: {}", pending.join(", ")),
+            Err(error) => chain(&error),
+        };
+        tracing::warn!(problem, "waiting for the database");
+        migrated.not_ready(problem);
+        sleep(LOOK_AGAIN_AFTER).await;
+    }
+}
+
+/// Wakes the dispatcher when the database tells of something new. Where it cannot, polling goes on.
+async fn listen(options: StoreOptions, woken: Arc<Notify>) {
+    loop {
+        match dispatch::listen(&options).await {
+            Ok(mut listener) => {
+                // What came while nobody listened.
+                woken.notify_one();
+                while listener.told().await {
+                    woken.notify_one();
+                }
+                tracing::info!("the connection that tells of new notices has ended; it is made anew");
+            }
+            Err(error) => {
+                tracing::info!(reason = chain(&error), "nobody tells of new notices; they are polled")
+            }
+        }
+        sleep(LOOK_AGAIN_AFTER).await;
+    }
+}

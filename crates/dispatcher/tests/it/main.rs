@@ -1,0 +1,16 @@
+//! The dispatcher against a real PostgreSQL and a studio's back-end on the loopback. Time is set, not waited for, but
+//! where a request must run into its time limit.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod endpoints;
+mod faults;
+mod grants;
+mod leases;
+mod neighbours;
+mod operate;
+mod order;
+mod program;
+mod running;
+mod signature;
+mod stage;
