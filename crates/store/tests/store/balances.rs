@@ -137,7 +137,7 @@ async fn who_waited_for_an_account_is_recorded_behind_whom_he_waited_for() -> Re
     let deposit = late.begin().await?;
     funds::move_in_tx(&deposit, &games, &player, &amount, false, id("deposit"), now).await?;
     deposit.commit().await?;
-    assert_eq!(funds::lock_in_tx(&withdrawal, &games, &player, &amount).await?, 100);
+    assert_eq!(funds::lock_in_tx(&withdrawal, &games, &player, &amount).await?, Some(100));
     funds::move_in_tx(&withdrawal, &games, &player, &amount, true, id("withdrawal"), now).await?;
     withdrawal.commit().await?;
 
