@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Admin, IngressHealth};
+use crate::answers::Answers;
 use crate::keyring::FETCH_PAUSE;
 use crate::log_gate::LogGate;
 use crate::memory::BodyMemory;
@@ -67,6 +68,9 @@ pub enum BuildError {
     /// No metrics recorder.
     #[error("cannot set up the metrics")]
     Metrics(#[source] MetricsError),
+    /// The database that keeps answers cannot be used as it is configured.
+    #[error("the database of the answers cannot be used")]
+    Database(#[source] matchpurse_store::Error),
     /// No HTTP client to fetch public keys with.
     #[error("cannot set up the HTTP client")]
     HttpClient(#[source] HttpError),
@@ -88,6 +92,7 @@ impl Application {
         let health = Arc::new(IngressHealth::new(Arc::clone(&publisher)));
         let ingress = web::Data::new(Ingress {
             sources,
+            answers: Answers::new(settings, Handle::current()).map_err(BuildError::Database)?,
             publisher,
             runtime: Handle::current(),
             places: Arc::new(Semaphore::new(count(own.max_in_flight).min(Semaphore::MAX_PERMITS))),

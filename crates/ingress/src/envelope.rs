@@ -35,7 +35,7 @@ impl<'d> Envelope<'d> {
 
     /// The messages of a delivery that was understood, as far as it was.
     pub(crate) fn seal(&self, normalized: Normalized) -> Vec<Message> {
-        let Normalized { provider_type, events, amount_rounded } = normalized;
+        let Normalized { provider_type, events, amount_rounded, question: _ } = normalized;
         if events.is_empty() {
             // No adapter does so; were one to, a success without an event would lose the delivery.
             let unrecognized = Unrecognized {

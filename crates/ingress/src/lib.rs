@@ -5,16 +5,17 @@
 //!
 //! | case | answer | kept |
 //! | --- | --- | --- |
-//! | confirmed by the broker, or spooled durably | the adapter's: 200 | yes |
+//! | confirmed by the broker, or spooled durably | the adapter's: 200; about money the first that was ever given | yes |
 //! | verified, but of an unknown type or status | the adapter's: 200 | parked |
 //! | verified, but it cannot be read | 422, naming the field | parked, with the raw body |
 //! | nobody vouches for it | 401, without the reason | no; counted, and in the rejected log |
 //! | unknown source, wrong method | 404, 405 | no |
 //! | body too large, too slow, not whole | 413, 408, 400 | no |
 //! | as many deliveries, or bytes of bodies, in work as may be | 429 with `Retry-After` | no |
-//! | no public key known yet, or no durable storage confirms | 503 with `Retry-After` | no |
+//! | no public key known yet, no durable storage confirms, or an answer about money cannot be kept | 503 with `Retry-After` | no |
 
 mod admin;
+mod answers;
 mod application;
 mod body;
 mod egress;

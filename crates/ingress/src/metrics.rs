@@ -97,6 +97,7 @@ fn outcome(refusal: &Refusal) -> &'static str {
         Refusal::NotBelieved(_) => "not_believed",
         Refusal::NoKey => "no_key",
         Refusal::Malformed(_) => "malformed",
+        Refusal::NoAnswer(_) => "no_answer",
         Refusal::Unavailable(_) => "unavailable",
     }
 }

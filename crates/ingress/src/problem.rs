@@ -32,7 +32,7 @@ pub(crate) fn answer(refusal: &Refusal, source: Option<&Source>, retry_after_s: 
         Refusal::TooMany | Refusal::NoMemory => {
             response.insert_header((RETRY_AFTER, HeaderValue::from(RETRY_AFTER_TOO_MANY_S)));
         }
-        Refusal::NoKey | Refusal::Unavailable(_) => {
+        Refusal::NoKey | Refusal::NoAnswer(_) | Refusal::Unavailable(_) => {
             response.insert_header((RETRY_AFTER, HeaderValue::from(retry_after_s)));
         }
         _ => {}
@@ -62,6 +62,9 @@ fn kind(refusal: &Refusal) -> (StatusCode, &'static str, &'static str) {
             (StatusCode::UNPROCESSABLE_ENTITY, "malformed-body", "The body cannot be read")
         }
         Refusal::NoKey => (StatusCode::SERVICE_UNAVAILABLE, "no-key", "Deliveries cannot be verified now"),
+        Refusal::NoAnswer(_) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "no-answer", "The delivery cannot be answered now")
+        }
         Refusal::Unavailable(_) => {
             (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The delivery cannot be kept now")
         }
@@ -82,6 +85,7 @@ fn detail(refusal: &Refusal) -> String {
         Refusal::NotBelieved(_) => "nothing in the request proves that the provider sent it".to_owned(),
         Refusal::Malformed(error) => format!("{error}; it was kept for the operators to see"),
         Refusal::NoKey => "the provider's public key could not be fetched yet; send it again".to_owned(),
+        Refusal::NoAnswer(_) => "the answer could not be kept; send it again".to_owned(),
         Refusal::Unavailable(_) => "no durable storage confirmed it; send it again".to_owned(),
     }
 }

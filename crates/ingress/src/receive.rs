@@ -1,9 +1,9 @@
 //! One delivery, from the request to the answer.
 //!
 //! In this order: source known, method allowed, a place among those in work, body within its limit and memory,
-//! signature over the raw bytes, normalize, confirmed publish, answer. Before the signature holds nothing
+//! signature over the raw bytes, normalize, keep the answer where it is about money, confirmed publish, answer. Before the signature holds nothing
 //! is parsed and neither database nor broker hears of it. Every step has a time limit, so no request hangs:
-//! the body's, the fetch of a public key, the publisher's.
+//! the body's, the fetch of a public key, the answer's, the publisher's.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,6 +19,7 @@ use matchpurse_providers::{Delivery, Headers, Method, Outcome, Reply, Verified, 
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::answers::Answers;
 use crate::envelope::Envelope;
 use crate::log_gate::LogGate;
 use crate::memory::{BodyMemory, Taken};
@@ -31,6 +32,7 @@ use crate::{body, metrics, problem, traceparent};
 /// What every request needs; one for the process.
 pub(crate) struct Ingress {
     pub(crate) sources: Sources,
+    pub(crate) answers: Answers,
     pub(crate) publisher: Arc<dyn Publisher>,
     /// Where publishing runs. Not on the server's threads: each has a runtime of its own, and a connection
     /// that the publisher opens there would stand still while that thread is busy.
@@ -109,9 +111,12 @@ async fn receive(
 
     let envelope = Envelope::new(source, &verified, received_at, sent_traceparent(request));
     match source.adapter.normalize(&verified, &source.settings) {
-        Ok(normalized) => {
+        Ok(mut normalized) => {
             let payloads: Vec<&Payload> = normalized.events.iter().map(|event| &event.payload).collect();
             let reply = source.adapter.reply(Outcome::Kept { payloads: &payloads });
+            let answers = &ingress.answers;
+            let reply =
+                answers.settle(&source.name, &mut normalized, reply).await.map_err(Refusal::NoAnswer)?;
             ingress.publish(envelope.seal(normalized), place).await?;
             tracing::debug!(source = source.name.as_str(), event_id = %envelope.delivery_id, "kept");
             Ok(reply)
@@ -209,7 +214,11 @@ impl Ingress {
                     );
                 }
             }
-            Refusal::Unavailable(_) | Refusal::NoKey | Refusal::TooMany | Refusal::NoMemory => {
+            Refusal::Unavailable(_)
+            | Refusal::NoAnswer(_)
+            | Refusal::NoKey
+            | Refusal::TooMany
+            | Refusal::NoMemory => {
                 if let Some(held_back) = self.turned_away_log.pass() {
                     tracing::error!(source = name, error, held_back, "delivery turned away");
                 }

@@ -1,6 +1,8 @@
 use matchpurse_bus::PublishError;
 use matchpurse_providers::{NormalizeError, VerifyError};
 
+use crate::answers::NoAnswer;
+
 /// Why a delivery is not answered with success.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
@@ -43,6 +45,9 @@ pub(crate) enum Refusal {
     /// Verified, but it cannot be read. It has been published as such.
     #[error("the body cannot be read")]
     Malformed(#[source] NormalizeError),
+    /// Verified, but it asks about money and the answer is not known to be on durable storage.
+    #[error("the delivery cannot be answered now")]
+    NoAnswer(#[source] NoAnswer),
     /// Verified, but not known to be on durable storage.
     #[error("the delivery cannot be kept now")]
     Unavailable(#[source] PublishError),

@@ -80,26 +80,12 @@ async fn a_delivery_without_a_trace_gets_one_that_names_it() {
 #[tokio::test]
 async fn the_same_bytes_again_are_the_same_event_and_answer() {
     let ingress = Ingress::start().await;
-    let request = ingress.signed("duel", Method::Post, &body("conversion"));
+    let request = ingress.signed("duel", Method::Post, &body("game_created"));
     let first = ingress.send(&request).await.to_string();
     assert_eq!(ingress.send(&request).await.to_string(), first);
     let messages = ingress.publisher.messages();
     assert_eq!(messages.len(), 2);
     assert_eq!(messages[0].id, messages[1].id);
-}
-
-#[tokio::test]
-async fn a_conversion_is_answered_so_that_the_money_returns() {
-    let ingress = Ingress::start().await;
-    let answer = ingress.send(&ingress.signed("duel", Method::Post, &body("conversion"))).await;
-    assert_snapshot!(answer, @r#"
-    200
-    content-length: 113
-    content-type: application/json
-
-    {"status":"FAILED","responseText":"Conversion into credit is not offered here; the money stays with the player."}
-    "#);
-    assert_eq!(payloads(&ingress.publisher.messages()), [PayloadName::CreditConversion]);
 }
 
 #[tokio::test]
@@ -281,7 +267,7 @@ async fn a_method_that_the_provider_does_not_use_is_answered_405() {
 #[tokio::test]
 async fn what_no_durable_storage_confirms_is_answered_503() {
     let ingress = Ingress::start().await;
-    let request = ingress.signed("duel", Method::Post, &body("conversion"));
+    let request = ingress.signed("duel", Method::Post, &body("game_created"));
     ingress.publisher.set(Mode::Fail(|| PublishError::Unroutable));
     assert_snapshot!(ingress.send(&request).await, @r#"
     503

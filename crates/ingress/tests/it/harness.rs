@@ -66,6 +66,11 @@ impl Ingress {
         connection.read().await.expect("an answer")
     }
 
+    /// Sends what nobody holds on to meanwhile.
+    pub(crate) async fn send_owned(&self, request: Request) -> Answer {
+        self.send(&request).await
+    }
+
     pub(crate) async fn get_admin(&self, path: &str) -> Answer {
         let mut connection = Connection::open(self.admin).await;
         connection.write(&Request::new("GET", path, b"").bytes()).await;

@@ -10,6 +10,7 @@
 )]
 
 mod answers;
+mod conversions;
 mod drain;
 mod harness;
 mod http;

@@ -64,6 +64,11 @@ impl TestPublisher {
         self.published.lock().unwrap().clone()
     }
 
+    /// Forgets what was confirmed.
+    pub(crate) fn forget(&self) {
+        self.published.lock().unwrap().clear();
+    }
+
     /// What was confirmed, decoded as a worker would.
     pub(crate) fn events(&self) -> Vec<Event> {
         self.messages().iter().map(|message| wire::decode(&message.body).unwrap()).collect()
