@@ -4,11 +4,15 @@
 //! kept alive and shared by clones. Redirects are not followed: where a signed request goes is decided by
 //! the configuration, not by an answer. A status of 4xx or 5xx is an answer, not an error.
 
+mod pieces;
+
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
+use reqwest::Body;
 
+pub use self::pieces::Pieces;
 use crate::target::{self, ForbiddenTarget, PublicOnly};
 
 /// The bounds of a client.
@@ -144,7 +148,7 @@ impl HttpClient {
         request: Request<Bytes>,
     ) -> Result<Response<Bytes>, HttpError> {
         let exchange = async {
-            let response = self.exchange(request, limit).await?;
+            let response = self.exchange(request.map(Body::from), limit).await?;
             self.read(response, limit).await
         };
         tokio::time::timeout(limit, exchange).await.unwrap_or(Err(HttpError::Timeout { limit }))
@@ -159,6 +163,27 @@ impl HttpClient {
         &self,
         limit: Duration,
         request: Request<Bytes>,
+    ) -> Result<Response<Bytes>, HttpError> {
+        self.exchange_for_status(limit, request.map(Body::from)).await
+    }
+
+    /// As [`Self::send_for_status`], as a slow sender does it: the head at once, the body in pieces.
+    ///
+    /// # Errors
+    /// As there. The limit holds for the pieces too.
+    pub async fn send_in_pieces_for_status(
+        &self,
+        limit: Duration,
+        pieces: Pieces,
+        request: Request<Bytes>,
+    ) -> Result<Response<Bytes>, HttpError> {
+        self.exchange_for_status(limit, request.map(|body| pieces.body(body))).await
+    }
+
+    async fn exchange_for_status(
+        &self,
+        limit: Duration,
+        request: Request<Body>,
     ) -> Result<Response<Bytes>, HttpError> {
         let until = tokio::time::Instant::now() + limit;
         let mut response = tokio::time::timeout_at(until, self.exchange(request, limit))
@@ -176,7 +201,7 @@ impl HttpClient {
 
     async fn exchange(
         &self,
-        request: Request<Bytes>,
+        request: Request<Body>,
         limit: Duration,
     ) -> Result<reqwest::Response, HttpError> {
         let request = reqwest::Request::try_from(request).map_err(HttpError::Request)?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use bytes::Bytes;
 use http::{Method, Request};
-use matchpurse_service_kit::http_client::{HttpClient, HttpClientOptions, HttpError};
+use matchpurse_service_kit::http_client::{HttpClient, HttpClientOptions, HttpError, Pieces};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -189,5 +189,33 @@ async fn a_status_counts_whatever_its_body_does() -> Result<()> {
     }
     let silent = client.send_for_status(short, request(&serve(None).await?)?).await;
     assert!(matches!(silent, Err(HttpError::Timeout { .. })), "{silent:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_body_in_pieces_comes_behind_its_head_and_whole() -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let uri = format!("http://{}/hook", listener.local_addr()?);
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await?;
+        let mut reads: Vec<String> = Vec::new();
+        while !reads.concat().ends_with("body end") {
+            let mut seen = vec![0; 4096];
+            let read = stream.read(&mut seen).await?;
+            reads.push(String::from_utf8_lossy(&seen[..read]).into_owned());
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await?;
+        anyhow::Ok(reads)
+    });
+    let pieces = Pieces { count: 3.try_into()?, pause: Duration::from_millis(20) };
+    let client = HttpClient::new(&options())?;
+    let request = Request::post(uri).body(Bytes::from_static(b"body end"))?;
+    let response = client.send_in_pieces_for_status(Duration::from_secs(10), pieces, request).await?;
+    assert_eq!(response.status(), 200);
+    let reads = server.await??;
+    // How TCP cuts what was sent is its own business, but nothing is sent before the head is complete.
+    assert!(reads[0].ends_with("\r\n\r\n"), "{reads:?}");
+    assert!(reads[0].to_lowercase().contains("content-length: 8\r\n"), "{reads:?}");
+    assert_eq!(reads[1..].concat(), "body end");
     Ok(())
 }
