@@ -30,14 +30,23 @@ pub fn plan(settings: &Settings) -> anyhow::Result<Plan<MatchEscrow>> {
     Ok(Plan::new(effects).job("deadlines", |context| sweep_deadlines(context, policies)))
 }
 
+/// How long a worker that has just started leaves deadlines alone.
+const SETTLING: Duration = Duration::from_secs(60);
+
 /// Ends the matches that have held money for too long, or asks a person about them.
 async fn sweep_deadlines(context: Context, policies: Arc<BTreeMap<SourceName, SourcePolicy>>) {
     let pause = Duration::from_millis(context.settings.workers.deadline_sweep_ms);
     let store = context.store.clone();
     let shutdown = context.shutdown.clone();
+    // After an outage the archive's worker and this one begin at the same moment: what is in the queues is archived
+    // and applied first.
+    tokio::select! {
+        () = shutdown.cancelled() => return,
+        () = tokio::time::sleep(SETTLING) => {}
+    }
     let turn = || async {
         while !shutdown.is_cancelled() {
-            let swept = deadlines::sweep(&store, &policies, now()).await?;
+            let swept = deadlines::sweep(&store, &policies, Queue::MatchEscrow.worker(), now()).await?;
             for (count, outcome) in
                 [(swept.refunded, "refunded"), (swept.asked, "asked"), (swept.failed, "failed")]
             {

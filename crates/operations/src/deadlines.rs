@@ -7,7 +7,7 @@ use matchpurse_domain::ids::{EventId, SourceName, derived_uuid};
 use matchpurse_domain::source::{OnDeadline, SourcePolicy};
 use matchpurse_domain::time::Timestamp;
 use matchpurse_store::Store;
-use matchpurse_store::escrow::{MatchKey, OVERDUE_MAX, lock_in_tx, overdue};
+use matchpurse_store::escrow::{MatchKey, OVERDUE_MAX, Overdue, lock_in_tx, overdue};
 use matchpurse_store::operations::{Operation, OperationKind, record_in_tx};
 use serde_json::json;
 
@@ -29,20 +29,23 @@ pub struct Swept {
     pub more: bool,
 }
 
-/// Deals with the matches whose deadline has passed, each in a transaction of its own; any number of processes may
-/// do so at once. A source that is not configured any more has no rule, so a person is asked.
+/// Deals with the matches whose deadline has passed, of whose events `worker` has applied all that are archived, each in a transaction of its own; any number of processes may
+/// do so at once. A source that is not configured any more has no rule, so a person is asked; and so it is where an
+/// event of the match has been waiting to be applied for a day.
 ///
 /// # Errors
 /// When the list cannot be read; a match that fails is logged and counted.
 pub async fn sweep(
     store: &Store,
     policies: &BTreeMap<SourceName, SourcePolicy>,
+    worker: &str,
     now: Timestamp,
 ) -> matchpurse_store::Result<Swept> {
-    let due = overdue(&store.client().await?, now).await?;
+    let due = overdue(&store.client().await?, worker, now).await?;
     let mut swept = Swept::default();
-    for key in &due {
-        let rule = policies.get(&key.source).map_or(OnDeadline::Arbitrate, |policy| policy.on_deadline);
+    for Overdue { key, unapplied } in &due {
+        let policy = policies.get(&key.source).filter(|_| !unapplied);
+        let rule = policy.map_or(OnDeadline::Arbitrate, |policy| policy.on_deadline);
         match expire_one(store, key, rule, now).await {
             Ok(Some(true)) => swept.refunded += 1,
             Ok(Some(false)) => swept.asked += 1,

@@ -1,10 +1,11 @@
-//! What people and the clock do to the ledger beside the providers' events.
+//! What people and the clock do to the ledger and to rewards beside the providers' events.
 //!
 //! | what | who | recorded as |
 //! | --- | --- | --- |
 //! | [`funds`]: deposits and withdrawals, where the studio holds the stakes | the studio's back-end | `operation` |
 //! | [`corrections`]: an end that a person sets, with the agreement of a second one if that is configured | an operator | `correction`, then `operation` |
 //! | [`deadlines`]: a match that held money for too long | the clock | `operation` |
+//! | [`rewards`]: grants that are released from review, taken back, or told again | an operator | `operation` |
 //!
 //! Each is one transaction: what was done, by whom and why, is written with its transfers, and they name it as
 //! their cause. Each has an idempotency key, so that it can be asked for again after a lost answer. What is decided
@@ -15,6 +16,7 @@ pub mod deadlines;
 mod end;
 mod error;
 pub mod funds;
+pub mod rewards;
 
 pub use end::{End, Figure};
 pub use error::{Error, Result};

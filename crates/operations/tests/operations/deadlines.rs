@@ -95,3 +95,16 @@ async fn where_a_person_has_proposed_the_end_the_clock_waits_for_the_second_one(
     assert_eq!(ground.sweep(AFTER).await?, Swept { asked: 1, ..NONE });
     ground.sound().await
 }
+
+#[tokio::test]
+async fn an_end_that_is_still_to_be_applied_holds_the_clock_up_and_after_a_day_a_person_is_asked()
+-> Result<()> {
+    let ground = Ground::new().await?;
+    ground.apply(&[snapshot("theirs", Confirmed, None, None)]).await?;
+    ground.only_archive(&[snapshot("theirs", Closed, Some("g1"), Some(1800))]).await?;
+    assert_eq!(ground.sweep(AFTER).await?, NONE, "it may stand in the queue");
+    let a_day_later = NOW.plus_seconds(24 * 3600);
+    assert_eq!(ground.sweep(a_day_later).await?, Swept { asked: 1, ..NONE }, "it does not");
+    assert_eq!(ground.balances().await?, "a -1000, b -1000, escrow 2000");
+    ground.sound().await
+}

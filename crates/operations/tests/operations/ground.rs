@@ -6,7 +6,7 @@ use anyhow::Result;
 use matchpurse_domain::event::{
     Event, Group, MatchKind, MatchSnapshot, MatchStatus, Participant, Payload, Reward, RewardKind,
 };
-use matchpurse_domain::ids::SourceName;
+use matchpurse_domain::ids::{EventId, SourceName};
 use matchpurse_domain::money::{Currency, CurrencyCode, Money};
 use matchpurse_domain::source::SourcePolicy;
 use matchpurse_domain::time::Timestamp;
@@ -14,7 +14,7 @@ use matchpurse_match_escrow::MatchEscrow;
 use matchpurse_operations::funds::{Direction, Moved, Movement, move_funds};
 use matchpurse_operations::{Error, corrections, deadlines};
 use matchpurse_settings::Settings;
-use matchpurse_store::{Store, archive, audit};
+use matchpurse_store::{Store, archive, audit, inbox};
 use matchpurse_testkit::Database;
 use matchpurse_worker_kit::Effects as _;
 
@@ -40,6 +40,9 @@ const SETTINGS: &str = r#"
     hold_deadline_hours = 1
     on_deadline = "arbitrate"
 "#;
+
+/// Whose inbox says what was applied.
+const WORKER: &str = "match-escrow";
 
 /// When everything happens that has no other time; events of the testkit are received then.
 pub(crate) const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
@@ -83,6 +86,16 @@ impl Ground {
         let tx = client.begin().await?;
         self.effects.apply_in_tx(&tx, events, NOW).await?;
         archive::append_in_tx(&tx, events, NOW).await?;
+        let ids: Vec<EventId> = events.iter().map(|event| event.id).collect();
+        inbox::claim_in_tx(&tx, WORKER, &ids).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Keeps events as `event-archive` does; `match-escrow` has not come to them yet.
+    pub(crate) async fn only_archive(&self, events: &[Event]) -> Result<()> {
+        let mut client = self.store.client().await?;
+        let tx = client.begin().await?;
+        archive::append_in_tx(&tx, events, NOW).await?;
         Ok(tx.commit().await?)
     }
 
@@ -120,7 +133,7 @@ impl Ground {
     }
 
     pub(crate) async fn sweep(&self, now: Timestamp) -> Result<deadlines::Swept> {
-        Ok(deadlines::sweep(&self.store, &self.policies(), now).await?)
+        Ok(deadlines::sweep(&self.store, &self.policies(), WORKER, now).await?)
     }
 
     /// One column of texts, in the order of the query; a NULL is empty.

@@ -12,3 +12,4 @@ mod corrections;
 mod deadlines;
 mod funds;
 mod ground;
+mod rewards;

@@ -26,7 +26,7 @@ use matchpurse_domain::ids::{EventId, SourceName, derived_uuid};
 use matchpurse_domain::time::Timestamp;
 use uuid::Uuid;
 
-pub use find::{OVERDUE_MAX, kinds_of, overdue};
+pub use find::{OVERDUE_MAX, Overdue, kinds_of, overdue};
 pub use ledger::funds_in_tx;
 pub use load::{LoadedMatch, NewMatch, load_in_tx, lock_in_tx};
 pub use read::{AccountOwner, MatchRecord, PlayerMoney, account_owner, find_matches, money_of};
