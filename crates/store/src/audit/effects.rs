@@ -71,7 +71,8 @@ pub(super) const REWARD_OPERATIONS: Check = Check {
            WHERE o.kind IN ('reward_release', 'reward_reversal', 'reward_retry')
              AND (g.grant_id IS NULL
                   OR o.kind = 'reward_reversal' AND g.state <> 'reversed'
-                  OR g.state IN ('needs_review', 'reserved', 'released', 'recorded'))",
+                  OR o.kind = 'reward_release'
+                     AND g.state IN ('needs_review', 'reserved', 'released', 'recorded'))",
 };
 
 // The player's credit follows from the word that the provider got.
