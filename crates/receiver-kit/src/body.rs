@@ -7,7 +7,11 @@ use matchpurse_domain::grants::{ContestKind, GrantKind, GrantState};
 use matchpurse_domain::time::Timestamp;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+
+const FORMAT: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
 
 /// The source that every notice of the kit comes from, so that a receiver can know them.
 pub const SOURCE: &str = "endpoint-check";
@@ -18,7 +22,7 @@ pub(crate) const LARGE_BYTES: usize = 256 * 1024;
 
 /// A notice about `subject` as the dispatcher writes it.
 pub(crate) fn notice(kind: &str, subject: &str, at: Timestamp) -> Bytes {
-    enveloped(kind, at, data(kind, subject))
+    enveloped(kind, at, &Value::Object(data(kind, subject)).to_string())
 }
 
 /// A notice of exactly [`LARGE_BYTES`].
@@ -26,7 +30,7 @@ pub(crate) fn large(kind: &str, subject: &str, at: Timestamp) -> Bytes {
     let padded = |length: usize| {
         let mut data = data(kind, subject);
         data.insert("padding".to_owned(), "x".repeat(length).into());
-        enveloped(kind, at, data)
+        enveloped(kind, at, &Value::Object(data).to_string())
     };
     padded(LARGE_BYTES.saturating_sub(padded(0).len()))
 }
@@ -34,17 +38,22 @@ pub(crate) fn large(kind: &str, subject: &str, at: Timestamp) -> Bytes {
 /// A notice whose bytes no writer of JSON would write in the same way again: spaces, escapes that are not needed,
 /// letters beyond ASCII with and without escapes, numbers with zeros behind the point, keys in no order.
 pub(crate) fn unusual(kind: &str, subject: &str, at: Timestamp) -> Bytes {
-    let at = rfc3339(at);
     let data = Value::Object(data(kind, subject)).to_string();
     let rest = data.strip_prefix('{').unwrap_or_default();
-    Bytes::from(format!(
-        r#"{{"type": "{kind}", "timestamp": "{at}",  "data": {{"check": {{"z": 1.50, "a": 1e2, "10": "ten", "2": [ ],
- "link": "https:\/\/game.example\/prizes", "name": "Zoë 🏆 \u00e9\ud83c\udfc6 \u0022"}}, {rest}}}"#
-    ))
+    enveloped(
+        kind,
+        at,
+        &format!(
+            r#"{{"check": {{"z": 1.50, "a": 1e2, "10": "ten", "2": [ ], "link": "https:\/\/game.example\/prizes",
+ "name": "Zoë 🏆 \u00e9\ud83c\udfc6 \u0022"}}, {rest}"#
+        ),
+    )
 }
 
-fn enveloped(kind: &str, at: Timestamp, data: Map<String, Value>) -> Bytes {
-    Bytes::from(json!({ "type": kind, "timestamp": rfc3339(at), "data": data }).to_string())
+/// In the order of the dispatcher's.
+fn enveloped(kind: &str, at: Timestamp, data: &str) -> Bytes {
+    let (kind, at) = (Value::from(kind), Value::from(rfc3339(at)));
+    Bytes::from(format!(r#"{{"type":{kind},"timestamp":{at},"data":{data}}}"#))
 }
 
 fn data(kind: &str, subject: &str) -> Map<String, Value> {
@@ -107,8 +116,9 @@ fn object(value: Value) -> Map<String, Value> {
 }
 
 fn rfc3339(at: Timestamp) -> String {
-    let time = OffsetDateTime::from_unix_timestamp(at.seconds()).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    time.format(&Rfc3339).unwrap_or_default()
+    let nanoseconds = i128::from(at.micros()).saturating_mul(1_000);
+    let time = OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    time.format(FORMAT).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -133,7 +143,7 @@ mod tests {
         for kind in ["reward.granted", "match.held", "match.settled", "something.new"] {
             let value: Value = serde_json::from_slice(&notice(kind, "s", AT)).unwrap();
             assert_eq!(value["type"], kind);
-            assert_eq!(value["timestamp"], "2026-05-28T20:26:40Z");
+            assert_eq!(value["timestamp"], "2026-05-28T20:26:40.000000Z");
             assert_eq!(value["data"]["subject"], "s");
             assert_eq!(value["data"]["source"], SOURCE);
         }

@@ -54,6 +54,8 @@ pub enum Case {
     Repeat,
     /// The same several times at once.
     RepeatsAtOnce,
+    /// Whether the status URL knows what was accepted, and nothing else.
+    StatusUrl,
     /// How long the answers took.
     InTime,
 }
@@ -65,7 +67,7 @@ pub(crate) enum Duty {
     Accept(Acts),
     /// Answer with 4xx, and do nothing.
     Refuse,
-    /// Nothing by itself.
+    /// Nothing is delivered for it.
     None,
 }
 
@@ -91,7 +93,7 @@ pub(crate) struct Plan<'s> {
 
 impl Case {
     /// All of them, in the order in which they are tried.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Correct,
         Self::TwoKeys,
         Self::UnknownScheme,
@@ -109,6 +111,7 @@ impl Case {
         Self::OutOfOrder,
         Self::Repeat,
         Self::RepeatsAtOnce,
+        Self::StatusUrl,
         Self::InTime,
     ];
 
@@ -132,6 +135,7 @@ impl Case {
             Self::OutOfOrder => "out of order: match.settled, then match.held",
             Self::Repeat => "the same webhook-id again, later",
             Self::RepeatsAtOnce => "the same webhook-id five times at once",
+            Self::StatusUrl => "the status URL",
             Self::InTime => "answers in time",
         }
     }
@@ -154,7 +158,7 @@ impl Case {
             | Self::Old
             | Self::Ahead
             | Self::MissingHeader => Duty::Refuse,
-            Self::InTime => Duty::None,
+            Self::StatusUrl | Self::InTime => Duty::None,
         }
     }
 
@@ -231,7 +235,7 @@ impl Case {
                 vec![first.labelled("the first time"), correct(1).labelled("again")]
             }
             Self::RepeatsAtOnce => vec![correct(1); COPIES],
-            Self::InTime => Vec::new(),
+            Self::StatusUrl | Self::InTime => Vec::new(),
         }
     }
 }
@@ -240,6 +244,11 @@ impl Plan<'_> {
     /// The id of a case's delivery: a UUID as all are, and another one in each run.
     fn id(&self, case: Case, number: u8) -> String {
         derived_uuid("endpoint check", &[&self.run, case.title(), &number.to_string()]).to_string()
+    }
+
+    /// The id of the one correct delivery, and an id that is never delivered.
+    pub(crate) fn ids_of_status(&self) -> [String; 2] {
+        [self.id(Case::Correct, 1), self.id(Case::StatusUrl, 1)]
     }
 
     /// The id of a delivery that looks for a mistake.

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use http::Request;
-use http::header::CONTENT_TYPE;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::request::Builder;
 use matchpurse_domain::webhook::{SigningKey, TargetUrl, sign};
 
 /// A delivery to send; what it leaves out is not sent.
@@ -38,16 +39,25 @@ impl Delivery {
 
     /// The request to send, as the dispatcher's are. None if a header could not be sent, which no delivery has.
     pub(crate) fn request(&self, url: &TargetUrl) -> Option<Request<Bytes>> {
-        let mut request = Request::post(url.expose()).header(CONTENT_TYPE, "application/json");
-        for (name, value) in [
+        let request = Request::post(url.expose()).header(CONTENT_TYPE, "application/json");
+        self.with_headers(request).body(self.body.clone()).ok()
+    }
+
+    /// The question whether it has arrived, as the dispatcher asks it: this delivery has no body.
+    pub(crate) fn question(&self, url: &TargetUrl) -> Option<Request<Bytes>> {
+        let request = Request::get(url.expose()).header(ACCEPT, "application/json");
+        self.with_headers(request).body(Bytes::new()).ok()
+    }
+
+    fn with_headers(&self, request: Builder) -> Builder {
+        let headers = [
             ("webhook-id", &self.id),
             ("webhook-timestamp", &self.timestamp),
             ("webhook-signature", &self.signature),
-        ] {
-            if let Some(value) = value {
-                request = request.header(name, value);
-            }
-        }
-        request.body(self.body.clone()).ok()
+        ];
+        headers.into_iter().fold(request, |request, (name, value)| match value {
+            Some(value) => request.header(name, value),
+            None => request,
+        })
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::answer::{Answer, Sent};
 use crate::case::{Acts, Case, Duty};
 use crate::mistakes::Mistake;
-use crate::state::Counts;
+use crate::state::{Claim, Counts};
 use crate::words;
 
 /// How a case ended.
@@ -50,6 +50,8 @@ pub(crate) struct Evidence {
     /// What was found where the correct delivery was refused.
     pub(crate) mistake: Option<Mistake>,
     pub(crate) counts: Counts,
+    /// What the status URL says of what was delivered, and of what never was; none where there is no such URL.
+    pub(crate) status: Option<[Claim; 2]>,
     /// What takes longer is told.
     pub(crate) warn_after: Duration,
 }
@@ -63,12 +65,14 @@ struct Judged(Verdict, String, String);
 impl Evidence {
     /// The findings of all cases, in their order.
     pub(crate) fn judge(&self) -> Vec<Finding> {
-        Case::ALL.into_iter().map(|case| self.finding(case)).collect()
+        let asked = |case: &Case| *case != Case::StatusUrl || self.status.is_some();
+        Case::ALL.into_iter().filter(asked).map(|case| self.finding(case)).collect()
     }
 
     fn finding(&self, case: Case) -> Finding {
         let sent = self.of(case);
         let Judged(verdict, seen, advice) = match case.duty() {
+            Duty::None if case == Case::StatusUrl => self.status_url(),
             Duty::None => self.in_time(),
             _ if sent.is_empty() => Judged(
                 Verdict::CouldNotSee,
@@ -87,8 +91,11 @@ impl Evidence {
 
     /// Whether the correct delivery was accepted. If not, a refusal says nothing about anything else.
     fn correct_is_accepted(&self) -> bool {
-        let unsteady = self.mistake == Some(Mistake::Unsteady);
-        unsteady || self.of(Case::Correct).iter().any(|sent| sent.answer.is_success())
+        self.mistake == Some(Mistake::Unsteady) || self.correct_arrived()
+    }
+
+    fn correct_arrived(&self) -> bool {
+        self.of(Case::Correct).iter().any(|sent| sent.answer.is_success())
     }
 
     /// Whether signatures seem not to be looked at.
@@ -180,6 +187,22 @@ impl Evidence {
             }
         }
         Judged(Verdict::Ok, seen, String::new())
+    }
+
+    fn status_url(&self) -> Judged {
+        let Some([delivered, never]) = &self.status else {
+            return Judged(Verdict::CouldNotSee, "not asked".to_owned(), String::new());
+        };
+        let seen =
+            format!("for what was delivered: {}; for what never was: {}", delivered.words(), never.words());
+        let (verdict, advice) = match (delivered, never) {
+            (_, Claim::Received(true)) => (Verdict::Wrong, words::CLAIMS_TOO_MUCH),
+            _ if !self.correct_arrived() => (Verdict::CouldNotSee, UNDECIDED),
+            (Claim::Received(true), _) => (Verdict::Ok, ""),
+            (Claim::Received(false), _) => (Verdict::Wrong, words::CLAIMS_TOO_LITTLE),
+            (Claim::Unreadable(_), _) => (Verdict::Wrong, words::CLAIMS_NOTHING),
+        };
+        Judged(verdict, seen, advice.to_owned())
     }
 
     fn in_time(&self) -> Judged {

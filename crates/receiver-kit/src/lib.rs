@@ -3,7 +3,7 @@
 //! [`verify`] sends the deliveries of every [`Case`], one case after the other, and judges the answers: a correct
 //! endpoint accepts what is signed rightly, in whatever form and order it comes, refuses everything else, and acts once
 //! on each `webhook-id`. The last of these cannot be seen from answers, so an endpoint's test system can tell what it
-//! did (`state_url`). Where the correct delivery is refused, the usual mistakes are tried, to name the one it makes.
+//! did (`state_url`). The URL that the dispatcher asks about what may have arrived (`status_url`) is tried too. Where the correct delivery is refused, the usual mistakes are tried, to name the one it makes.
 //!
 //! What is sent (`case`, `body`, `mistakes`) and what an answer means (`judge`, `words`) is pure; `run` does the rest.
 //! Signatures are those of `domain::webhook`, which the dispatcher uses too.
@@ -14,6 +14,7 @@ mod case;
 mod delivery;
 mod judge;
 mod mistakes;
+mod notes;
 mod report;
 mod run;
 mod secret;

@@ -3,10 +3,13 @@
 //! An endpoint that refuses what is signed correctly is asked again with signatures as they would be if it were right:
 //! the one that it takes shows what it does wrong.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
+use serde_json::Value;
 use sha2::Sha256;
 
 use crate::delivery::Delivery;
@@ -22,11 +25,21 @@ pub(crate) enum Mistake {
     /// It takes the timestamp for milliseconds.
     Milliseconds,
     /// It signs not the bytes that came, but the JSON as its own library writes it.
-    Rewritten,
+    Rewritten(Rewriting),
     /// It signs an empty body.
     Empty,
     /// It signs what JavaScript makes of an object as text.
     ObjectText,
+}
+
+/// How libraries write JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rewriting {
+    /// With a space behind each comma and colon.
+    Spaced,
+    /// With the members in the order of their names.
+    Sorted,
+    SortedSpaced,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +88,8 @@ impl Mistake {
         }
         signatures.sort_by_key(|(wrong, _)| *wrong);
         let signatures = signatures.into_iter().map(|(_, mistake)| mistake);
-        let bodies = [Self::Rewritten, Self::Empty, Self::ObjectText];
+        let rewritten = [Rewriting::Spaced, Rewriting::Sorted, Rewriting::SortedSpaced].map(Self::Rewritten);
+        let bodies = [Self::Empty, Self::ObjectText].into_iter().chain(rewritten);
         [Self::Unsteady, Self::Milliseconds].into_iter().chain(bodies).chain(signatures).collect()
     }
 
@@ -85,8 +99,9 @@ impl Mistake {
         match self {
             Self::Unsteady => Delivery::signed(key, id, at_s, body),
             Self::Milliseconds => Delivery::signed(key, id, at_s.saturating_mul(1_000), body),
-            Self::Rewritten => {
-                Delivery { body: body.clone(), ..Delivery::signed(key, id, at_s, spaced(&body)) }
+            Self::Rewritten(rewriting) => {
+                let as_rewritten = Delivery::signed(key, id, at_s, rewriting.bytes(&body));
+                Delivery { body, ..as_rewritten }
             }
             Self::Empty => Delivery { body, ..Delivery::signed(key, id, at_s, Bytes::new()) },
             Self::ObjectText => {
@@ -116,7 +131,7 @@ impl Mistake {
                  your clock in seconds."
                     .to_owned()
             }
-            Self::Rewritten => {
+            Self::Rewritten(_) => {
                 "Your side parses the body and signs it as its own library writes it. Sign the bytes as they came, \
                  before anything parses them."
                     .to_owned()
@@ -136,6 +151,16 @@ impl Mistake {
                 let words: Vec<&str> = words.into_iter().filter(|words| !words.is_empty()).collect();
                 format!("Your side expects another signature. {}", words.join(" "))
             }
+        }
+    }
+}
+
+impl Rewriting {
+    fn bytes(self, body: &Bytes) -> Bytes {
+        match self {
+            Self::Spaced => spaced(body),
+            Self::Sorted => sorted(body),
+            Self::SortedSpaced => spaced(&sorted(body)),
         }
     }
 }
@@ -238,6 +263,40 @@ fn spaced(body: &[u8]) -> Bytes {
     spaced.into()
 }
 
+/// The JSON with the members of each object in the order of their names.
+fn sorted(body: &Bytes) -> Bytes {
+    let value: Value = serde_json::from_slice(body).unwrap_or_default();
+    let mut text = String::with_capacity(body.len());
+    write_sorted(&value, &mut text);
+    text.into()
+}
+
+/// Whether a `Value` is sorted by itself depends on how `serde_json` is built.
+fn write_sorted(value: &Value, text: &mut String) {
+    match value {
+        Value::Object(members) => {
+            let members: BTreeMap<&String, &Value> = members.iter().collect();
+            text.push('{');
+            for (place, (name, value)) in members.into_iter().enumerate() {
+                text.push_str(if place == 0 { "" } else { "," });
+                text.push_str(&Value::from(name.as_str()).to_string());
+                text.push(':');
+                write_sorted(value, text);
+            }
+            text.push('}');
+        }
+        Value::Array(items) => {
+            text.push('[');
+            for (place, item) in items.iter().enumerate() {
+                text.push_str(if place == 0 { "" } else { "," });
+                write_sorted(item, text);
+            }
+            text.push(']');
+        }
+        other => text.push_str(&other.to_string()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,11 +321,12 @@ mod tests {
     #[test]
     fn every_mistake_signs_otherwise_and_says_so() {
         let all = Mistake::all();
-        assert_eq!(all.len(), 5 + 44);
+        assert_eq!(all.len(), 7 + 44);
         let mut signatures: Vec<String> = all.iter().copied().map(of).collect();
         signatures.sort_unstable();
         signatures.dedup();
-        assert_eq!(signatures.len(), all.len());
+        // The body of the specification is sorted already: one is the correct one, one the same with spaces.
+        assert_eq!(signatures.len(), all.len() - 2);
         assert!(all.iter().all(|mistake| mistake.words().ends_with('.')));
     }
 
@@ -274,5 +334,11 @@ mod tests {
     fn spaces_come_behind_commas_and_colons_of_the_json_only() {
         let body = br#"{"a,b":"c:\"d,\\","e":[1,2]}"#;
         assert_eq!(&spaced(body)[..], br#"{"a,b": "c:\"d,\\", "e": [1, 2]}"#);
+    }
+
+    #[test]
+    fn members_are_sorted_at_every_depth() {
+        let body = Bytes::from_static(br#"{"b":[{"d":{},"c":"\""}],"a":[]}"#);
+        assert_eq!(&sorted(&body)[..], br#"{"a":[],"b":[{"c":"\"","d":{}}]}"#);
     }
 }

@@ -1,34 +1,32 @@
 //! Sending the deliveries.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use http::Uri;
 use matchpurse_domain::ids::derived_uuid;
 use matchpurse_domain::time::Timestamp;
 use matchpurse_domain::webhook::{SigningKey, TargetUrl};
 use matchpurse_service_kit::http_client::{HttpClient, HttpClientOptions, HttpError, Pieces};
-use matchpurse_service_kit::target::is_public;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::answer::{Answer, Sent};
-use crate::body::{self, SOURCE};
+use crate::body;
 use crate::case::{Acts, Case, Duty, Plan};
 use crate::delivery::Delivery;
 use crate::judge::Evidence;
 use crate::mistakes::Mistake;
+use crate::notes::{clocks, notes};
 use crate::report::Report;
 use crate::secret::EndpointSecret;
-use crate::state::{self, Counts};
+use crate::state::{self, Claim, Counts};
+
+/// As the dispatcher's: a firewall may go by it.
+const USER_AGENT: &str = concat!("Matchpurse/", env!("CARGO_PKG_VERSION"));
 
 /// How much of an answer or of a state is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
-
-/// How far clocks may be apart before it is told, in seconds.
-const CLOCKS_APART_S: i64 = 60;
 
 /// In how many pieces a body comes from a slow sender.
 const PIECES: NonZeroU32 = NonZeroU32::MIN.saturating_add(3);
@@ -42,6 +40,8 @@ pub struct Options {
     pub secret: EndpointSecret,
     /// Where it tells on which ids it acted; `{webhook_id}` in it stands for one of them.
     pub state_url: Option<TargetUrl>,
+    /// Where the dispatcher would ask whether something has arrived, with `{webhook_id}` in it.
+    pub status_url: Option<TargetUrl>,
     /// The event type of the deliveries.
     pub kind: String,
     /// How long an answer may take before it counts as none.
@@ -63,6 +63,7 @@ impl Options {
             url,
             secret,
             state_url: None,
+            status_url: None,
             kind: "reward.granted".to_owned(),
             time_limit: Duration::from_secs(20),
             warn_after: Duration::from_secs(5),
@@ -83,7 +84,7 @@ pub async fn verify(options: &Options, mut tell: impl FnMut(Case)) -> Result<Rep
         response_bytes_max: ANSWER_BYTES_MAX,
         // As the dispatcher's.
         proxy_from_environment: false,
-        user_agent: "matchpurse",
+        user_agent: USER_AGENT,
         ..HttpClientOptions::default()
     })?;
     let notes = notes(options).await;
@@ -111,8 +112,9 @@ pub async fn verify(options: &Options, mut tell: impl FnMut(Case)) -> Result<Rep
     }
     let arrived = sent.keys().any(|case| *case != Case::Correct);
     let counts = if arrived { sender.counts(&sent).await } else { Counts::NotAsked };
+    let status = if arrived { sender.status(&plan).await } else { None };
     let notes = notes.into_iter().chain(clocks(&sent)).collect();
-    let evidence = Evidence { sent, mistake, counts, warn_after: options.warn_after };
+    let evidence = Evidence { sent, mistake, counts, status, warn_after: options.warn_after };
     Ok(Report::new(options.url.shown().to_owned(), notes, evidence.judge()))
 }
 
@@ -153,6 +155,18 @@ impl Sender<'_> {
             }
         }
         None
+    }
+
+    /// What the status URL says of what was delivered, and of what never was.
+    async fn status(&self, plan: &Plan<'_>) -> Option<[Claim; 2]> {
+        let url = self.options.status_url.as_ref()?;
+        let [delivered, never] = plan.ids_of_status();
+        let key = plan.secret.key();
+        let now_s = now().seconds();
+        Some([
+            state::claim(self.client, url, key, &delivered, now_s).await,
+            state::claim(self.client, url, key, &never, now_s).await,
+        ])
     }
 
     /// What the endpoint says that it has done of what was sent.
@@ -211,43 +225,6 @@ fn stranger(run: &str) -> SigningKey {
     let half = |name: &str| derived_uuid("endpoint check key", &[run, name]).into_bytes();
     let secret = SigningKey::secret_of(&[half("left"), half("right")].concat()).expect("32 bytes are a key");
     SigningKey::parse(&secret).expect("a secret is what is parsed")
-}
-
-/// What must be known before the findings are read.
-async fn notes(options: &Options) -> Vec<String> {
-    let mut notes = vec![format!(
-        "what is sent is about the source \"{SOURCE}\", and about players and things that do not exist; a correct \
-         endpoint acts on it, so let it be a test system"
-    )];
-    let uri: Option<Uri> = options.url.expose().parse().ok();
-    let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
-    if let Some(address) = private_address(host).await {
-        notes.push(format!(
-            "{address} is not an address of the public internet: it is tried because you named it; the dispatcher \
-             sends there only where the endpoint has allow_private = true"
-        ));
-    } else if options.url.expose().starts_with("http://") {
-        notes.push("by http:// everybody on the way can read the deliveries: use https://".to_owned());
-    }
-    notes
-}
-
-/// The first address of a host, if it is not public. A name that cannot be resolved has none: sending tells.
-async fn private_address(host: &str) -> Option<IpAddr> {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let addresses = tokio::net::lookup_host((host, 0)).await.ok()?;
-    addresses.map(|address| address.ip()).find(|address| !is_public(*address))
-}
-
-/// Tells of clocks that are apart. Answers of a proxy have its clock.
-fn clocks(sent: &BTreeMap<Case, Vec<Sent>>) -> Option<String> {
-    let apart = sent.values().flatten().find_map(|sent| match sent.answer {
-        Answer::Status { clock_ahead_s, .. } => clock_ahead_s,
-        _ => None,
-    })?;
-    let which = if apart > 0 { "ahead of" } else { "behind" };
-    (apart.abs() > CLOCKS_APART_S)
-        .then(|| format!("the clock of the endpoint is {} s {which} that of this machine", apart.abs()))
 }
 
 fn now() -> Timestamp {

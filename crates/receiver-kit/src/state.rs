@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
-use matchpurse_domain::webhook::TargetUrl;
+use matchpurse_domain::webhook::{SigningKey, TargetUrl};
 use matchpurse_service_kit::http_client::HttpClient;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
 use crate::answer::last_cause;
+use crate::delivery::Delivery;
 
-/// What stands in a state URL for the id that is asked about.
-const PLACE: &str = "{webhook_id}";
+/// What stands in a URL for the id that is asked about.
+pub(crate) const PLACE: &str = "{webhook_id}";
 
 /// How long is waited between two questions.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
@@ -27,6 +28,19 @@ pub(crate) enum Counts {
     Unreadable(String),
     /// It said so. What it does not name it has not acted on.
     Known(BTreeMap<String, u64>),
+}
+
+/// What the status URL, which the dispatcher asks as well, says of one id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Claim {
+    Received(bool),
+    Unreadable(String),
+}
+
+/// What a status URL answers.
+#[derive(Deserialize)]
+struct Status {
+    received: bool,
 }
 
 /// What a state URL answers.
@@ -55,6 +69,38 @@ pub(crate) async fn ask(
             return counts;
         }
         sleep(AGAIN_AFTER).await;
+    }
+}
+
+/// What the status URL says of `id`; `url` has a place for it.
+pub(crate) async fn claim(
+    client: &HttpClient,
+    url: &TargetUrl,
+    key: &SigningKey,
+    id: &str,
+    at_s: i64,
+) -> Claim {
+    let question = Delivery::signed(key, id.to_owned(), at_s, Bytes::new());
+    let Some(request) = url.with(PLACE, id).and_then(|url| question.question(&url)) else {
+        return Claim::Unreadable("there is no such URL".to_owned());
+    };
+    match client.send(request).await {
+        Err(error) => Claim::Unreadable(last_cause(&error)),
+        Ok(response) if response.status() == 200 => match serde_json::from_slice(response.body()) {
+            Ok(Status { received }) => Claim::Received(received),
+            Err(error) => Claim::Unreadable(format!("answered 200, and no {{\"received\": …}}: {error}")),
+        },
+        Ok(response) => Claim::Unreadable(format!("answered {}", response.status().as_u16())),
+    }
+}
+
+impl Claim {
+    pub(crate) fn words(&self) -> &str {
+        match self {
+            Self::Received(true) => "received",
+            Self::Received(false) => "not received",
+            Self::Unreadable(why) => why,
+        }
     }
 }
 

@@ -20,6 +20,15 @@ pub(crate) const NOT_DONE: &str = "It was acknowledged and not done. After a 2xx
 pub(crate) const DONE_ALL_THE_SAME: &str =
     "It was refused, and acted upon all the same. Check the signature before anything else happens.";
 
+pub(crate) const CLAIMS_TOO_MUCH: &str = "What the status URL claims is not sent again: what never came, or was not accepted, is lost. Answer \
+     {\"received\": true} only for a webhook-id that is on durable storage.";
+
+pub(crate) const CLAIMS_TOO_LITTLE: &str = "It does not know a webhook-id that was accepted, so this would be sent again. Answer {\"received\": true} from the \
+     moment of the 2xx on.";
+
+pub(crate) const CLAIMS_NOTHING: &str = "It must answer a GET with 200 and {\"received\": true} or {\"received\": false}. Whatever else it answers, \
+     everything is sent again.";
+
 pub(crate) const SLOW: &str = "An answer that takes too long counts as none, and the same is sent again. Store the delivery, answer, and do \
      the work afterwards.";
 

@@ -33,9 +33,11 @@ pub use source::{OptionValue, SourceSettings};
 pub const DEFAULT_TOML: &str = include_str!("default.toml");
 
 /// Which variables are settings. `MATCHPURSE_TEST_*` belongs to the tests' own set-up, `MATCHPURSE_CONFIG`
-/// is where the file is.
-const ENVIRONMENT: Environment<'_> =
-    Environment { prefix: "MATCHPURSE_", ignored: &["MATCHPURSE_TEST_", "MATCHPURSE_CONFIG"] };
+/// is where the file is, `MATCHPURSE_ENDPOINT_SECRET` is what `verify-endpoint` signs with.
+const ENVIRONMENT: Environment<'_> = Environment {
+    prefix: "MATCHPURSE_",
+    ignored: &["MATCHPURSE_TEST_", "MATCHPURSE_CONFIG", "MATCHPURSE_ENDPOINT_SECRET"],
+};
 
 /// The whole configuration, checked. `Debug` shows no secret.
 #[derive(Debug, Clone, Serialize)]

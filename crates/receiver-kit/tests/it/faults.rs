@@ -10,6 +10,7 @@ fn options(stand_in: &StandIn) -> Result<Options> {
     let options = Options::new(TargetUrl::parse(&stand_in.url())?, EndpointSecret::parse(SECRET)?);
     Ok(Options {
         state_url: Some(TargetUrl::parse(&stand_in.state_url())?),
+        status_url: Some(TargetUrl::parse(&stand_in.status_url())?),
         piece_pause: Duration::from_millis(10),
         // What is never done is asked for once.
         patience: Duration::ZERO,
@@ -136,37 +137,51 @@ async fn mistakes_that_refuse_everything_are_named() -> Result<()> {
     WRONG          a correct delivery: answered 401 "bad signature"
                    > Your side parses the body and signs it as its own library writes it. Sign the bytes as they
                      came, before anything parses them.
-    could not see 16
+    could not see 17
+    "#);
+    insta::assert_snapshot!(complaints_about(Fault::SignsSortedJson).await?, @r#"
+    WRONG          a correct delivery: answered 401 "bad signature"
+                   > Your side parses the body and signs it as its own library writes it. Sign the bytes as they
+                     came, before anything parses them.
+    could not see 17
     "#);
     insta::assert_snapshot!(complaints_about(Fault::SignsNoBody).await?, @r#"
     WRONG          a correct delivery: answered 401 "bad signature"
                    > Your side signs an empty body: something has read it before (a JSON parser that comes
                      first?), or it is not read at all. Keep the bytes as they came, and sign them.
-    could not see 16
+    could not see 17
     "#);
     insta::assert_snapshot!(complaints_about(Fault::TakesTheSecretAsText).await?, @r#"
     WRONG          a correct delivery: answered 401 "bad signature"
                    > Your side expects another signature. It takes the whole text of the secret as key: take off
                      "whsec_" and decode the rest from base64.
-    could not see 16
+    could not see 17
+    "#);
+    insta::assert_snapshot!(complaints_about(Fault::SignsAsAnotherScheme).await?, @r#"
+    WRONG          a correct delivery: answered 401 "bad signature"
+                   > Your side expects another signature. It takes the whole text of the secret as key: take off
+                     "whsec_" and decode the rest from base64. It signs the body alone: what is signed is
+                     webhook-id, a point, webhook-timestamp, a point, the body. It compares with hexadecimal
+                     digits: the header is a list with spaces between, each "v1," and base64.
+    could not see 17
     "#);
     insta::assert_snapshot!(complaints_about(Fault::ComparesMilliseconds).await?, @r#"
     WRONG          a correct delivery: answered 401 "bad signature"
                    > It was accepted with a webhook-timestamp in milliseconds. The header is in seconds: compare
                      it with your clock in seconds.
-    could not see 16
+    could not see 17
     "#);
     insta::assert_snapshot!(complaints_about(Fault::HasAnotherSecret).await?, @r#"
     WRONG          a correct delivery: answered 401 "bad signature"
                    > The signature is not accepted. Is it the secret of this endpoint? Sign webhook-id, a point,
                      webhook-timestamp, a point and the body's bytes with the key that is base64 behind "whsec_".
-    could not see 16
+    could not see 17
     "#);
     insta::assert_snapshot!(complaints_about(Fault::RefusesTheFirst).await?, @r#"
     WRONG          a correct delivery: answered 401
                    > Sent once more under another id, the same was accepted: your side does not always decide in
                      the same way. Look into its log for the first one.
-    could not see 0
+    could not see 1
     "#);
     Ok(())
 }
@@ -243,6 +258,32 @@ async fn work_that_is_done_twice_or_never() -> Result<()> {
     WRONG          a slow sender: the body in pieces: answered 204; done 0 times (as above)
     WRONG          the same webhook-id again, later: each answered 204; done 0 times (as above)
     WRONG          the same webhook-id five times at once: each answered 204; done 0 times (as above)
+    WRONG          the status URL: for what was delivered: not received; for what never was: not received
+                   > It does not know a webhook-id that was accepted, so this would be sent again. Answer
+                     {"received": true} from the moment of the 2xx on.
+    could not see 0
+    "#);
+    Ok(())
+}
+
+#[tokio::test]
+async fn status_urls_that_say_too_much_or_too_little() -> Result<()> {
+    insta::assert_snapshot!(complaints_about(Fault::ClaimsEverything).await?, @r#"
+    WRONG          the status URL: for what was delivered: received; for what never was: received
+                   > What the status URL claims is not sent again: what never came, or was not accepted, is lost.
+                     Answer {"received": true} only for a webhook-id that is on durable storage.
+    could not see 0
+    "#);
+    insta::assert_snapshot!(complaints_about(Fault::ClaimsNothing).await?, @r#"
+    WRONG          the status URL: for what was delivered: not received; for what never was: not received
+                   > It does not know a webhook-id that was accepted, so this would be sent again. Answer
+                     {"received": true} from the moment of the 2xx on.
+    could not see 0
+    "#);
+    insta::assert_snapshot!(complaints_about(Fault::HasNoStatus).await?, @r#"
+    WRONG          the status URL: for what was delivered: answered 404; for what never was: answered 404
+                   > It must answer a GET with 200 and {"received": true} or {"received": false}. Whatever else it
+                     answers, everything is sent again.
     could not see 0
     "#);
     Ok(())
@@ -270,7 +311,7 @@ async fn answers_that_are_none() -> Result<()> {
     insta::assert_snapshot!(complaints_about(Fault::Fails).await?, @r#"
     WRONG          a correct delivery: answered 500 "Internal Server Error"
                    > Your side failed. It is sent again later; look into your side's log for the cause.
-    could not see 16
+    could not see 17
     "#);
     insta::assert_snapshot!(complaints_about(Fault::LimitsTheRate).await?, @r#"
     could not see 16
@@ -307,9 +348,10 @@ async fn an_endpoint_that_does_everything_right() -> Result<()> {
     ok             out of order: match.settled, then match.held: each answered 204
     ok             the same webhook-id again, later: each answered 204; done once
     ok             the same webhook-id five times at once: each answered 204; done once
+    ok             the status URL: for what was delivered: received; for what never was: not received
     ok             answers in time: the slowest took N ms
 
-    18 ok, 0 warning, 0 could not see, 0 WRONG
+    19 ok, 0 warning, 0 could not see, 0 WRONG
     "#);
     Ok(())
 }
@@ -409,6 +451,8 @@ async fn a_report_as_json() -> Result<()> {
     let stand_in = StandIn::start(Fault::RefusesUnknownTypes).await?;
     let report = run(&stand_in, &options(&stand_in)?).await?;
     let json = serde_json::to_value(&report)?;
+    let shown = format!("{json} {report:?} {:?}", options(&stand_in)?);
+    assert!(!shown.contains(&SECRET[6..]), "the secret is shown");
     assert_eq!((&json["good"], &json["findings"][0]["verdict"]), (&false.into(), &"ok".into()));
     let finding = json["findings"].as_array().unwrap().iter().find(|one| one["case"] == "unknown_type");
     let mut finding = finding.unwrap().clone();

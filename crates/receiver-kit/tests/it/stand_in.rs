@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
+use hmac::{Hmac, KeyInit, Mac};
 use matchpurse_domain::webhook::{SigningKey, TOLERANCE_S, VerifyError, verify};
 use serde_json::{Value, json};
+use sha2::Sha256;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Barrier;
@@ -27,6 +29,7 @@ pub(crate) enum Fault {
     TakesSignaturesFromTheFirstOnly,
     SignsParsedJson,
     SignsSpacedJson,
+    SignsSortedJson,
     TakesTheSecretAsText,
     ComparesMilliseconds,
     HasAnotherSecret,
@@ -36,6 +39,7 @@ pub(crate) enum Fault {
     ActsBeforeItChecks,
     RefusesTheFirst,
     SignsNoBody,
+    SignsAsAnotherScheme,
     // In what it takes.
     RefusesUnknownTypes,
     NeedsOrder,
@@ -46,6 +50,9 @@ pub(crate) enum Fault {
     LooksBeforeItWrites,
     RefusesRepeats,
     LosesWork,
+    ClaimsEverything,
+    ClaimsNothing,
+    HasNoStatus,
     // In answering at all.
     Redirects,
     IsGone,
@@ -107,6 +114,10 @@ impl StandIn {
 
     pub(crate) fn state_url(&self) -> String {
         format!("http://{}/state", self.address)
+    }
+
+    pub(crate) fn status_url(&self) -> String {
+        format!("http://{}/status/{{webhook_id}}", self.address)
     }
 
     /// From now on five copies come at once.
@@ -185,6 +196,16 @@ impl Inner {
             let state = json!({ "received": *self.counts.lock().unwrap() }).to_string();
             return (200, Box::leak(state.into_boxed_str()), String::new());
         }
+        if let Some(id) = received.path.strip_prefix("/status/") {
+            let known = self.counts.lock().unwrap().contains_key(id);
+            return match self.fault {
+                Fault::ClaimsEverything => plain(200, r#"{"received": true}"#),
+                Fault::ClaimsNothing => plain(200, r#"{"received": false}"#),
+                Fault::HasNoStatus => plain(404, "<h1>Not Found</h1>"),
+                _ if known => plain(200, r#"{"received": true}"#),
+                _ => plain(200, r#"{"received": false}"#),
+            };
+        }
         let number = self.requests.fetch_add(1, Ordering::SeqCst);
         match self.fault {
             Fault::Redirects => {
@@ -249,20 +270,25 @@ impl Inner {
         let sent = at.parse::<i64>().unwrap_or_default();
         let key = SigningKey::parse(SECRET).unwrap();
         let of_bytes = |bytes: &[u8]| SigningKey::parse(&SigningKey::secret_of(bytes).unwrap()).unwrap();
-        let rewritten = || serde_json::from_slice::<Value>(body).unwrap_or_default().to_string();
         match self.fault {
             Fault::ChecksNothing => Ok(()),
             Fault::TakesSignaturesFromTheFirstOnly => {
                 verify(&[key], id, at, signatures.split(' ').next().unwrap_or_default(), body, now)
             }
-            Fault::SignsParsedJson => verify(&[key], id, at, signatures, rewritten().as_bytes(), now),
-            Fault::SignsSpacedJson => {
-                // What the text of the notices has no commas and colons in it but the ones of times.
-                let spaced = rewritten().replace("\":", "\": ").replace(",\"", ", \"").replace("},{", "}, {");
-                verify(&[key], id, at, signatures, spaced.as_bytes(), now)
+            Fault::SignsParsedJson => verify(&[key], id, at, signatures, &rewritten(body, false), now),
+            Fault::SignsSpacedJson => verify(&[key], id, at, signatures, &rewritten(body, true), now),
+            Fault::SignsSortedJson => {
+                let parsed: BTreeMap<String, Value> = serde_json::from_slice(body).unwrap_or_default();
+                verify(&[key], id, at, signatures, &serde_json::to_vec(&parsed).unwrap(), now)
             }
             Fault::TakesTheSecretAsText => {
                 verify(&[of_bytes(SECRET.as_bytes())], id, at, signatures, body, now)
+            }
+            Fault::SignsAsAnotherScheme => {
+                let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(SECRET.as_bytes()).unwrap();
+                mac.update(body);
+                let expected = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));
+                if signatures == expected { Ok(()) } else { Err(VerifyError::Mismatch) }
             }
             Fault::HasAnotherSecret => verify(&[of_bytes(&[7; 32])], id, at, signatures, body, now),
             Fault::HasAnotherClock => verify(&[key], id, at, signatures, body, 784_111_777),
@@ -287,4 +313,21 @@ impl Inner {
             *self.counts.lock().unwrap().entry(id).or_default() += 1;
         }
     }
+}
+
+/// The JSON with a space behind each comma and colon outside of texts, or without any.
+fn rewritten(body: &[u8], spaces: bool) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let (mut in_text, mut escaped) = (false, false);
+    for byte in body {
+        if in_text || !byte.is_ascii_whitespace() {
+            bytes.push(*byte);
+        }
+        if spaces && !in_text && matches!(byte, b',' | b':') {
+            bytes.push(b' ');
+        }
+        in_text ^= *byte == b'"' && !escaped;
+        escaped = *byte == b'\\' && !escaped;
+    }
+    bytes
 }
