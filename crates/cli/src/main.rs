@@ -12,6 +12,7 @@ mod servers;
 mod services;
 mod simulate;
 mod summary;
+mod verify_endpoint;
 
 use std::process::ExitCode;
 
@@ -44,6 +45,8 @@ enum Command {
     Correct(correct::CorrectArgs),
     /// See corrections, and decide about those that wait for a second person
     Corrections(correct::CorrectionsArgs),
+    /// Try a studio's endpoint and say what it does wrong with our webhooks
+    VerifyEndpoint(verify_endpoint::VerifyEndpointArgs),
     /// Bring the database's schema up to date
     Migrate(config::ConfigArgs),
     /// Check the configuration and print the one in effect, without its secrets
@@ -60,6 +63,7 @@ async fn main() -> ExitCode {
         Command::Explain(args) => explain::run(args).await,
         Command::Correct(args) => correct::run(args).await,
         Command::Corrections(args) => correct::manage(args).await,
+        Command::VerifyEndpoint(args) => verify_endpoint::run(args).await,
         Command::Migrate(args) => config::migrate(args).await,
         Command::CheckConfig(args) => config::check(&args),
     };
