@@ -277,13 +277,15 @@ impl Shared {
     /// Hands new notices to the endpoints that want them; returns how many notices there were.
     async fn fan_out(&self) -> matchpurse_store::Result<usize> {
         let mut client = self.store.client().await?;
+        if !dispatch::has_new(&client).await? {
+            return Ok(0);
+        }
         let tx = client.begin().await?;
         let Some((notices, endpoints)) = dispatch::take_in_tx(&tx, FAN_OUT_MAX).await? else { return Ok(0) };
         if notices.is_empty() {
             return Ok(0);
         }
-        let decide = |notice| fan_out(notice, &endpoints);
-        let decided: Vec<FannedOut<'_>> = notices.iter().map(decide).collect();
+        let decided: Vec<FannedOut<'_>> = notices.iter().map(|notice| fan_out(notice, &endpoints)).collect();
         let made = dispatch::fan_out_in_tx(&tx, &decided, (self.clock)()).await?;
         tx.commit().await?;
         counter!(metric::FANNED_OUT).increment(made);

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::Endpoint;
 use super::endpoints::endpoints_in_tx;
 use crate::time::At;
-use crate::{Result, Tx};
+use crate::{Client, Result, Tx};
 
 /// The advisory lock of the fan-out: the letters `mpfanout`.
 const LOCK: i64 = 0x6d70_6661_6e6f_7574;
@@ -40,6 +40,15 @@ pub struct FannedOut<'n> {
     pub endpoints: Vec<&'n Endpoint>,
     /// What is sent; none when nobody wants it.
     pub body: Option<Vec<u8>>,
+}
+
+/// Whether there is a notice that no endpoint has a delivery of yet: one look, which most turns end with.
+///
+/// # Errors
+/// [`crate::Error`].
+pub async fn has_new(client: &Client) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT FROM outbox WHERE fanned_out_at IS NULL)";
+    Ok(client.query_one(sql, &[]).await?.try_get(0)?)
 }
 
 /// Takes up to `limit` new notices, the oldest first, with the endpoints that there are. None while another dispatcher

@@ -34,7 +34,7 @@ pub use claim::{Claimed, Wanted, claim};
 pub use endpoints::{
     Brought, Configured, Disabled, Endpoint, EndpointSpec, NameTaken, Origin, bring, endpoints, next_due,
 };
-pub use fan_out::{FannedOut, NewNotice, fan_out_in_tx, take_in_tx};
+pub use fan_out::{FannedOut, NewNotice, fan_out_in_tx, has_new, take_in_tx};
 pub use finish::{Attempt, Ended, Finished, Next, finish};
 pub use list::{
     AttemptLine, DeliveryFilter, DeliveryLine, DeliveryState, EndpointLine, attempts, deliveries, delivery,
