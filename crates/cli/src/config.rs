@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use matchpurse_ingress::check_sources;
+use matchpurse_reward_fulfillment::RewardFulfillment;
 use matchpurse_settings::{Settings, process_environment};
 use matchpurse_store::{Migrations, Store, StoreOptions};
 use matchpurse_wiring::store_options;
@@ -81,10 +82,11 @@ pub(crate) async fn migrate(args: ConfigArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Checks everything that can be checked without starting: keys, values, adapters' options, secrets.
+/// Checks everything that can be checked without starting: keys, values, adapters' options, secrets, schemas.
 pub(crate) fn check(args: &ConfigArgs) -> Result<ExitCode> {
     let settings = args.load()?;
     check_sources(&settings)?;
+    RewardFulfillment::new(&settings)?;
     print!("{}", settings.render());
     say(&format!("the configuration is good; {} source(s)", settings.sources.len()));
     Ok(ExitCode::SUCCESS)

@@ -8,6 +8,7 @@ mod demo_sources;
 mod dev;
 mod explain;
 mod observe;
+mod rewards;
 mod servers;
 mod services;
 mod simulate;
@@ -47,6 +48,8 @@ enum Command {
     Corrections(correct::CorrectionsArgs),
     /// Try a studio's endpoint and say what it does wrong with our webhooks
     VerifyEndpoint(verify_endpoint::VerifyEndpointArgs),
+    /// See rewards, and decide about those that a person must look at
+    Rewards(rewards::RewardsArgs),
     /// Bring the database's schema up to date
     Migrate(config::ConfigArgs),
     /// Check the configuration and print the one in effect, without its secrets
@@ -64,6 +67,7 @@ async fn main() -> ExitCode {
         Command::Correct(args) => correct::run(args).await,
         Command::Corrections(args) => correct::manage(args).await,
         Command::VerifyEndpoint(args) => verify_endpoint::run(args).await,
+        Command::Rewards(args) => rewards::run(args).await,
         Command::Migrate(args) => config::migrate(args).await,
         Command::CheckConfig(args) => config::check(&args),
     };

@@ -63,6 +63,8 @@ fn execute<E: Effects>(queue: Queue, plan: impl FnOnce(&Settings) -> Result<Plan
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match command.unwrap_or(Command::Run) {
         Command::CheckConfig => {
+            // What only this worker can check.
+            plan(&settings)?;
             print!("{}", settings.render());
             Ok(())
         }
