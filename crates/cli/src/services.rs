@@ -1,4 +1,4 @@
-//! Every service in this process: the ingress, the workers behind it, and the API.
+//! Every service in this process: the ingress, the workers behind it, the dispatcher, and the API.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -167,8 +167,13 @@ fn workers(settings: &Settings, context: &Context) -> Result<JoinSet<Result<()>>
         spawn(matchpurse_offer_removal::plan(settings)?, context.clone()),
         spawn(matchpurse_event_archive::plan(), context.clone()),
     ];
+    let dispatching = matchpurse_dispatcher::spawn(matchpurse_dispatcher::Context {
+        settings: Arc::clone(&context.settings),
+        health: context.health.clone(),
+        shutdown: context.shutdown.clone(),
+    });
     let mut workers = JoinSet::new();
-    for handle in handles {
+    for handle in handles.into_iter().chain([dispatching]) {
         workers.spawn(async move { handle.await.context("a worker panicked")? });
     }
     Ok(workers)
