@@ -2,8 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use matchpurse_domain::event::Event;
 use matchpurse_domain::grants::{
-    Allowance, Anomaly, Claim, Contest, ContestKey, Decision, GrantState, Outcome, Slot, Statement, Window,
-    apply,
+    Allowance, Anomaly, Claim, Contest, ContestKey, ContestKind, Decision, GrantState, Outcome, Slot,
+    Statement, Window, apply,
 };
 use matchpurse_domain::ids::{EventId, PlayerId, SourceName};
 use matchpurse_domain::time::Timestamp;
@@ -41,6 +41,17 @@ impl<'e> Batch<'e> {
             contests.entry(claim.contest.clone()).or_insert(event.id);
         }
         contests
+    }
+
+    /// The contests of which something that is given may be completed or taken back.
+    pub(crate) fn reopened(&self) -> BTreeSet<ContestKey> {
+        let reopens = |claim: &Claim| match claim.statement {
+            Statement::Promise(_) | Statement::Reversal(_) => true,
+            // What a conversion says that was taken back before it came completes the tombstone.
+            Statement::End(_) => claim.contest.kind == ContestKind::Postback,
+        };
+        let claims = self.claims.iter().map(|(_, claim)| claim);
+        claims.filter(|claim| reopens(claim)).map(|claim| claim.contest.clone()).collect()
     }
 
     /// The windows in which something may be given: of the grants that are not given yet, as far as it can be told

@@ -51,7 +51,7 @@ impl Effects for RewardFulfillment {
 
     async fn apply_in_tx(&self, tx: &Tx<'_>, events: &[Event], _: Timestamp) -> matchpurse_store::Result<()> {
         let batch = batch::Batch::read(&self.rules, events);
-        let contests = grants::load_in_tx(tx, &batch.contests()).await?;
+        let contests = grants::load_in_tx(tx, &batch.contests(), &batch.reopened()).await?;
         let before = grants::load_allowance_in_tx(tx, &batch.windows(&contests)).await?;
         let mut allowance = before.clone();
         let decided = batch.decide(contests, &mut allowance);

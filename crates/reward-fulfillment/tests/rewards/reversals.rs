@@ -138,3 +138,43 @@ async fn a_reversal_waits_for_who_writes_what_became_of_the_delivery() -> Result
     assert_eq!(database.texts("SELECT kind FROM anomaly").await?, ["reversed_too_late"]);
     Ok(())
 }
+
+/// A dispatcher that begins to tell the studio of many grants, and workers that complete and take back the same ones,
+/// lock them in the same order.
+#[tokio::test]
+async fn workers_and_dispatcher_at_the_same_grants_do_not_deadlock() -> Result<()> {
+    use matchpurse_domain::event::{MatchKind, MatchStatus, Outcome, Reward};
+    let contests: Vec<String> = (0..12).map(|n| format!("c{n}")).collect();
+    let bare = || studio("r", "").map(|reward| Reward { metadata: None, ..reward });
+    for _ in 0..3 {
+        let database = Database::create().await?;
+        let store = database.store().await?;
+        let mut given = Vec::new();
+        let mut after = Vec::new();
+        for contest in &contests {
+            given.push(outcome(contest, "ann", &[("ann", Outcome::Win, bare())]));
+            given.push(postback(contest, "ann", 150, "goal"));
+            let open = [("ann", promised("r", "{}"))];
+            after.push(snapshot(MatchKind::FreeToPlay, contest, MatchStatus::Open, &[], &open));
+            after.push(reversal(contest, "ann", None));
+        }
+        trial().apply(&store, &given).await?;
+        let mut dispatcher = database.connection().await?;
+        let telling = async {
+            for _ in 0..20 {
+                let tx = dispatcher.transaction().await?;
+                tx.query("SELECT FROM reward_grant ORDER BY grant_id FOR NO KEY UPDATE", &[]).await?;
+                tx.execute("UPDATE reward_grant SET state = 'delivering' WHERE state = 'granted'", &[])
+                    .await?;
+                tx.commit().await?;
+            }
+            anyhow::Ok(())
+        };
+        let half = after.len() / 2;
+        let (one, two) = after.split_at(half);
+        let (first, second) = (trial(), trial());
+        tokio::try_join!(telling, first.apply(&store, one), second.apply(&store, two))?;
+        assert_eq!(grants(&database).await?.iter().filter(|grant| grant.ends_with("reversed")).count(), 12);
+    }
+    Ok(())
+}

@@ -1,9 +1,8 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use matchpurse_domain::event::Outcome;
 use matchpurse_domain::grants::{
-    Contest, ContestKey, ContestKind, Decision, Ending, Entry, Grant, GrantKind, GrantState, ReviewReason,
-    Slot,
+    Contest, ContestKey, Decision, Ending, Entry, Grant, GrantKind, GrantState, ReviewReason, Slot,
 };
 use matchpurse_domain::ids::{EventId, PlayerId};
 use matchpurse_domain::money::{CurrencyCode, Money};
@@ -17,11 +16,15 @@ use crate::{Result, Tx};
 /// Locks the contests, making those that are new, and reads them with their grants. Each comes with the
 /// event that speaks of it, which is noted as the first if nobody had heard of the contest.
 ///
+/// The grants of the contests in `reopened` are locked too: a promise may complete what is given, and an offerwall may
+/// take it back, while the dispatcher tells the studio of it. Nothing else touches what is given.
+///
 /// # Errors
 /// [`crate::Error`].
 pub async fn load_in_tx(
     tx: &Tx<'_>,
     contests: &BTreeMap<ContestKey, EventId>,
+    reopened: &BTreeSet<ContestKey>,
 ) -> Result<BTreeMap<ContestKey, Contest>> {
     if contests.is_empty() {
         return Ok(BTreeMap::new());
@@ -35,11 +38,10 @@ pub async fn load_in_tx(
     for row in &tx.query(sql, &[&uuids]).await? {
         loaded.insert(row.try_get(0)?, Contest { decision: decision(row)?, grants: BTreeMap::new() });
     }
-    // What an offerwall credited it may take back while the dispatcher tells the studio of it, so what it is now must
-    // stay so. No other grant that is under way is changed by an event.
-    let is_postback = |uuid: &Uuid| by_uuid.get(uuid).is_some_and(|key| key.kind == ContestKind::Postback);
-    let (postbacks, others): (Vec<Uuid>, Vec<Uuid>) = uuids.iter().partition(|uuid| is_postback(uuid));
-    for (uuids, lock) in [(others, ""), (postbacks, "ORDER BY g.grant_id FOR NO KEY UPDATE OF g")] {
+    let is_reopened = |uuid: &Uuid| by_uuid.get(uuid).is_some_and(|key| reopened.contains(*key));
+    let (locked, others): (Vec<Uuid>, Vec<Uuid>) = uuids.iter().partition(|uuid| is_reopened(uuid));
+    // All of them in one statement in the order of their ids, as the dispatcher locks them.
+    for (uuids, lock) in [(others, ""), (locked, "ORDER BY g.grant_id FOR NO KEY UPDATE OF g")] {
         if uuids.is_empty() {
             continue;
         }

@@ -4,7 +4,7 @@
 //!
 //! | step | locks, in ascending order |
 //! | --- | --- |
-//! | [`load_in_tx`]: contests are made where they are new, then read with their grants | `contest` by key; grants of conversions on an offerwall, by id |
+//! | [`load_in_tx`]: contests are made where they are new, then read with their grants | `contest` by key; grants that may be completed or taken back, by id |
 //! | [`load_allowance_in_tx`]: what was given in the windows that have limits | `reward_count` by key |
 //! | the decision, in `domain` | none |
 //! | [`save_in_tx`], [`save_allowance_in_tx`]: decisions, grants, wishes for credit, counts | rows of the locked contests and windows |
