@@ -224,18 +224,24 @@ async fn a_silent_broker_costs_no_more_than_the_time_limit() -> Result<()> {
     let Proxied { vhost: _vhost, proxy, publisher } = Proxied::start(&options).await?;
     proxy.pause();
     let begun = Instant::now();
-    let waiting = join_all((0..10).map(|_| publisher.publish(vec![message(PayloadName::MatchSnapshot)])));
-    let one_more = async {
-        tokio::task::yield_now().await;
+    let publish = |_| async {
         let answered = publisher.publish(vec![message(PayloadName::MatchSnapshot)]).await;
         (answered, begun.elapsed())
     };
-    let (waited, (one_more, turned_away_after)) = tokio::join!(waiting, one_more);
-    assert!(waited.iter().all(|result| matches!(result, Err(PublishError::TimedOut))), "{waited:?}");
-    assert!(begun.elapsed() >= options.confirm_timeout);
-    assert!(begun.elapsed() < options.confirm_timeout * 10, "{:?}", begun.elapsed());
-    assert!(matches!(one_more, Err(PublishError::Overloaded)), "{one_more:?}");
-    assert!(turned_away_after < options.confirm_timeout);
+    let answers = join_all((0..11).map(publish)).await;
+    // Ten wait for the whole time limit, and whichever came last is turned away without waiting.
+    let (turned_away, waited): (Vec<_>, Vec<_>) =
+        answers.iter().partition(|(answered, _)| matches!(answered, Err(PublishError::Overloaded)));
+    assert!(
+        matches!(turned_away[..], [(_, after)] if waited.iter().all(|(_, waited)| after < waited)),
+        "{answers:?}"
+    );
+    let in_time = |(answered, after): &&(_, Duration)| {
+        matches!(answered, Err(PublishError::TimedOut)) && *after >= options.confirm_timeout
+    };
+    assert!(waited.iter().all(in_time), "{answers:?}");
+    // A bound for a hang, not a measurement: the machine may be busy.
+    assert!(begun.elapsed() < options.confirm_timeout * 100, "{:?}", begun.elapsed());
 
     proxy.restore();
     publishes_again(publisher.as_ref()).await?;
