@@ -114,7 +114,7 @@ CREATE INDEX outbox_new ON outbox (position) WHERE fanned_out_at IS NULL;
 -- What is sent under a webhook-id never changes.
 CREATE FUNCTION outbox_guard() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  RAISE EXCEPTION 'the body of notice % would change', OLD.webhook_id USING ERRCODE = 'ES008';
+  RAISE EXCEPTION 'the body of notice % would change', OLD.webhook_id USING ERRCODE = 'ES011';
 END $$;
 CREATE TRIGGER outbox_guard BEFORE UPDATE ON outbox FOR EACH ROW
   WHEN (OLD.body IS NOT NULL AND NEW.body IS DISTINCT FROM OLD.body)

@@ -193,8 +193,8 @@ async fn what_was_done_and_sent_stays_as_it_is() -> Result<()> {
         ("UPDATE dispatch_operation SET actor = 'bob'", "ES003"),
         ("DELETE FROM dispatch_operation", "ES003"),
         ("TRUNCATE dispatch_operation", "ES003"),
-        ("UPDATE outbox SET body = 'other'", "ES008"),
-        ("UPDATE outbox SET body = NULL", "ES008"),
+        ("UPDATE outbox SET body = 'other'", "ES011"),
+        ("UPDATE outbox SET body = NULL", "ES011"),
         ("UPDATE endpoint SET allow_private = true, origin = 'api'", "23514"),
     ] {
         let error = owner.batch_execute(sql).await.unwrap_err();

@@ -8,7 +8,6 @@ use super::state::{
 };
 use crate::event::{Disposition, MatchSnapshot, MatchStatus};
 use crate::ids::PlayerId;
-use crate::money::{CurrencyCode, Money};
 use crate::source::{Custody, SourcePolicy};
 use crate::time::Timestamp;
 
@@ -380,22 +379,5 @@ impl Decision {
             self.overflow = true;
             a
         })
-    }
-}
-
-impl MatchSnapshot {
-    /// Everybody in the snapshot.
-    pub fn players(&self) -> impl Iterator<Item = &PlayerId> {
-        self.groups.iter().flat_map(|group| &group.players).map(|player| &player.player_id)
-    }
-
-    /// That all amounts are of one currency.
-    ///
-    /// # Errors
-    /// The first amount of another one.
-    pub fn in_currency(&self, currency: &CurrencyCode) -> Result<(), &Money> {
-        let players = self.groups.iter().flat_map(|group| &group.players);
-        let rewards = players.filter_map(|player| player.reward.as_ref()?.amount.as_ref());
-        rewards.chain(&self.buy_in).find(|money| money.currency != *currency).map_or(Ok(()), Err)
     }
 }

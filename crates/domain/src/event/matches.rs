@@ -1,6 +1,6 @@
 use super::Reward;
 use crate::ids::PlayerId;
-use crate::money::Money;
+use crate::money::{CurrencyCode, Money};
 
 /// A match as the provider sees it at one moment. Snapshots come in any order and repeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,6 +115,23 @@ pub enum Disposition {
     Tie,
     /// Everybody gets the stake back.
     Refund,
+}
+
+impl MatchSnapshot {
+    /// Everybody in the snapshot.
+    pub fn players(&self) -> impl Iterator<Item = &PlayerId> {
+        self.groups.iter().flat_map(|group| &group.players).map(|player| &player.player_id)
+    }
+
+    /// That all amounts are of one currency.
+    ///
+    /// # Errors
+    /// The first amount of another one.
+    pub fn in_currency(&self, currency: &CurrencyCode) -> Result<(), &Money> {
+        let players = self.groups.iter().flat_map(|group| &group.players);
+        let rewards = players.filter_map(|player| player.reward.as_ref()?.amount.as_ref());
+        rewards.chain(&self.buy_in).find(|money| money.currency != *currency).map_or(Ok(()), Err)
+    }
 }
 
 impl MatchStatus {
