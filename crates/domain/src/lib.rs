@@ -9,6 +9,7 @@
     warn(clippy::as_conversions, clippy::float_arithmetic, clippy::arithmetic_side_effects)
 )]
 
+pub mod boards;
 pub mod escrow;
 pub mod event;
 pub mod grants;

@@ -106,9 +106,11 @@ fn rate_with(sides: &[Side], drift: f64) -> Option<Vec<Vec<Rating>>> {
 /// A match in an order that follows from its values alone. Who is equal to somebody in everything may stand in the
 /// other's place: the results are equal too.
 struct Ordered {
-    /// Where the side stood, its rank, and its players with where they stood.
-    sides: Vec<(usize, u16, Vec<(Rating, usize)>)>,
+    sides: Vec<OrderedSide>,
 }
+
+/// A side: where it stood, its rank, and its players with where they stood.
+type OrderedSide = (usize, u16, Vec<(Rating, usize)>);
 
 impl Ordered {
     fn of(sides: &[Side]) -> Self {

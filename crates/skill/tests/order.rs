@@ -1,7 +1,5 @@
 //! What a rating may not depend on.
 
-#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
-
 use matchpurse_skill::{Rating, Side, rate};
 use proptest::prelude::*;
 
