@@ -91,7 +91,7 @@ impl<'e> Batch<'e> {
         for (event, key, snapshot) in &self.snapshots {
             let loaded = known.get(key).and_then(Option::as_ref);
             let before = states.get(key).or(loaded);
-            let outcome = apply(before, snapshot);
+            let outcome = apply(before, snapshot, event.occurred_at.unwrap_or(event.received_at));
             let changed = before != Some(&outcome.state);
             states.insert(key, decided.take(event, key, loaded, outcome, changed));
         }
@@ -116,6 +116,7 @@ impl<'e> Decided<'e> {
                 lines: None,
                 roster_changed: false,
                 event_id,
+                corrected_by: None,
             });
             // Players of an earlier snapshot of this batch were never written.
             change.roster_changed = loaded.is_some_and(|loaded| loaded.roster != state.roster);

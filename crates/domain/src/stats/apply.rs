@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 
 use super::state::{MatchStats, Totals, roster, totals};
-use crate::event::{MatchStatsSnapshot, PlayerStats};
+use crate::event::{Counters, MatchStatsSnapshot, PlayerStats, Side};
 use crate::ids::PlayerId;
+use crate::time::Timestamp;
 
 /// What a snapshot changes. Its history is kept in any case, line by line: a line is the same in every
 /// delivery that has it.
@@ -12,7 +13,7 @@ pub struct Outcome<'s> {
     pub state: MatchStats,
     /// The players' lines, which replace those of the match; none when the match keeps what it has.
     pub lines: Option<BTreeMap<&'s PlayerId, &'s PlayerStats>>,
-    /// What the totals gain: not empty once in a match's life, when its final comes.
+    /// What the totals gain: when the match's final comes, once in its life, and with a correction.
     pub totals: BTreeMap<PlayerId, Totals>,
     /// True when this is the final: the studio is to be told.
     pub is_final: bool,
@@ -38,9 +39,10 @@ pub enum AnomalyKind {
     TerminalConflict,
 }
 
-/// What `snapshot` changes in its match, of which `first` is what is known.
-pub fn apply<'s>(first: Option<&MatchStats>, snapshot: &'s MatchStatsSnapshot) -> Outcome<'s> {
-    let new = MatchStats::of(snapshot);
+/// What `snapshot` changes in its match, of which `first` is what is known. `at` is when the snapshot was taken
+/// or, if nobody knows, when it came.
+pub fn apply<'s>(first: Option<&MatchStats>, snapshot: &'s MatchStatsSnapshot, at: Timestamp) -> Outcome<'s> {
+    let new = MatchStats::of(snapshot, at);
     let Some(old) = first else {
         return replaced(new, snapshot);
     };
@@ -49,19 +51,64 @@ pub fn apply<'s>(first: Option<&MatchStats>, snapshot: &'s MatchStatsSnapshot) -
         (false | true, false) => kept(old),
         // An end counts even when its rounds are fewer.
         (false, true) => replaced(new, snapshot),
+        (true, true) if old.end() == new.end() => told_again(old, new, snapshot),
+        (true, true) if new.end().is_some_and(|end| old.overruled.contains(&end)) => kept(old),
         (true, true) if old.canceled != new.canceled => contradicted(old, new, AnomalyKind::TerminalConflict),
-        (true, true) if old.canceled => canceled_again(old, new, snapshot),
-        (true, true) if old.numbers == new.numbers => kept(old),
         (true, true) => contradicted(old, new, AnomalyKind::StatsCorrected),
     }
 }
 
-/// The match becomes what the snapshot says.
+/// Why an operator's correction is no correction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The match runs, so its end is still to come.
+    #[error("the match has not ended")]
+    NotEnded,
+    /// The snapshot is of a match that runs.
+    #[error("the event is no end of the match")]
+    NoEnd,
+    /// The match ended so.
+    #[error("the match counts so already")]
+    Same,
+}
+
+/// Puts the end that `snapshot` tells in the place of the first one, because an operator says so. The totals
+/// gain the difference; `lines` are all that the match has now.
+///
+/// # Errors
+/// [`Refusal`].
+pub fn correct<'s, 'l>(
+    first: &MatchStats,
+    lines: impl IntoIterator<Item = (&'l PlayerId, Side, &'l Counters)>,
+    snapshot: &'s MatchStatsSnapshot,
+    at: Timestamp,
+) -> Result<Outcome<'s>, Refusal> {
+    let Some(overruled) = first.end() else { return Err(Refusal::NotEnded) };
+    let new = MatchStats::of(snapshot, at);
+    let Some(end) = new.end() else { return Err(Refusal::NoEnd) };
+    if end == overruled {
+        return Err(Refusal::Same);
+    }
+    let mut outcome = replaced(new, snapshot);
+    outcome.state.corrections = first.corrections.saturating_add(1);
+    outcome.state.overruled.clone_from(&first.overruled);
+    outcome.state.overruled.insert(overruled);
+    outcome.state.overruled.remove(&end);
+    for (player, counted) in totals(first, lines) {
+        outcome.totals.entry(player).or_default().add(&counted.negated());
+    }
+    outcome.totals.retain(|_, difference| *difference != Totals::default());
+    outcome.is_final = false;
+    Ok(outcome)
+}
+
+/// The match becomes what the snapshot says, its end included if it is one.
 fn replaced(mut state: MatchStats, snapshot: &MatchStatsSnapshot) -> Outcome<'_> {
-    let is_final = state.finished && !state.canceled;
-    let totals = if is_final { totals(&state, snapshot) } else { BTreeMap::new() };
-    state.counted = is_final;
-    Outcome { state, lines: Some(roster(snapshot)), totals, is_final, anomaly: None }
+    state.counted = state.finished && !state.canceled;
+    let lines = roster(snapshot);
+    let totals = totals(&state, lines.iter().map(|(id, line)| (*id, line.side, &line.counters)));
+    let is_final = state.counted;
+    Outcome { state, lines: Some(lines), totals, is_final, anomaly: None }
 }
 
 /// The match stays as it is.
@@ -69,19 +116,24 @@ fn kept<'s>(state: &MatchStats) -> Outcome<'s> {
     Outcome { state: state.clone(), lines: None, totals: BTreeMap::new(), is_final: false, anomaly: None }
 }
 
-fn contradicted<'s>(first: &MatchStats, other: MatchStats, kind: AnomalyKind) -> Outcome<'s> {
-    Outcome { anomaly: Some(Anomaly { kind, other }), ..kept(first) }
+/// The same end again, of which there may be several deliveries. The one that is furthest is shown, whichever
+/// came first; it adds nothing. The reason of a cancellation is not lost, and the earliest time counts.
+fn told_again<'s>(old: &MatchStats, new: MatchStats, snapshot: &'s MatchStatsSnapshot) -> Outcome<'s> {
+    let is_further = new.progress() > old.progress();
+    let (shown, other) = if is_further { (&new, old) } else { (old, &new) };
+    let state = MatchStats {
+        cancel_reason: shown.cancel_reason.clone().or_else(|| other.cancel_reason.clone()),
+        ended_at: old.ended_at.min(new.ended_at),
+        counted: old.counted,
+        corrections: old.corrections,
+        overruled: old.overruled.clone(),
+        ..shown.clone()
+    };
+    Outcome { lines: is_further.then(|| roster(snapshot)), ..kept(&state) }
 }
 
-/// A cancellation counts for nothing, so its furthest snapshot may be shown; a reason is not lost.
-fn canceled_again<'s>(old: &MatchStats, new: MatchStats, snapshot: &'s MatchStatsSnapshot) -> Outcome<'s> {
-    if new.progress() > old.progress() {
-        let reason = new.cancel_reason.clone().or_else(|| old.cancel_reason.clone());
-        replaced(MatchStats { cancel_reason: reason, ..new }, snapshot)
-    } else {
-        let reason = old.cancel_reason.clone().or(new.cancel_reason);
-        Outcome { state: MatchStats { cancel_reason: reason, ..old.clone() }, ..kept(old) }
-    }
+fn contradicted<'s>(first: &MatchStats, other: MatchStats, kind: AnomalyKind) -> Outcome<'s> {
+    Outcome { anomaly: Some(Anomaly { kind, other }), ..kept(first) }
 }
 
 impl AnomalyKind {

@@ -1,12 +1,15 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
 use crate::event::{Counters, MatchStatsSnapshot, PlayerStats, Side, TeamScore};
 use crate::ids::PlayerId;
+use crate::time::Timestamp;
 
 /// The entry in a match's history that says that it was called off.
 pub const MATCH_CANCELED: &str = "match_canceled";
+/// The entry that says that it was played to its end.
+pub const MATCH_ENDED: &str = "match_ended";
 
 /// A match as its furthest snapshot has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +38,13 @@ pub struct MatchStats {
     pub numbers: [u8; 32],
     /// SHA-256 over the players' ids: when it changes, lines of the match may have to go.
     pub roster: [u8; 32],
+    /// When it ended, if it has: as its history says, else when the news of it came. Of several deliveries of
+    /// one end, the earliest time.
+    pub ended_at: Option<Timestamp>,
+    /// How often an operator put other numbers in the place of those that counted.
+    pub corrections: u32,
+    /// The ends that an operator overruled, by [`MatchStats::end`]: told again they are no news.
+    pub overruled: BTreeSet<[u8; 32]>,
 }
 
 /// Who won a match.
@@ -45,6 +55,17 @@ pub enum Winner {
     /// `team2`
     Team2,
     /// Neither: both have as many rounds.
+    Draw,
+}
+
+/// How a match went for one player.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MatchOutcome {
+    /// The player's side has more rounds.
+    Win,
+    /// The other one has.
+    Loss,
+    /// Both have as many.
     Draw,
 }
 
@@ -66,10 +87,11 @@ pub struct Totals {
 }
 
 impl MatchStats {
-    /// What a snapshot says of its match. `counted` is false: only [`super::apply`] counts.
-    pub(super) fn of(snapshot: &MatchStatsSnapshot) -> Self {
+    /// What a snapshot that came at `at` says of its match. `counted` is false: only [`super::apply`] counts.
+    pub(super) fn of(snapshot: &MatchStatsSnapshot, at: Timestamp) -> Self {
         let canceled = snapshot.cancel_reason.is_some()
             || snapshot.history.iter().any(|entry| entry.name == MATCH_CANCELED);
+        let has_ended = snapshot.finished || canceled;
         let winner = match (snapshot.team1.score, snapshot.team2.score) {
             (Some(one), Some(two)) if snapshot.finished && !canceled => Some(match one.cmp(&two) {
                 std::cmp::Ordering::Greater => Winner::Team1,
@@ -91,7 +113,34 @@ impl MatchStats {
             counted: false,
             numbers: numbers(snapshot),
             roster: roster_digest(snapshot),
+            ended_at: has_ended.then(|| ended_at(snapshot).unwrap_or(at)),
+            corrections: 0,
+            overruled: BTreeSet::new(),
         }
+    }
+
+    /// What tells one end of a match from another: the numbers of a final; all cancellations are alike.
+    pub fn end(&self) -> Option<[u8; 32]> {
+        if self.canceled {
+            Some(Sha256::digest(MATCH_CANCELED).into())
+        } else {
+            self.finished.then_some(self.numbers)
+        }
+    }
+
+    /// How the match went for who was on `side`; none when it does not count, has no winner because a score is
+    /// missing, or the player only watched.
+    pub fn outcome(&self, side: Side) -> Option<MatchOutcome> {
+        let own = match side {
+            Side::Team1 => Winner::Team1,
+            Side::Team2 => Winner::Team2,
+            Side::Spectator => return None,
+        };
+        Some(match self.winner.filter(|_| self.counted)? {
+            Winner::Draw => MatchOutcome::Draw,
+            winner if winner == own => MatchOutcome::Win,
+            _ => MatchOutcome::Loss,
+        })
     }
 
     /// True when the match has ended, one way or the other.
@@ -115,21 +164,36 @@ pub(super) fn roster(snapshot: &MatchStatsSnapshot) -> BTreeMap<&PlayerId, &Play
     roster
 }
 
-/// What a finished match adds for each who played in it; who only watched gets nothing.
-pub(super) fn totals(state: &MatchStats, snapshot: &MatchStatsSnapshot) -> BTreeMap<PlayerId, Totals> {
+/// When a snapshot's history says that its match ended. What follows that entry, like the players' leaving, is
+/// no part of the match; where the entry is lost, the last one is the nearest.
+fn ended_at(snapshot: &MatchStatsSnapshot) -> Option<Timestamp> {
+    let end =
+        snapshot.history.iter().find(|entry| [MATCH_ENDED, MATCH_CANCELED].contains(&entry.name.as_str()));
+    end.or_else(|| snapshot.history.last()).map(|entry| entry.at)
+}
+
+/// What a match adds for each who played in it, given every line of it: nothing if it does not count, and
+/// nothing for who only watched.
+pub(super) fn totals<'l>(
+    state: &MatchStats,
+    lines: impl IntoIterator<Item = (&'l PlayerId, Side, &'l Counters)>,
+) -> BTreeMap<PlayerId, Totals> {
     let mut totals = BTreeMap::new();
-    for (id, player) in roster(snapshot) {
-        let won = match (player.side, state.winner) {
-            (Side::Spectator, _) => continue,
-            (Side::Team1, Some(Winner::Team1)) | (Side::Team2, Some(Winner::Team2)) => (1, 0, 0),
-            (Side::Team1, Some(Winner::Team2)) | (Side::Team2, Some(Winner::Team1)) => (0, 1, 0),
-            (_, Some(Winner::Draw)) => (0, 0, 1),
-            (_, None) => (0, 0, 0),
+    for (id, side, counters) in lines {
+        if !state.counted || side == Side::Spectator {
+            continue;
+        }
+        let outcome = state.outcome(side);
+        let one = |of: MatchOutcome| i64::from(outcome == Some(of));
+        let gain = Totals {
+            matches: 1,
+            wins: one(MatchOutcome::Win),
+            losses: one(MatchOutcome::Loss),
+            draws: one(MatchOutcome::Draw),
+            rounds: i64::from(state.rounds_played),
+            counters: counters.0.map(i64::from),
         };
-        let (wins, losses, draws) = won;
-        let rounds = i64::from(state.rounds_played);
-        let counters = player.counters.0.map(i64::from);
-        totals.insert(id.clone(), Totals { matches: 1, wins, losses, draws, rounds, counters });
+        totals.insert(id.clone(), gain);
     }
     totals
 }
@@ -162,7 +226,36 @@ fn numbers(snapshot: &MatchStatsSnapshot) -> [u8; 32] {
     hash.finalize().into()
 }
 
+impl MatchOutcome {
+    /// The word for it in the database and the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Win => "win",
+            Self::Loss => "loss",
+            Self::Draw => "draw",
+        }
+    }
+
+    /// Reads the word.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Win, Self::Loss, Self::Draw].into_iter().find(|outcome| outcome.as_str() == text)
+    }
+}
+
 impl Totals {
+    /// What undoes them.
+    #[must_use]
+    pub fn negated(&self) -> Self {
+        Self {
+            matches: self.matches.saturating_neg(),
+            wins: self.wins.saturating_neg(),
+            losses: self.losses.saturating_neg(),
+            draws: self.draws.saturating_neg(),
+            rounds: self.rounds.saturating_neg(),
+            counters: self.counters.map(i64::saturating_neg),
+        }
+    }
+
     /// Adds another match's.
     pub fn add(&mut self, other: &Self) {
         let mine = [&mut self.matches, &mut self.wins, &mut self.losses, &mut self.draws, &mut self.rounds];

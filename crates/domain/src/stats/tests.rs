@@ -7,6 +7,8 @@ use crate::event::{Counters, HistoryEntry, MatchStatsSnapshot, PlayerStats, Side
 use crate::ids::PlayerId;
 use crate::time::Timestamp;
 
+const RECEIVED: Timestamp = Timestamp::from_seconds(1_700_009_999);
+
 fn player(id: &str, side: Side, kills: i32) -> PlayerStats {
     let mut counters = Counters::default();
     counters.0[0] = kills;
@@ -71,7 +73,7 @@ struct World {
 fn play(snapshots: &[MatchStatsSnapshot]) -> World {
     let mut world = World::default();
     for snapshot in snapshots {
-        let outcome = apply(world.state.as_ref(), snapshot);
+        let outcome = apply(world.state.as_ref(), snapshot, RECEIVED);
         if let Some(lines) = outcome.lines {
             world.lines = lines.into_iter().map(|(id, line)| (id.clone(), line.clone())).collect();
         }

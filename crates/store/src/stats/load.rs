@@ -7,6 +7,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::StatsKey;
+use crate::time::At;
 use crate::words::{digest, optional_word, unknown};
 use crate::{Result, Tx};
 
@@ -65,6 +66,9 @@ fn state(row: &Row) -> Result<Option<MatchStats>> {
         counted: row.try_get("counted")?,
         numbers,
         roster,
+        ended_at: row.try_get::<_, Option<At>>("ended_at")?.map(|at| at.0),
+        corrections: optional_count(row, "corrections")?.unwrap_or_default(),
+        overruled: row.try_get::<_, &[u8]>("overruled")?.as_chunks().0.iter().copied().collect(),
     }))
 }
 

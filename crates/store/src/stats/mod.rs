@@ -50,6 +50,8 @@ pub struct StatsChange<'b> {
     pub roster_changed: bool,
     /// The last event that changed it.
     pub event_id: EventId,
+    /// The operation that changed it, if an operator did; it must have been recorded.
+    pub corrected_by: Option<EventId>,
 }
 
 impl StatsKey {

@@ -1,11 +1,14 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use matchpurse_domain::event::{COUNTER_NAMES, PlayerStats};
+use matchpurse_domain::event::{COUNTER_NAMES, PlayerStats, Side};
+use matchpurse_domain::ids::EventId;
+use matchpurse_domain::stats::{MatchOutcome, MatchStats};
 use uuid::Uuid;
 
 use super::{StatsChange, StatsKey, integer};
 use crate::client::Params;
+use crate::time::At;
 use crate::{Result, Tx};
 
 /// Writes what a batch did to matches that [`super::load_in_tx`] has locked: the matches, and the lines of
@@ -18,7 +21,23 @@ pub async fn save_in_tx(tx: &Tx<'_>, changes: &BTreeMap<StatsKey, StatsChange<'_
         return Ok(());
     }
     matches(tx, changes).await?;
-    lines(tx, changes).await
+    lines(tx, changes).await?;
+    ends(tx, changes).await
+}
+
+/// Where the lines stay and only the time changed, because an earlier one was told of the same end.
+async fn ends(tx: &Tx<'_>, changes: &BTreeMap<StatsKey, StatsChange<'_>>) -> Result<()> {
+    let counted = || changes.iter().filter(|(_, change)| change.state.counted && change.lines.is_none());
+    let keys: Vec<Uuid> = counted().map(|(key, _)| key.uuid()).collect();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let ends: Vec<Option<At>> = counted().map(|(_, change)| change.state.ended_at.map(At)).collect();
+    let sql = "UPDATE player_match_stats s SET ended_at = new.at
+                 FROM unnest($1::uuid[], $2::timestamptz[]) AS new (key, at)
+                WHERE s.stats_key = new.key AND s.ended_at <> new.at";
+    tx.execute(sql, &[&keys, &ends]).await?;
+    Ok(())
 }
 
 async fn matches(tx: &Tx<'_>, changes: &BTreeMap<StatsKey, StatsChange<'_>>) -> Result<()> {
@@ -39,47 +58,78 @@ async fn matches(tx: &Tx<'_>, changes: &BTreeMap<StatsKey, StatsChange<'_>>) -> 
     let numbers: Vec<&[u8]> = all().map(|state| state.numbers.as_slice()).collect();
     let rosters: Vec<&[u8]> = all().map(|state| state.roster.as_slice()).collect();
     let events: Vec<Uuid> = changes.values().map(|change| change.event_id.uuid()).collect();
+    let ends: Vec<Option<At>> = all().map(|state| state.ended_at.map(At)).collect();
+    let corrections: Vec<i32> = all().map(|state| integer(state.corrections)).collect();
+    let operations: Vec<Option<Uuid>> =
+        changes.values().map(|change| change.corrected_by.map(EventId::uuid)).collect();
+    let overruled: Vec<Vec<u8>> =
+        all().map(|state| state.overruled.iter().flatten().copied().collect()).collect();
     let sql = "UPDATE stats_match
                   SET map = m, team1_name = n1, team1_score = s1, team2_name = n2, team2_score = s2,
                       rounds_played = r, history_len = h, finished = f, canceled = c, cancel_reason = why,
                       result = won, counted = done, numbers = digest, roster = who, last_event_id = e,
-                      updated_at = now()
+                      ended_at = t, corrections = n, corrected_by = coalesce(by, corrected_by),
+                      overruled = others, updated_at = now()
                  FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::text[], $6::int[], $7::int[],
                              $8::int[], $9::bool[], $10::bool[], $11::text[], $12::text[], $13::bool[],
-                             $14::bytea[], $15::bytea[], $16::uuid[])
-                   AS new (k, m, n1, s1, n2, s2, r, h, f, c, why, won, done, digest, who, e)
+                             $14::bytea[], $15::bytea[], $16::uuid[], $17::timestamptz[], $18::int[], $19::uuid[],
+                             $20::bytea[])
+                   AS new (k, m, n1, s1, n2, s2, r, h, f, c, why, won, done, digest, who, e, t, n, by, others)
                 WHERE stats_key = k";
     let parameters: Params<'_> = &[
-        &keys, &maps, &names1, &scores1, &names2, &scores2, &rounds, &history, &finished, &canceled,
-        &reasons, &results, &counted, &numbers, &rosters, &events,
+        &keys,
+        &maps,
+        &names1,
+        &scores1,
+        &names2,
+        &scores2,
+        &rounds,
+        &history,
+        &finished,
+        &canceled,
+        &reasons,
+        &results,
+        &counted,
+        &numbers,
+        &rosters,
+        &events,
+        &ends,
+        &corrections,
+        &operations,
+        &overruled,
     ];
     tx.execute(sql, parameters).await?;
     Ok(())
 }
 
-/// The statement for lines: 5 columns and the 22 counters.
+/// The statement for lines: 7 columns and the 22 counters.
 static UPSERT_LINES: LazyLock<String> = LazyLock::new(|| {
     let names = COUNTER_NAMES.join(", ");
-    let arrays: Vec<String> = (6..6 + COUNTER_NAMES.len()).map(|n| format!("${n}::int[]")).collect();
+    let arrays: Vec<String> = (8..8 + COUNTER_NAMES.len()).map(|n| format!("${n}::int[]")).collect();
     let updates: Vec<String> = COUNTER_NAMES.iter().map(|name| format!("{name} = EXCLUDED.{name}")).collect();
     format!(
-        "INSERT INTO player_match_stats (stats_key, player_key, side, nickname, kicked, {names})
-         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bool[], {})
+        "INSERT INTO player_match_stats (stats_key, player_key, side, nickname, kicked, ended_at, outcome, {names})
+         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bool[], $6::timestamptz[],
+                              $7::text[], {})
            AS new (k, p) ORDER BY k, p
          ON CONFLICT (stats_key, player_key) DO UPDATE
-            SET side = EXCLUDED.side, nickname = EXCLUDED.nickname, kicked = EXCLUDED.kicked, {}",
+            SET side = EXCLUDED.side, nickname = EXCLUDED.nickname, kicked = EXCLUDED.kicked,
+                ended_at = EXCLUDED.ended_at, outcome = EXCLUDED.outcome, {}",
         arrays.join(", "),
         updates.join(", ")
     )
 });
 
+/// The match, the player, and what is written of them.
+type Line<'b> = (Uuid, Uuid, &'b MatchStats, &'b PlayerStats);
+
 async fn lines(tx: &Tx<'_>, changes: &BTreeMap<StatsKey, StatsChange<'_>>) -> Result<()> {
-    let mut all: Vec<(Uuid, Uuid, &PlayerStats)> = Vec::new();
+    let mut all: Vec<Line<'_>> = Vec::new();
     let mut changed_rosters = Vec::new();
     for (key, change) in changes {
         let uuid = key.uuid();
         for (player, line) in change.lines.iter().flatten() {
-            all.push((uuid, player.key(&key.source), line));
+            all.push((uuid, player.key(&key.source), &change.state, line));
         }
         if change.lines.is_some() && change.roster_changed {
             changed_rosters.push(uuid);
@@ -90,25 +140,30 @@ async fn lines(tx: &Tx<'_>, changes: &BTreeMap<StatsKey, StatsChange<'_>>) -> Re
         return Ok(());
     }
     let matches: Vec<Uuid> = all.iter().map(|(key, ..)| *key).collect();
-    let players: Vec<Uuid> = all.iter().map(|(_, player, _)| *player).collect();
+    let players: Vec<Uuid> = all.iter().map(|(_, player, ..)| *player).collect();
     let sides: Vec<&str> = all.iter().map(|(.., line)| line.side.as_str()).collect();
     let nicknames: Vec<&str> = all.iter().map(|(.., line)| line.nickname.as_str()).collect();
     let kicked: Vec<bool> = all.iter().map(|(.., line)| line.kicked).collect();
+    let counts = |state: &MatchStats, line: &PlayerStats| state.counted && line.side != Side::Spectator;
+    let ends: Vec<Option<At>> =
+        all.iter().map(|(.., state, line)| state.ended_at.filter(|_| counts(state, line)).map(At)).collect();
+    let outcomes: Vec<Option<&str>> =
+        all.iter().map(|(.., state, line)| state.outcome(line.side).map(MatchOutcome::as_str)).collect();
     let counters: Vec<Vec<i32>> = (0..COUNTER_NAMES.len())
         .map(|n| all.iter().map(|(.., line)| line.counters.0.get(n).copied().unwrap_or_default()).collect())
         .collect();
     let mut parameters: Vec<&(dyn postgres_types::ToSql + Sync)> =
-        vec![&matches, &players, &sides, &nicknames, &kicked];
+        vec![&matches, &players, &sides, &nicknames, &kicked, &ends, &outcomes];
     parameters.extend(counters.iter().map(|counter| counter as &(dyn postgres_types::ToSql + Sync)));
     tx.execute(&UPSERT_LINES, &parameters).await?;
     Ok(())
 }
 
 /// Removes the lines of players who are not in the matches' new lines. Few matches ever lose a player.
-async fn forget_missing(tx: &Tx<'_>, matches: &[Uuid], lines: &[(Uuid, Uuid, &PlayerStats)]) -> Result<()> {
+async fn forget_missing(tx: &Tx<'_>, matches: &[Uuid], lines: &[Line<'_>]) -> Result<()> {
     for key in matches {
         let stay: Vec<Uuid> =
-            lines.iter().filter(|(of, ..)| of == key).map(|(_, player, _)| *player).collect();
+            lines.iter().filter(|(of, ..)| of == key).map(|(_, player, ..)| *player).collect();
         let sql = "DELETE FROM player_match_stats WHERE stats_key = $1 AND player_key <> ALL($2)";
         tx.execute(sql, &[key, &stay]).await?;
     }
