@@ -5,8 +5,10 @@
 
 mod board;
 mod season;
+mod standings;
 #[cfg(test)]
 mod tests;
 
 pub use board::{Basis, Board, BoardName, BoardNameError, Direction, Metric, Unlisted};
 pub use season::{Season, SeasonKind};
+pub use standings::{Standing, of_seats, of_teams};

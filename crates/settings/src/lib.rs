@@ -6,15 +6,17 @@
 
 mod checks;
 mod endpoint;
+mod leaderboard;
 mod rewards;
 mod sections;
 mod source;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use matchpurse_domain::boards::{Board, BoardName};
 use matchpurse_domain::ids::SourceName;
 use matchpurse_domain::webhook::EndpointName;
 use matchpurse_service_kit::config::{Environment, Layers, Loaded, Problem, join, nearest};
@@ -61,6 +63,9 @@ pub struct Settings {
     /// Where the studio is told, by name.
     #[serde(serialize_with = "endpoints_by_name")]
     pub endpoints: BTreeMap<EndpointName, EndpointSettings>,
+    /// What is ranked, by name.
+    #[serde(serialize_with = "leaderboards_as_written")]
+    pub leaderboards: BTreeMap<BoardName, Board>,
     /// The integrations, by name.
     #[serde(serialize_with = "by_name")]
     pub sources: BTreeMap<SourceName, SourceSettings>,
@@ -78,6 +83,7 @@ struct Document {
     dispatcher: DispatcherSettings,
     telemetry: TelemetrySettings,
     endpoints: BTreeMap<String, endpoint::EndpointTable>,
+    leaderboards: BTreeMap<String, leaderboard::LeaderboardTable>,
     sources: BTreeMap<String, source::SourceTable>,
 }
 
@@ -118,6 +124,7 @@ impl Settings {
         let mut add = |key: &str, what: String| problems.push(origins.problem(key, what));
         checks::sections(&document, &mut add);
         let endpoints = endpoints(&document, &mut add);
+        let leaderboards = leaderboard::boards(&document.leaderboards, &games(&document), &mut add);
         let mut sources = BTreeMap::new();
         for (name, table) in document.sources {
             let key = join("sources", &name);
@@ -146,9 +153,32 @@ impl Settings {
             dispatcher,
             telemetry,
             endpoints,
+            leaderboards,
             sources,
         })
     }
+
+    /// The sources of each game, by the game's name.
+    pub fn games(&self) -> BTreeMap<String, BTreeSet<SourceName>> {
+        let mut games = BTreeMap::new();
+        for (name, source) in &self.sources {
+            let sources: &mut BTreeSet<SourceName> = games.entry(source.game().to_owned()).or_default();
+            sources.insert(name.clone());
+        }
+        games
+    }
+}
+
+/// The same of a configuration that is still being checked.
+fn games(document: &Document) -> BTreeMap<String, BTreeSet<SourceName>> {
+    let mut games = BTreeMap::new();
+    for (name, table) in &document.sources {
+        if let Ok(source) = SourceName::parse(name) {
+            let sources: &mut BTreeSet<SourceName> = games.entry(table.game(name).to_owned()).or_default();
+            sources.insert(source);
+        }
+    }
+    games
 }
 
 fn endpoints(
@@ -180,6 +210,14 @@ fn endpoints_by_name<S: Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     serializer.collect_map(endpoints.iter().map(|(name, endpoint)| (name.as_str(), endpoint)))
+}
+
+fn leaderboards_as_written<S: Serializer>(
+    boards: &BTreeMap<BoardName, Board>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let tables = boards.iter().map(|(name, board)| (name.as_str(), leaderboard::LeaderboardTable::of(board)));
+    serializer.collect_map(tables)
 }
 
 fn by_name<S: Serializer>(

@@ -91,6 +91,8 @@ pub struct ApiSettings {
     pub request_timeout_ms: u64,
     /// For requests in work to end.
     pub drain_timeout_ms: u64,
+    /// Whether endpoints that are made through the API may be in private networks.
+    pub endpoints_allow_private: bool,
     /// Who may do what, by the actor's name.
     pub tokens: BTreeMap<String, ApiToken>,
 }
@@ -136,6 +138,12 @@ pub struct WorkersSettings {
     pub drain_timeout_ms: u64,
     /// Between looks for matches after their deadline.
     pub deadline_sweep_ms: u64,
+    /// Between looks for results that boards and ratings have not got.
+    pub results_poll_ms: u64,
+    /// How many players a season of a board has before their ranks are kept.
+    pub ranks_players_min: u64,
+    /// How old kept ranks may become.
+    pub ranks_every_ms: u64,
     /// `[workers.match_escrow]`
     pub match_escrow: WorkerSettings,
     /// `[workers.reward_fulfillment]`

@@ -17,6 +17,8 @@ const FEE_BPS_MAX: u16 = 10_000;
 /// A match that holds money for a year has been forgotten.
 const HOLD_DEADLINE_HOURS_MAX: u32 = 8_760;
 const HOLD_DEADLINE_HOURS_DEFAULT: u32 = 72;
+/// The longest name of a game.
+const GAME_LENGTH_MAX: usize = 40;
 /// The largest body that a source may allow, in bytes: it is held in memory, and it travels in one message.
 const BODY_BYTES_MAX: u32 = 16 * 1024 * 1024;
 
@@ -32,6 +34,8 @@ pub struct SourceSettings {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub(crate) struct SourceTable {
     provider: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    game: Option<String>,
     #[serde(default)]
     secrets: Vec<SecretValue>,
     currency: String,
@@ -117,6 +121,11 @@ impl SourceSettings {
         &self.table.provider
     }
 
+    /// The game that is played: sources of one game share ratings and boards.
+    pub fn game(&self) -> &str {
+        self.table.game(self.policy.source.as_str())
+    }
+
     /// The active secrets of the webhooks; may be empty.
     pub fn secrets(&self) -> &[SecretValue] {
         &self.table.secrets
@@ -149,6 +158,11 @@ impl SourceSettings {
 }
 
 impl SourceTable {
+    /// The game; by default the source is one by itself.
+    pub(crate) fn game<'t>(&'t self, source: &'t str) -> &'t str {
+        self.game.as_deref().unwrap_or(source)
+    }
+
     fn currency(&self, add: &mut dyn FnMut(&str, String)) -> Option<Currency> {
         use matchpurse_domain::money::CurrencyError as E;
         let key = |error: &E| match error {
@@ -186,6 +200,12 @@ impl SourceTable {
             }
         };
         check(is_name(&self.provider), "provider", &"must be a provider's name: of a-z, 0-9, '-' and '_'");
+        let game = self.game.as_deref().unwrap_or("a");
+        check(
+            is_name(game) && game.len() <= GAME_LENGTH_MAX,
+            "game",
+            &format_args!("must be 1 to {GAME_LENGTH_MAX} of a-z, 0-9, '-' and '_'"),
+        );
         check(
             self.fee_bps <= FEE_BPS_MAX,
             "fee_bps",

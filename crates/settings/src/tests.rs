@@ -1,3 +1,4 @@
+use matchpurse_domain::boards::{Direction, Metric, SeasonKind};
 use matchpurse_domain::grants::GrantKind;
 
 use super::*;
@@ -52,9 +53,10 @@ fn the_example_in_the_defaults_is_right() {
         .filter_map(|line| line.strip_prefix('#'))
         .filter(|line| !line.starts_with(' ') && !line.starts_with("keys."))
         .collect();
-    assert_eq!(lines.len(), 18, "{lines:#?}");
+    assert_eq!(lines.len(), 19, "{lines:#?}");
     let settings = settings(&lines.join("\n"));
     let source = &settings.sources[&source_name("main-game")];
+    assert_eq!(source.game(), "shooter");
     assert_eq!(source.policy().stake, Some(500));
     assert_eq!(source.policy().hold_deadline_s, 72 * 3600);
     assert_eq!(source.policy().fee_bps, 1000);
@@ -364,6 +366,7 @@ options.issuer = "https://issuer.example"
     admin_listen = "127.0.0.1:9106"
     request_timeout_ms = 10000
     drain_timeout_ms = 25000
+    endpoints_allow_private = false
 
     [api.tokens.ops]
     secret = "[redacted]"
@@ -379,6 +382,9 @@ options.issuer = "https://issuer.example"
     stall_after_ms = 30000
     drain_timeout_ms = 25000
     deadline_sweep_ms = 5000
+    results_poll_ms = 1000
+    ranks_players_min = 10000
+    ranks_every_ms = 30000
 
     [workers.match_escrow]
     admin_listen = "127.0.0.1:9101"
@@ -415,6 +421,8 @@ options.issuer = "https://issuer.example"
 
     [endpoints]
 
+    [leaderboards]
+
     [sources.main]
     provider = "someone"
     secrets = ["[redacted]"]
@@ -450,7 +458,7 @@ secrets = ["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"]
 #[test]
 fn the_endpoint_in_the_defaults_is_right() {
     let (_, example) = DEFAULT_TOML.split_once("# An endpoint with everything.").unwrap();
-    let (example, _) = example.split_once("[sources]").unwrap();
+    let (example, _) = example.split_once("[leaderboards]").unwrap();
     let lines: Vec<&str> = example
         .lines()
         .filter_map(|line| line.strip_prefix('#'))
@@ -523,4 +531,80 @@ fn a_dispatcher_keeps_what_it_sends_for_as_long_as_that_may_take() {
     `dispatcher.lease_ms`: 60000 is below 70000: twice `dispatcher.request_timeout_ms`, for a question and an answer, and 10 s to write it down
     "#
     );
+}
+
+#[test]
+fn the_leaderboard_in_the_defaults_is_right() {
+    let (_, example) = DEFAULT_TOML.split_once("# A board with everything.").unwrap();
+    let (example, _) = example.split_once("[sources]").unwrap();
+    let lines: Vec<&str> = example
+        .lines()
+        .filter_map(|line| line.strip_prefix('#'))
+        .filter(|line| !line.starts_with(' '))
+        // A game has its sources, and a rating no currency.
+        .filter(|line| !line.starts_with("sources") && !line.starts_with("currency"))
+        .collect();
+    assert_eq!(lines.len(), 7, "{lines:#?}");
+    let settings = settings(&format!("{}\n{SOURCE}game = \"shooter\"", lines.join("\n")));
+    let board = settings.leaderboards.values().next().unwrap();
+    assert_eq!(board.metric, Metric::Rating);
+    assert_eq!(board.season, SeasonKind::Week);
+    assert_eq!(board.sources, Some([source_name("main-game")].into()));
+    assert!(board.min_matches == 5 && board.exclude_banned);
+    // All metrics are in the text.
+    for metric in Metric::all() {
+        assert!(example.contains(metric.as_str()), "{}", metric.as_str());
+    }
+    let again = Settings::parse_str(&settings.render()).unwrap();
+    assert_eq!(again.leaderboards, settings.leaderboards);
+}
+
+#[test]
+fn a_leaderboard_is_of_everything_for_ever() {
+    let settings = settings(&format!("[leaderboards.kills]\nmetric = \"kills\"\n{SOURCE}"));
+    let board = settings.leaderboards.values().next().unwrap();
+    assert_eq!((board.season, board.direction), (SeasonKind::All, Direction::Descending));
+    assert_eq!((&board.sources, &board.game, board.min_matches), (&None, &None, 0));
+    assert_eq!(settings.games()["main-game"], [source_name("main-game")].into());
+}
+
+#[test]
+fn a_wrong_leaderboard_is_refused_with_all_that_is_wrong() {
+    insta::assert_snapshot!(refused(r#"
+[leaderboards.Best]
+metric = "kils"
+direction = "down"
+season = "weekly"
+[leaderboards.money]
+metric = "net"
+game = "shoter"
+[leaderboards.skill]
+metric = "skill"
+[leaderboards.both]
+metric = "kd"
+game = "shooter"
+sources = ["main-game"]
+currency = "USD"
+[leaderboards.some]
+metric = "kd"
+sources = ["main-game", "main-gane", "main-game"]
+
+[sources.main-game]
+provider = "someone"
+game = "shooter"
+currency = "USD"
+custody = "studio"
+"#), @r#"
+    settings, line 3: `leaderboards.Best`: "Best" is no board's name: 1 to 40 of a-z, 0-9, '-' and '_', beginning with a letter or digit
+    settings, line 4: `leaderboards.Best.metric`: "kils" is not one of kills, assists, deaths, mvps, score, double_kills, triple_kills, quadra_kills, penta_kills, headshot_kills, pistol_kills, sniper_kills, damage_dealt, entry_attempts, entry_successes, flashes_thrown, flashes_successful, enemies_flashed, utility_thrown, utility_damage, clutch_attempts, clutch_wins, matches, wins, win_percent, kd, adr, kr, hs_percent, rating, skill, played, won, stakes, winnings, net; did you mean `kills`?
+    settings, line 5: `leaderboards.Best.direction`: "down" is not one of desc, asc
+    settings, line 6: `leaderboards.Best.season`: "weekly" is not one of all, year, quarter, month, week; did you mean `week`?
+    settings, line 15: `leaderboards.both.sources`: stands beside `game`, which has its sources; give one of the two
+    settings, line 16: `leaderboards.both.currency`: `kd` is no amount, so leave it out
+    settings, line 9: `leaderboards.money.game`: no source has the game "shoter"; did you mean `shooter`?
+    settings, line 7: `leaderboards.money.currency`: must be given: amounts of two currencies are not compared
+    settings, line 10: `leaderboards.skill.game`: must be given: a player has another skill in every game
+    settings, line 19: `leaderboards.some.sources`: number 2: there is no source "main-gane"; did you mean `main-game`?
+    settings, line 19: `leaderboards.some.sources`: number 3: "main-game" stands there twice
+    "#);
 }
