@@ -76,7 +76,7 @@ impl Shared {
         loop {
             let written = async {
                 let mut client = self.store.client().await?;
-                dispatch::finish(&mut client, ended, fares, now).await
+                dispatch::finish(&mut client, ended, &self.audience, fares, now).await
             };
             match written.await {
                 Err(error) if error.is_transient() && Instant::now() + WRITE_AGAIN_AFTER < lease_ends => {

@@ -9,6 +9,7 @@ use matchpurse_settings::{DispatcherSettings, Settings};
 use matchpurse_store::dispatch::{
     self, Configured, Endpoint, EndpointId, EndpointSpec, FannedOut, NewNotice, Origin, Wanted,
 };
+use matchpurse_store::redemptions::Audience;
 use matchpurse_store::{ExposeSecret as _, Store};
 use metrics::{counter, gauge};
 use tokio::task::{Id, JoinError, JoinSet};
@@ -63,6 +64,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
 }
 
+    pub(crate) audience: Audience,
 impl Dispatcher {
     /// A dispatcher for the endpoints of the configuration and of the database.
     ///
@@ -102,6 +104,7 @@ impl Dispatcher {
         };
         Ok(Self { shared: Arc::new(shared), sending: JoinSet::new(), sends: HashMap::new(), turns: 0 })
     }
+            audience: Audience::default(),
 
     /// Brings the configuration's endpoints into the database. To be done before the first turn.
     ///

@@ -214,7 +214,9 @@ pub async fn retry(
                 tx.commit().await?;
                 done = true;
             }
-            Retried::InFlight | Retried::Delivered | Retried::Unknown => tx.rollback().await?,
+            Retried::InFlight | Retried::Delivered | Retried::TakenBack | Retried::Unknown => {
+                tx.rollback().await?;
+            }
         }
     }
     if !done {

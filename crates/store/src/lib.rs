@@ -28,6 +28,7 @@ pub mod parked;
 pub mod players;
 mod pool;
 mod spool;
+pub mod redemptions;
 pub mod stats;
 pub mod story;
 pub mod survey;

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use matchpurse_store::dispatch::{Attempt, AttemptOutcome, Ended, Next, Wanted, claim, finish};
+use matchpurse_store::redemptions::Audience;
 use matchpurse_testkit::{Dice, Reply, Studio};
 
 use crate::stage::{Stage, assert_same_bytes, endpoint, ids, notices};
@@ -104,19 +105,19 @@ async fn a_late_success_counts() -> Result<()> {
     let ([first], [second]) = (first.as_slice(), second.as_slice()) else { panic!("{first:?} {second:?}") };
     assert!(second.unknown && second.claim == first.claim + 1);
 
-    let now = stage.now();
+    let (now, nobody) = (stage.now(), Audience::default());
     let ended = |claimed, outcome, next| Ended {
         claimed,
         attempt: Attempt { at: now, took_ms: 1, outcome, status: None, detail: String::new() },
         next,
     };
     let late = ended(first, AttemptOutcome::Refused, Next::GivenUp);
-    assert!(!finish(&mut client, &late, |health| health, now).await?.counted, "its lease had ended");
+    assert!(!finish(&mut client, &late, &nobody, |health| health, now).await?.counted, "its lease had ended");
     assert_eq!(stage.states().await?, "waiting 1");
     let late = ended(first, AttemptOutcome::Delivered, Next::Delivered);
-    assert!(finish(&mut client, &late, |health| health, now).await?.counted);
+    assert!(finish(&mut client, &late, &nobody, |health| health, now).await?.counted);
     let failed = ended(second, AttemptOutcome::Unknown, Next::Again { at: now, counts: true });
-    assert!(!finish(&mut client, &failed, |health| health, now).await?.counted);
+    assert!(!finish(&mut client, &failed, &nobody, |health| health, now).await?.counted);
     assert_eq!(stage.states().await?, "delivered 1");
     Ok(())
 }

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use matchpurse_domain::time::Timestamp;
 use tokio_postgres::Row;
@@ -30,6 +32,8 @@ pub struct Claimed {
     pub endpoint: EndpointId,
     /// What it is sent under, on every attempt and to every endpoint.
     pub webhook_id: Uuid,
+    /// The source that it comes from.
+    pub source: String,
     /// What happened.
     pub kind: String,
     /// What it is about.
@@ -40,6 +44,9 @@ pub struct Claimed {
     pub unknown: bool,
     /// Others may wait behind it.
     pub in_line: bool,
+    /// It says that something was given which has been taken back, and the endpoint has not heard of it: it must not
+    /// be sent but withdrawn, by [`super::withdraw`].
+    pub taken_back: bool,
     /// Whether it finds out for all whether the endpoint is back.
     pub probe: bool,
     /// What is sent.
@@ -83,22 +90,52 @@ pub async fn claim(
                   WHERE d.delivery_id = ANY (ARRAY (SELECT delivery_id FROM due))
                  RETURNING d.*)
                SELECT t.delivery_id, t.claims, t.endpoint_id, t.webhook_id, t.attempts, t.unknown, t.line,
-                      due.last_claim, due.last_claimed_at, o.kind, o.subject, o.body, o.created_at AS written_at
+                      due.last_claim, due.last_claimed_at, o.source, o.kind, o.subject, o.body, o.created_at AS written_at
                  FROM taken t JOIN due USING (delivery_id) JOIN outbox o ON o.webhook_id = t.webhook_id
                 ORDER BY t.position, t.endpoint_id";
     let rows = tx.query(sql, &[&endpoints, &limits, &At(now), &At(lease_until)]).await?;
     record_abandoned(&tx, &rows).await?;
-    let claimed = rows.iter().map(|row| read(row, &probes)).collect::<Result<Vec<_>>>()?;
-    let probed: Vec<i32> = claimed.iter().filter(|one| one.probe).map(|one| one.endpoint.0).collect();
+    let mut claimed = rows.iter().map(|row| read(row, &probes)).collect::<Result<Vec<_>>>()?;
+    hold_back(&tx, &mut claimed, now).await?;
+    let probed: Vec<i32> =
+        claimed.iter().filter(|one| one.probe && !one.taken_back).map(|one| one.endpoint.0).collect();
     if !probed.is_empty() {
         let sql = "UPDATE endpoint SET paused_until = $2 WHERE endpoint_id = ANY ($1)";
         tx.execute(sql, &[&probed, &At(lease_until)]).await?;
     }
-    let grants: Vec<Uuid> =
-        claimed.iter().filter_map(|one| grants::grant_of(&one.kind, &one.subject)).collect();
-    grants::begin_in_tx(&tx, &grants).await?;
     tx.commit().await?;
     Ok(claimed)
+}
+
+/// What was claimed and must not be sent now: notices of grants that have been taken back, and those of reversals
+/// before the grants' own have ended, which are not the caller's any more.
+async fn hold_back(tx: &Tx<'_>, claimed: &mut Vec<Claimed>, now: Timestamp) -> Result<()> {
+    let grant = |one: &Claimed| grants::grant_of(&one.kind, &one.subject);
+    let grants: Vec<Uuid> = claimed.iter().filter_map(grant).collect();
+    let taken_back = grants::begin_in_tx(tx, &grants).await?;
+    if !taken_back.is_empty() {
+        let of_these = |one: &&Claimed| grant(one).is_some_and(|grant| taken_back.contains(&grant));
+        let told: Vec<i64> = claimed.iter().filter(of_these).map(|one| one.delivery_id).collect();
+        let unheard = grants::unheard_in_tx(tx, &told).await?;
+        // Nobody sends it; who dies before it is withdrawn leaves it to the next one, and no trace of an attempt.
+        let sql = "UPDATE delivery SET claimed_at = NULL WHERE delivery_id = ANY ($1)";
+        tx.execute(sql, &[&unheard.iter().copied().collect::<Vec<_>>()]).await?;
+        for one in claimed.iter_mut().filter(|one| unheard.contains(&one.delivery_id)) {
+            one.taken_back = true;
+        }
+    }
+    let reversals = claimed.iter().filter(|one| grants::is_reversal(&one.kind));
+    let reversals: Vec<i64> = reversals.map(|one| one.delivery_id).collect();
+    let early = grants::too_early_in_tx(tx, &reversals, now).await?;
+    if !early.is_empty() {
+        let sql = "UPDATE delivery SET claimed_at = NULL, claims = claims - 1, next_attempt_at = until
+                     FROM unnest($1::bigint[], $2::timestamptz[]) AS early (id, until) WHERE delivery_id = id";
+        let (ids, until): (Vec<i64>, Vec<At>) = early.iter().map(|(id, until)| (*id, At(*until))).unzip();
+        tx.execute(sql, &[&ids, &until]).await?;
+        let early: BTreeSet<i64> = early.into_keys().collect();
+        claimed.retain(|one| !early.contains(&one.delivery_id));
+    }
+    Ok(())
 }
 
 /// The endpoints among those to probe that nobody else probes.
@@ -143,11 +180,13 @@ fn read(row: &Row, probes: &[EndpointId]) -> Result<Claimed> {
         claim: row.try_get("claims")?,
         endpoint,
         webhook_id: row.try_get("webhook_id")?,
+        source: row.try_get("source")?,
         kind: row.try_get("kind")?,
         subject: row.try_get("subject")?,
         attempts: u32::try_from(row.try_get::<_, i32>("attempts")?).unwrap_or(0),
         unknown: row.try_get("unknown")?,
         in_line: row.try_get::<_, Option<Uuid>>("line")?.is_some(),
+        taken_back: false,
         probe: probes.contains(&endpoint),
         body: body.into(),
         written_at: row.try_get::<_, At>("written_at")?.0,

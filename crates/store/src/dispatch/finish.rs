@@ -4,6 +4,7 @@ use uuid::Uuid;
 use super::endpoints::read_health;
 use super::operate::{DISPATCHER, Operation, record_in_tx};
 use super::{AttemptOutcome, Claimed, EndpointId, Health, grants};
+use crate::redemptions::Audience;
 use crate::time::At;
 use crate::words::storable;
 use crate::{Client, Result, Tx};
@@ -62,8 +63,8 @@ pub struct Finished {
     pub health: (Health, Health),
 }
 
-/// Writes what came of a claimed delivery: its next state, its attempt, its grant's state, and by `fares` how the
-/// endpoint fares now. An answer of 410 disables the endpoint.
+/// Writes what came of a claimed delivery: its next state, its attempt, its grant's state, by `audience` whether the
+/// provider is to be told of that, and by `fares` how the endpoint fares now. An answer of 410 disables the endpoint.
 ///
 /// Writing it again changes nothing.
 ///
@@ -72,6 +73,7 @@ pub struct Finished {
 pub async fn finish(
     client: &mut Client,
     ended: &Ended<'_>,
+    audience: &Audience,
     fares: impl Fn(Health) -> Health,
     now: Timestamp,
 ) -> Result<Finished> {
@@ -92,7 +94,9 @@ pub async fn finish(
             move_line(&tx, claimed.delivery_id, now).await?;
         }
         if let Some(grant) = grants::grant_of(&claimed.kind, &claimed.subject) {
-            grants::settle_in_tx(&tx, grant, claimed.webhook_id).await?;
+            let callback = audience.of(&claimed.source);
+            grants::settle_in_tx(&tx, grant, claimed.webhook_id, callback, now).await?;
+            grants::let_reversal_go_in_tx(&tx, grant, claimed.delivery_id, now).await?;
         }
     }
     if after != health {
@@ -103,6 +107,31 @@ pub async fn finish(
     }
     tx.commit().await?;
     Ok(Finished { counted, health: (health, after) })
+}
+
+/// Ends a delivery without sending it: what it says was given has been taken back before the endpoint heard of it. False
+/// when it was another's meanwhile.
+///
+/// # Errors
+/// [`crate::Error`]; then it is claimed again when its lease ends, and withdrawn then.
+pub async fn withdraw(client: &mut Client, claimed: &Claimed, now: Timestamp) -> Result<bool> {
+    let tx = client.begin().await?;
+    if claimed.in_line {
+        endpoint_health(&tx, claimed.endpoint, true).await?;
+    }
+    let sql = "UPDATE delivery SET state = 'withdrawn', finished_at = $3
+                WHERE delivery_id = $1 AND claims = $2 AND state = 'waiting' AND claimed_at IS NULL";
+    let withdrawn = tx.execute(sql, &[&claimed.delivery_id, &claimed.claim, &At(now)]).await? > 0;
+    if withdrawn {
+        if claimed.in_line {
+            move_line(&tx, claimed.delivery_id, now).await?;
+        }
+        if let Some(grant) = grants::grant_of(&claimed.kind, &claimed.subject) {
+            grants::let_reversal_go_in_tx(&tx, grant, claimed.delivery_id, now).await?;
+        }
+    }
+    tx.commit().await?;
+    Ok(withdrawn)
 }
 
 async fn endpoint_health(tx: &Tx<'_>, endpoint: EndpointId, locked: bool) -> Result<Health> {

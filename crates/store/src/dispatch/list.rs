@@ -24,19 +24,8 @@ pub enum DeliveryState {
     Delivered,
     /// It was tried often enough.
     GivenUp,
-}
-
-/// An endpoint and what waits for it.
-#[derive(Debug, Clone)]
-pub struct EndpointLine {
-    /// The endpoint, without its secrets.
-    pub endpoint: Endpoint,
-    /// When it was made.
-    pub created_at: Timestamp,
-    /// How many deliveries wait for it, of 10,000 at most.
-    pub waiting: i64,
-    /// When the oldest of those that are not behind another was made.
-    pub oldest_at: Option<Timestamp>,
+    /// It was not sent: what it says was given had been taken back.
+    Withdrawn,
 }
 
 /// Which deliveries are wanted; none stands for any.
@@ -79,7 +68,7 @@ pub struct DeliveryLine {
     pub unknown: bool,
     /// When it was made.
     pub created_at: Timestamp,
-    /// When it was delivered or given up.
+    /// When it was delivered, given up or withdrawn.
     pub finished_at: Option<Timestamp>,
     /// The last attempt that has ended.
     pub last: Option<AttemptLine>,
@@ -102,11 +91,12 @@ pub struct AttemptLine {
 
 impl DeliveryState {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Waiting, Self::Behind, Self::Delivered, Self::GivenUp];
+    pub const ALL: [Self; 5] = [Self::Waiting, Self::Behind, Self::Delivered, Self::GivenUp, Self::Withdrawn];
 
     /// The word for it in the database and the API.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Withdrawn => "withdrawn",
             Self::Waiting => "waiting",
             Self::Behind => "behind",
             Self::Delivered => "delivered",

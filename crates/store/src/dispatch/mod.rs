@@ -5,7 +5,9 @@
 //! | [`take_in_tx`], [`fan_out_in_tx`] | a notice becomes one delivery an endpoint, and its body is made | one fan-out at a time; endpoints that want order; notices |
 //! | [`claim`] | takes what is due, as many of each endpoint as the caller may send | endpoints that are probed; deliveries, skipping what is locked; grants |
 //! | the sending | none of this module's business | none: no transaction is open |
-//! | [`finish`] | writes what came of it | the endpoint, where it wants order or fares differently; the delivery; the grant |
+//! | [`finish`] | writes what came of it | the endpoint, where it wants order or fares differently; the delivery; the grant, or all that the player has in its contest, by id; the call to the provider |
+//! | [`withdraw`] | ends what must not be sent any more | as [`finish`] |
+//! | [`prune`] | removes what ended long ago | one pruning at a time; deliveries, skipping what is locked; notices |
 //!
 //! A claim is a lease: it moves the time at which a delivery is due to the lease's end, so whoever is killed gives
 //! back what he held by doing nothing. The claim's number tells one lease from the next: a failure that comes after
@@ -27,6 +29,7 @@ mod grants;
 mod list;
 mod listen;
 mod operate;
+mod prune;
 
 use matchpurse_domain::time::Timestamp;
 
@@ -35,7 +38,7 @@ pub use endpoints::{
     Brought, Configured, Disabled, Endpoint, EndpointSpec, NameTaken, Origin, bring, endpoints, next_due,
 };
 pub use fan_out::{FannedOut, NewNotice, fan_out_in_tx, has_new, take_in_tx};
-pub use finish::{Attempt, Ended, Finished, Next, finish};
+pub use finish::{Attempt, Ended, Finished, Next, finish, withdraw};
 pub use list::{
     AttemptLine, DeliveryFilter, DeliveryLine, DeliveryState, EndpointLine, attempts, deliveries, delivery,
     endpoint_lines,
@@ -45,6 +48,7 @@ pub use operate::{
     Changed, Retried, add_in_tx, change_in_tx, disable_in_tx, enable_in_tx, remove_in_tx, retry_in_tx,
     set_secrets_in_tx,
 };
+pub use prune::{Pruned, prune};
 
 /// An endpoint's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -39,6 +39,8 @@ pub enum Retried {
     Delivered,
     /// There is no such delivery.
     Unknown,
+    /// What it says was given has been taken back, and the endpoint has been told so.
+    TakenBack,
 }
 
 pub(super) struct Operation<'o> {
@@ -210,13 +212,17 @@ pub async fn retry_in_tx(
 ) -> Result<Retried> {
     let place = "SELECT d.endpoint_id, d.line, d.webhook_id, o.kind, o.subject
                    FROM delivery d JOIN outbox o USING (webhook_id) WHERE d.delivery_id = $1";
+    let grant = grants::grant_of(row.try_get("kind")?, row.try_get("subject")?);
     let rows = tx.query(place, &[&delivery_id]).await?;
     let Some(row) = rows.first() else { return Ok(Retried::Unknown) };
     let endpoint = EndpointId(row.try_get("endpoint_id")?);
     let line: Option<Uuid> = row.try_get("line")?;
     if line.is_some() {
+        "withdrawn" => return Ok(Retried::TakenBack),
         let sql = "SELECT FROM endpoint WHERE endpoint_id = $1 FOR NO KEY UPDATE";
         tx.query(sql, &[&endpoint.0]).await?;
+        // The notice of the reversal went on when this one was given up; it must not be the last word.
+        "given_up" if grants::is_taken_back_in_tx(tx, grant).await? => return Ok(Retried::TakenBack),
     }
     let look = "SELECT state, claimed_at IS NOT NULL AND next_attempt_at > $2 AS in_flight
                   FROM delivery WHERE delivery_id = $1 FOR NO KEY UPDATE";
@@ -237,8 +243,9 @@ pub async fn retry_in_tx(
                                    THEN 'behind' ELSE 'waiting' END
                 WHERE delivery_id = $1 RETURNING state";
     let behind = tx.query_one(sql, &[&delivery_id, &At(now)]).await?.try_get::<_, &str>(0)? == "behind";
-    if let Some(grant) = grants::grant_of(row.try_get("kind")?, row.try_get("subject")?) {
-        grants::settle_in_tx(tx, grant, row.try_get("webhook_id")?).await?;
+    if let Some(grant) = grant {
+        // What waits again has not been given, so there is nothing to tell the provider.
+        grants::settle_in_tx(tx, grant, row.try_get("webhook_id")?, &[], now).await?;
     }
     let retried =
         Operation { kind: "delivery_retried", endpoint, delivery_id: Some(delivery_id), actor, reason };

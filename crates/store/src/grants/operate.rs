@@ -3,6 +3,7 @@ use matchpurse_domain::ids::{EventId, SourceName};
 use uuid::Uuid;
 
 use super::list::{GrantLine, find_in_tx};
+use crate::redemptions::taken_back_in_tx;
 use crate::{Result, Tx};
 
 /// One grant, locked with its contest, so that neither an event nor the dispatcher changes it meanwhile.
@@ -34,6 +35,9 @@ pub async fn set_state_in_tx(
         "UPDATE reward_grant SET state = $2, reason = NULL, detail = NULL, event_id = $3, updated_at = now()
                 WHERE grant_id = $1";
     tx.execute(sql, &[&line.id, &state.as_str(), &cause.uuid()]).await?;
+    if state == GrantState::Reversed {
+        taken_back_in_tx(tx, &[line.id]).await?;
+    }
     Ok(Grant { state, reason: None, detail: None, ..line.grant.clone() })
 }
 

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{Cause, ContestChange};
 use crate::client::Params;
+use crate::redemptions::taken_back_in_tx;
 use crate::time::At;
 use crate::words::storable;
 use crate::{Error, Result, Tx};
@@ -191,7 +192,8 @@ async fn moved(tx: &Tx<'_>, changes: &BTreeMap<ContestKey, ContestChange>) -> Re
         let source = "a grant's state has changed although it was locked".into();
         return Err(Error::Stored { what: "grants", source });
     }
-    Ok(())
+    let taken_back = by_id.iter().filter(|(_, (grant, ..))| grant.state == GrantState::Reversed);
+    taken_back_in_tx(tx, &taken_back.map(|(id, _)| *id).collect::<Vec<_>>()).await
 }
 
 /// Notes in which windows grants were counted.
