@@ -137,7 +137,7 @@ impl Keyring {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let same = known.generation > 0 && known.keys.webhook.iter().eq(webhook.iter());
         if !same {
-            let keys = Arc::new(Keys { webhook, postback: self.configured.postback.clone() });
+            let keys = Arc::new(Keys { webhook, ..self.configured.clone() });
             *known = Known { keys, generation: known.generation.saturating_add(1) };
             tracing::info!(source = self.source.as_str(), "public keys fetched");
         }

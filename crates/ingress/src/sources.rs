@@ -15,6 +15,8 @@ use crate::metrics::SourceMeter;
 
 /// The role of [`Keys::postback`] in the configuration: `keys.postback`.
 const POSTBACK_ROLE: &str = "postback";
+/// That of [`Keys::api`]: `keys.api`. Nothing here is called, but a key that no adapter would use is refused here.
+const API_ROLE: &str = "api";
 
 /// One configured source, ready to verify.
 pub(crate) struct Source {
@@ -109,19 +111,24 @@ impl Checked {
         body_memory: u64,
         add: &mut dyn FnMut(&str, String),
     ) -> Option<Self> {
-        for role in source.key_roles().filter(|role| *role != POSTBACK_ROLE) {
-            add("keys", format!("no role {role:?}; there is `{POSTBACK_ROLE}`"));
+        for role in source.key_roles().filter(|role| ![POSTBACK_ROLE, API_ROLE].contains(role)) {
+            add("keys", format!("no role {role:?}; there are `{POSTBACK_ROLE}` and `{API_ROLE}`"));
         }
         let Some(adapter) = matchpurse_providers::by_id(source.provider()) else {
             add("provider", unknown_provider(source.provider()));
             return None;
         };
         let settings = adapter_settings(source);
-        let keys = Keys { webhook: key_set(source.secrets()), postback: key_set(source.keys(POSTBACK_ROLE)) };
+        let keys = Keys {
+            webhook: key_set(source.secrets()),
+            postback: key_set(source.keys(POSTBACK_ROLE)),
+            api: key_set(source.keys(API_ROLE)),
+        };
         if let Err(error) = adapter.check(&settings, &keys) {
             add("", error.to_string());
             return None;
         }
+        let keys = Keys { api: KeySet::default(), ..keys };
         let max_body = source.max_body_bytes().unwrap_or_else(|| adapter.max_body_bytes());
         if u64::try_from(max_body).unwrap_or(u64::MAX) > body_memory {
             let all =

@@ -15,6 +15,8 @@ pub enum KeyRole {
 /// The active keys of one role; several during a rotation. Each is the secret's bytes as given, or a public
 /// key as PEM.
 #[derive(Clone, Default)]
+    /// What we show the provider when we call it: `keys.api` in the configuration. No delivery is verified with it.
+    pub api: KeySet,
 pub struct KeySet(Vec<Bytes>);
 
 /// The active keys of a source.
@@ -46,6 +48,15 @@ impl KeySet {
 
     /// True when there is no key, so nothing can verify.
     pub fn is_empty(&self) -> bool {
+impl Keys {
+    /// Refuses keys for postbacks, for a provider that has none.
+    ///
+    /// # Errors
+    /// [`SettingsError::UnusedKey`].
+    pub(crate) fn no_postback(&self) -> Result<(), SettingsError> {
+        if self.postback.is_empty() { Ok(()) } else { Err(SettingsError::UnusedKey { key: "keys.postback" }) }
+    }
+
         self.0.is_empty()
     }
 
@@ -54,6 +65,23 @@ impl KeySet {
         self.0.iter().map(|key| key.as_ref())
     }
 }
+
+    /// Refuses keys for calls, for a provider that is not called.
+    ///
+    /// # Errors
+    /// [`SettingsError::UnusedKey`].
+    pub(crate) fn no_api(&self) -> Result<(), SettingsError> {
+        if self.api.is_empty() { Ok(()) } else { Err(SettingsError::UnusedKey { key: "keys.api" }) }
+    }
+
+    /// Refuses all keys but those of webhooks.
+    ///
+    /// # Errors
+    /// [`SettingsError::UnusedKey`].
+    pub(crate) fn only_webhook(&self) -> Result<(), SettingsError> {
+        self.no_postback()?;
+        self.no_api()
+    }
 
 impl Keys {
     /// Refuses keys for postbacks, for a provider that has none.
@@ -73,6 +101,6 @@ impl std::fmt::Debug for KeySet {
 
 impl std::fmt::Debug for Keys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "webhook {:?}, postback {:?}", self.webhook, self.postback)
+        write!(f, "webhook {:?}, postback {:?}, api {:?}", self.webhook, self.postback, self.api)
     }
 }

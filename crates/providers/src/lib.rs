@@ -12,6 +12,7 @@ mod keys;
 mod normalized;
 pub mod play;
 mod provider;
+mod redemption;
 mod reply;
 mod settings;
 mod times;
@@ -20,6 +21,7 @@ pub use delivery::{Delivery, Headers, Method};
 pub use keys::{KeyError, KeyRole, KeySet, Keys, RemoteKeys};
 pub use normalized::{NewEvent, NormalizeError, Normalized, Question};
 pub use provider::{Provider, SignRequest, SignedRequest, Verified, VerifyError};
+pub use redemption::{CallLimit, Redemption, RedemptionAnswer, Redemptions};
 pub use reply::{Outcome, Reply};
 pub use settings::{AdapterSettings, OptionValue, SettingsError};
 

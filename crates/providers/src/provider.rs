@@ -6,6 +6,7 @@ use crate::keys::{KeyError, KeyRole, Keys, RemoteKeys};
 use crate::normalized::{NormalizeError, Normalized};
 use crate::play::{LifeKind, PlayRequest, Script};
 use crate::reply::{Outcome, Reply};
+use crate::redemption::Redemptions;
 use crate::settings::{AdapterSettings, SettingsError};
 
 /// One provider's contract. No method has a default: a forgotten verification must not compile.
@@ -66,6 +67,18 @@ pub trait Provider: Sync {
     fn reply(&self, outcome: Outcome<'_>) -> Reply;
 
     /// Signs a body as the provider would, for the simulator and tests.
+    /// How the provider is told that a player has got a reward; none where it wants no such word, or the source does
+    /// not ask for it.
+    ///
+    /// # Errors
+    /// [`SettingsError`], when the source asks for it and lacks something. Only who makes the calls has [`Keys::api`],
+    /// so [`Provider::check`] does not ask for it.
+    fn redemptions(
+        &self,
+        settings: &AdapterSettings,
+        keys: &Keys,
+    ) -> Result<Option<Box<dyn Redemptions>>, SettingsError>;
+
     ///
     /// # Errors
     /// When the key is none that can sign.

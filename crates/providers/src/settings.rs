@@ -41,10 +41,14 @@ pub enum SettingsError {
         /// What is wrong with it.
         problem: String,
     },
+    /// The provider is to be called, and there is nothing to show it.
+    #[error("option `{option}` is set, but there is no key to call with: set `keys.api`")]
+    NoApiKey {
+        /// The option that asks for it.
+        option: &'static str,
+    },
     /// A key of a role that the provider does not have: who set it takes something for protected that is not.
-    #[error(
-        "`{key}` is set, but this provider has no such key: everything it sends is verified with `secrets`; remove it"
-    )]
+    #[error("`{key}` is set, but this provider has no such key, so nothing is protected by it; remove it")]
     UnusedKey {
         /// The key of the configuration.
         key: &'static str,

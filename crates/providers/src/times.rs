@@ -2,7 +2,9 @@
 
 use matchpurse_domain::time::Timestamp;
 use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
 use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
 
 /// The last second of the year 9999, in seconds since the Unix epoch. Later times are somebody's mistake,
 /// milliseconds taken for seconds, and would not fit every database type.
@@ -17,6 +19,14 @@ pub(crate) fn parse(text: &str) -> Option<Timestamp> {
     let moment = OffsetDateTime::parse(&format!("{date}T{clock}{zone}"), &Rfc3339).ok()?;
     let micros = moment.unix_timestamp_nanos().div_euclid(1_000);
     i64::try_from(micros).ok().map(Timestamp::from_micros)
+}
+
+/// `2024-07-11T20:26:10.344Z`, the milliseconds cut off. None for years that the calendar does not have.
+pub(crate) fn format(at: Timestamp) -> Option<String> {
+    const SHOWN: &[BorrowedFormatItem<'_>] =
+        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+    let moment = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.micros()) * 1_000).ok()?;
+    moment.format(SHOWN).ok()
 }
 
 /// A time from whole seconds since the Unix epoch. None before 1970 and after 9999.
@@ -42,6 +52,20 @@ mod tests {
         assert_eq!(micros("2024-01-01 00:00:00"), Some(1_704_067_200_000_000));
         assert_eq!(micros("2024-01-01T00:00:00"), Some(1_704_067_200_000_000));
         assert_eq!(micros("1969-12-31T23:59:59.9999999Z"), Some(-1));
+    }
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        for (micros, text) in [
+            (1_720_729_570_344_522, "2024-07-11T20:26:10.344Z"),
+            (0, "1970-01-01T00:00:00.000Z"),
+            (-1, "1969-12-31T23:59:59.999Z"),
+        ] {
+            let written = format(Timestamp::from_micros(micros));
+            assert_eq!(written.as_deref(), Some(text));
+            assert_eq!(parse(text).map(Timestamp::micros), Some(micros.div_euclid(1_000) * 1_000));
+        }
+        assert_eq!(format(Timestamp::from_micros(i64::MAX)), None);
     }
 
     #[test]

@@ -39,7 +39,7 @@ fn set(keys: &[&'static [u8]]) -> KeySet {
 }
 
 fn keys() -> Keys {
-    Keys { webhook: set(&[WEBHOOK]), postback: set(&[POSTBACK]) }
+    Keys { webhook: set(&[WEBHOOK]), postback: set(&[POSTBACK]), ..Keys::default() }
 }
 
 fn delivery(signature: &[&str], body: &str) -> Delivery {
@@ -131,7 +131,7 @@ fn the_header_is_bare_digits_and_stands_once() {
 fn the_key_that_fits_is_the_role() {
     let by_postback = signature(REMOVED, KeyRole::Postback);
     assert_eq!(verify(&[&by_postback], REMOVED, &keys()), Ok(KeyRole::Postback));
-    let rotated = Keys { webhook: set(&[b"new", WEBHOOK]), postback: set(&[POSTBACK, b"newer"]) };
+    let rotated = Keys { webhook: set(&[b"new", WEBHOOK]), postback: set(&[POSTBACK, b"newer"]), ..Keys::default() };
     assert_eq!(verify(&[REMOVED_SIGNATURE], REMOVED, &rotated), Ok(KeyRole::Webhook));
     assert_eq!(verify(&[&by_postback], REMOVED, &rotated), Ok(KeyRole::Postback));
     let webhook_only = Keys { webhook: set(&[WEBHOOK]), ..Keys::default() };
@@ -143,7 +143,7 @@ fn the_key_that_fits_is_the_role() {
 #[test]
 fn a_source_that_could_not_work_is_refused() {
     let check = |webhook: &[&'static [u8]], postback: &[&'static [u8]]| {
-        Adapter.check(&settings(), &Keys { webhook: set(webhook), postback: set(postback) })
+        Adapter.check(&settings(), &Keys { webhook: set(webhook), postback: set(postback), ..Keys::default() })
     };
     assert_eq!(check(&[WEBHOOK], &[]), Ok(()));
     assert_eq!(check(&[WEBHOOK, b"new"], &[POSTBACK]), Ok(()));

@@ -4,6 +4,7 @@
 mod conversion;
 mod normalize;
 mod play;
+mod redemption;
 mod reply;
 mod verify;
 mod wire;
@@ -15,6 +16,7 @@ use crate::delivery::{Delivery, Method};
 use crate::keys::{KeyError, KeyRole, Keys, RemoteKeys};
 use crate::normalized::{NormalizeError, Normalized};
 use crate::play::{LifeKind, PlayRequest, Script};
+use crate::redemption::Redemptions;
 use crate::provider::{Provider, SignRequest, SignedRequest, Verified, VerifyError};
 use crate::reply::{Outcome, Reply};
 use crate::settings::{AdapterSettings, SettingsError};
@@ -39,10 +41,11 @@ impl Provider for Adapter {
     }
 
     fn check(&self, settings: &AdapterSettings, keys: &Keys) -> Result<(), SettingsError> {
-        settings.only(&[ALLOW_BARE_HEX, conversion::OPTION])?;
-        keys.only_webhook()?;
+        settings.only(&[ALLOW_BARE_HEX, conversion::OPTION, redemption::OPTION])?;
+        keys.no_postback()?;
         settings.flag(ALLOW_BARE_HEX)?;
         conversion::Policy::of(settings)?;
+        redemption::check(settings, keys)?;
         if keys.webhook.is_empty() {
             return Err(SettingsError::NoKey { key: "secrets" });
         }
@@ -81,6 +84,15 @@ impl Provider for Adapter {
 
     fn reply(&self, outcome: Outcome<'_>) -> Reply {
         reply::reply(outcome)
+    }
+
+    fn redemptions(
+        &self,
+        settings: &AdapterSettings,
+        keys: &Keys,
+    ) -> Result<Option<Box<dyn Redemptions>>, SettingsError> {
+        let calls = redemption::of_source(settings, keys)?;
+        Ok(calls.map(|calls| Box::new(calls) as Box<dyn Redemptions>))
     }
 
     fn sign(&self, request: &SignRequest<'_>) -> Result<SignedRequest, KeyError> {

@@ -18,6 +18,7 @@ use crate::delivery::{Delivery, Method};
 use crate::keys::{KeyError, Keys, RemoteKeys};
 use crate::normalized::{NormalizeError, Normalized};
 use crate::play::{LifeKind, PlayRequest, Script};
+use crate::redemption::Redemptions;
 use crate::provider::{Provider, SignRequest, SignedRequest, Verified, VerifyError};
 use crate::reply::{Outcome, Reply};
 use crate::settings::{AdapterSettings, SettingsError};
@@ -80,6 +81,15 @@ impl Provider for Adapter {
         match outcome {
             Outcome::Kept { .. } => Reply::ok(),
         }
+    }
+
+    /// It wants to hear nothing.
+    fn redemptions(
+        &self,
+        _: &AdapterSettings,
+        _: &Keys,
+    ) -> Result<Option<Box<dyn Redemptions>>, SettingsError> {
+        Ok(None)
     }
 
     fn sign(&self, request: &SignRequest<'_>) -> Result<SignedRequest, KeyError> {

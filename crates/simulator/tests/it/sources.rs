@@ -99,7 +99,7 @@ fn read(provider: &'static dyn Provider, rules: Rules) -> Source {
     let source = Source {
         provider,
         settings: AdapterSettings { policy, options },
-        keys: Keys { webhook: verify("webhook"), postback: verify("postback") },
+        keys: Keys { webhook: verify("webhook"), postback: verify("postback"), ..Keys::default() },
         sign: file.keys.iter().map(|(role, keys)| (role.clone(), key(&keys.sign))).collect(),
         foreign: key(&other.sign),
     };
