@@ -15,8 +15,6 @@ pub enum KeyRole {
 /// The active keys of one role; several during a rotation. Each is the secret's bytes as given, or a public
 /// key as PEM.
 #[derive(Clone, Default)]
-    /// What we show the provider when we call it: `keys.api` in the configuration. No delivery is verified with it.
-    pub api: KeySet,
 pub struct KeySet(Vec<Bytes>);
 
 /// The active keys of a source.
@@ -26,6 +24,8 @@ pub struct Keys {
     pub webhook: KeySet,
     /// [`KeyRole::Postback`]
     pub postback: KeySet,
+    /// What we show the provider when we call it: `keys.api` in the configuration. No delivery is verified with it.
+    pub api: KeySet,
 }
 
 /// Where an adapter's public keys can be fetched.
@@ -48,15 +48,6 @@ impl KeySet {
 
     /// True when there is no key, so nothing can verify.
     pub fn is_empty(&self) -> bool {
-impl Keys {
-    /// Refuses keys for postbacks, for a provider that has none.
-    ///
-    /// # Errors
-    /// [`SettingsError::UnusedKey`].
-    pub(crate) fn no_postback(&self) -> Result<(), SettingsError> {
-        if self.postback.is_empty() { Ok(()) } else { Err(SettingsError::UnusedKey { key: "keys.postback" }) }
-    }
-
         self.0.is_empty()
     }
 
@@ -65,6 +56,15 @@ impl Keys {
         self.0.iter().map(|key| key.as_ref())
     }
 }
+
+impl Keys {
+    /// Refuses keys for postbacks, for a provider that has none.
+    ///
+    /// # Errors
+    /// [`SettingsError::UnusedKey`].
+    pub(crate) fn no_postback(&self) -> Result<(), SettingsError> {
+        if self.postback.is_empty() { Ok(()) } else { Err(SettingsError::UnusedKey { key: "keys.postback" }) }
+    }
 
     /// Refuses keys for calls, for a provider that is not called.
     ///
@@ -81,15 +81,6 @@ impl Keys {
     pub(crate) fn only_webhook(&self) -> Result<(), SettingsError> {
         self.no_postback()?;
         self.no_api()
-    }
-
-impl Keys {
-    /// Refuses keys for postbacks, for a provider that has none.
-    ///
-    /// # Errors
-    /// [`SettingsError::UnusedKey`].
-    pub(crate) fn only_webhook(&self) -> Result<(), SettingsError> {
-        if self.postback.is_empty() { Ok(()) } else { Err(SettingsError::UnusedKey { key: "keys.postback" }) }
     }
 }
 
