@@ -25,6 +25,7 @@ fn player(id: PlayerId) -> String {
 
 impl From<d::Event> for v1::Event {
     fn from(event: d::Event) -> Self {
+        let vouched = event.provenance.vouched;
         Self {
             id: event.id.to_string(),
             delivery_id: event.delivery_id.to_string(),
@@ -37,6 +38,8 @@ impl From<d::Event> for v1::Event {
             provenance: Some(v1::Provenance {
                 body_authenticated: event.provenance.body_authenticated,
                 amount_rounded: event.provenance.amount_rounded,
+                method: vouched.map(|vouched| vouched.method.as_str().to_owned()).unwrap_or_default(),
+                key_role: vouched.map(|vouched| vouched.key.as_str().to_owned()).unwrap_or_default(),
             }),
             raw: event.raw,
             payload: Some(event.payload.into()),

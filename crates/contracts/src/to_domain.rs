@@ -48,6 +48,12 @@ fn required(text: String, field: &'static str) -> Result<String> {
     non_empty(text).ok_or(bad(field))
 }
 
+/// None where it was not noted, or where this version does not know it: then the delivery is not read once more.
+fn vouched(provenance: &v1::Provenance) -> Option<d::Vouched> {
+    let method = d::Method::parse(&provenance.method)?;
+    Some(d::Vouched { method, key: d::KeyRole::parse(&provenance.key_role)? })
+}
+
 impl TryFrom<v1::Event> for d::Event {
     type Error = ConvertError;
 
@@ -66,6 +72,7 @@ impl TryFrom<v1::Event> for d::Event {
             provenance: d::Provenance {
                 body_authenticated: provenance.body_authenticated,
                 amount_rounded: provenance.amount_rounded,
+                vouched: vouched(&provenance),
             },
             raw: event.raw,
             payload: event.payload.ok_or(bad("payload"))?.try_into()?,

@@ -1,5 +1,6 @@
 //! What happened at a provider, in our words: the envelope and its payloads.
 
+mod kept;
 mod matches;
 mod offers;
 mod payload;
@@ -9,6 +10,7 @@ mod statistics;
 
 use bytes::Bytes;
 
+pub use kept::Kept;
 pub use matches::{Disposition, Group, MatchFormat, MatchKind, MatchSnapshot, MatchStatus, Participant};
 pub use offers::{OfferChange, OfferChanged, PlayerStanding, Standing};
 pub use payload::{Payload, PayloadName, Unrecognized, UnrecognizedKind};
@@ -59,4 +61,67 @@ pub struct Provenance {
     pub body_authenticated: bool,
     /// True when an amount was within a millionth of a minor unit but not exact.
     pub amount_rounded: bool,
+    /// What vouched for the delivery; none in an event of a time when it was not noted.
+    pub vouched: Option<Vouched>,
+}
+
+/// The request of a verified delivery, and the key that vouched for it: what is needed to read its body once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Vouched {
+    /// The request's method.
+    pub method: Method,
+    /// Which of the source's keys it was.
+    pub key: KeyRole,
+}
+
+/// The methods that any provider uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// POST
+    Post,
+    /// PUT
+    Put,
+    /// DELETE
+    Delete,
+}
+
+impl Method {
+    /// The method's name, upper case.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+        }
+    }
+
+    /// Reads the method's name; methods that no provider uses give none.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Post, Self::Put, Self::Delete].into_iter().find(|method| method.as_str() == text)
+    }
+}
+
+/// What a key is for. A source may have several sets, because a provider signs different things with
+/// different keys, and a body signed with one must not pass as the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeyRole {
+    /// The key of the webhooks: `secrets` in the configuration.
+    Webhook,
+    /// The key of the deliveries that move money: `keys.postback` in the configuration.
+    Postback,
+}
+
+impl KeyRole {
+    /// Its word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Postback => "postback",
+        }
+    }
+
+    /// Reads the word.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Webhook, Self::Postback].into_iter().find(|role| role.as_str() == text)
+    }
 }

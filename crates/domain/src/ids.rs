@@ -123,6 +123,12 @@ impl EventId {
         Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
     }
 
+    /// The id of the `index`-th event of a delivery that was not understood when it came and is read once more. Not
+    /// the delivery's own id: what was archived under that stays as it was, and this is archived beside it.
+    pub fn of_reading(delivery: Self, index: u32) -> Self {
+        Self(derived_uuid("reading", &[&delivery.to_string(), &index.to_string()]))
+    }
+
     /// Takes a UUID that was made by [`EventId::of_delivery`].
     pub const fn from_uuid(uuid: Uuid) -> Self {
         Self(uuid)

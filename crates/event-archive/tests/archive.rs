@@ -29,7 +29,7 @@ fn event(n: u32, payload: Payload) -> Result<Event> {
         subject: format!("match-{n}"),
         occurred_at: None,
         received_at: Timestamp::from_seconds(1_700_000_000),
-        provenance: Provenance { body_authenticated: true, amount_rounded: false },
+        provenance: Provenance { body_authenticated: true, amount_rounded: false, vouched: None },
         raw,
         payload,
     })

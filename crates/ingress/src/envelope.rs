@@ -68,7 +68,11 @@ impl<'d> Envelope<'d> {
             subject,
             occurred_at,
             received_at: self.received_at,
-            provenance: Provenance { body_authenticated: self.verified.body_authenticated(), amount_rounded },
+            provenance: Provenance {
+                body_authenticated: self.verified.body_authenticated(),
+                amount_rounded,
+                vouched: Some(self.verified.vouched()),
+            },
             // The body travels once, and only without what is secret in it.
             raw: if first { self.source.adapter.redact(self.verified.body()) } else { Bytes::new() },
             payload,

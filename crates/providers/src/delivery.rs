@@ -1,31 +1,5 @@
 use bytes::Bytes;
-
-/// The methods that any provider uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Method {
-    /// POST
-    Post,
-    /// PUT
-    Put,
-    /// DELETE
-    Delete,
-}
-
-impl Method {
-    /// The method's name, upper case.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Post => "POST",
-            Self::Put => "PUT",
-            Self::Delete => "DELETE",
-        }
-    }
-
-    /// Reads the method's name; methods that no provider uses give none.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Post, Self::Put, Self::Delete].into_iter().find(|method| method.as_str() == text)
-    }
-}
+pub use matchpurse_domain::event::Method;
 
 /// The headers of a request, independent of any HTTP library's version.
 #[derive(Debug, Clone, Default)]

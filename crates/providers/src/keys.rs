@@ -1,16 +1,7 @@
 use bytes::Bytes;
+pub use matchpurse_domain::event::KeyRole;
 
 use crate::settings::SettingsError;
-
-/// What a key is for. A source may have several sets, because a provider signs different things with
-/// different keys, and a body signed with one must not pass as the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum KeyRole {
-    /// The key of the webhooks: `secrets` in the configuration.
-    Webhook,
-    /// The key of the deliveries that move money: `keys.postback` in the configuration.
-    Postback,
-}
 
 /// The active keys of one role; several during a rotation. Each is the secret's bytes as given, or a public
 /// key as PEM.

@@ -2,8 +2,8 @@
 //!
 //! One provider is one folder of `src/`, found by the build script; nothing else in the repository names
 //! one. An adapter is pure: bytes, headers, keys and the time go in; verified bytes, then events, come out.
-//! [`Verified`] can only be made by an adapter's `verify`, and `normalize` takes nothing else, so bytes that
-//! nobody vouches for cannot become events.
+//! [`Verified`] can only be made by an adapter's `verify`, or of the archived event of a delivery that was verified when
+//! it came; and `normalize` takes nothing else, so bytes that nobody vouches for cannot become events.
 
 mod delivery;
 mod hmac_signature;

@@ -1,4 +1,5 @@
 use bytes::Bytes;
+use matchpurse_domain::event::{Kept, Vouched};
 use matchpurse_domain::time::Timestamp;
 
 use crate::delivery::{Delivery, Method};
@@ -92,7 +93,8 @@ pub trait Provider: Sync {
     fn play(&self, request: &PlayRequest<'_>) -> Option<Script>;
 }
 
-/// A delivery that the provider vouches for. Only `verify` can make one.
+/// A delivery that the provider vouches for. Only `verify` can make one, and [`Verified::again`] of one that `verify`
+/// had made when it came.
 #[derive(Debug, Clone)]
 pub struct Verified {
     method: Method,
@@ -105,6 +107,21 @@ impl Verified {
     /// Only for the adapters' `verify`; `body_authenticated` says whether a signature covered the body.
     pub(crate) fn new(delivery: &Delivery, role: KeyRole, body_authenticated: bool) -> Self {
         Self { method: delivery.method, body: delivery.body.clone(), role, body_authenticated }
+    }
+
+    /// The delivery of an archived event once more, as it was vouched for when it came: by the same method and key,
+    /// over the body that was kept, which is without the secrets that it echoed. It has no other body to be read
+    /// with, and no other key.
+    pub fn again(kept: &Kept) -> Self {
+        let Vouched { method, key } = kept.vouched();
+        let event = kept.event();
+        let body_authenticated = event.provenance.body_authenticated;
+        Self { method, body: event.raw.clone(), role: key, body_authenticated }
+    }
+
+    /// What vouched for it, to be noted in its events.
+    pub const fn vouched(&self) -> Vouched {
+        Vouched { method: self.method, key: self.role }
     }
 
     /// The method of the request.

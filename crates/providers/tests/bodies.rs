@@ -77,7 +77,11 @@ fn check(source: &Source, fixture: &Fixture, normalized: &Normalized) {
             subject: event.subject.clone(),
             occurred_at: event.occurred_at,
             received_at: NOW,
-            provenance: Provenance { body_authenticated: true, amount_rounded: normalized.amount_rounded },
+            provenance: Provenance {
+                body_authenticated: true,
+                amount_rounded: normalized.amount_rounded,
+                vouched: None,
+            },
             raw: Bytes::new(),
             payload: event.payload.clone(),
         };

@@ -79,6 +79,7 @@ fn view_of_normalized(
     let provenance = Provenance {
         body_authenticated: verified.body_authenticated(),
         amount_rounded: normalized.amount_rounded,
+        vouched: None,
     };
     let id = |index: usize| {
         let index = u32::try_from(index).unwrap();

@@ -28,7 +28,7 @@ pub fn event(source: &str, body_authenticated: bool, payload: Payload) -> Event 
         subject: String::new(),
         occurred_at: None,
         received_at: NOW,
-        provenance: Provenance { body_authenticated, amount_rounded: false },
+        provenance: Provenance { body_authenticated, amount_rounded: false, vouched: None },
         raw: Bytes::new(),
         payload,
     }

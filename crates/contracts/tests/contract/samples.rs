@@ -17,6 +17,7 @@ fn text(text: &str) -> Option<String> {
 pub(crate) fn event(payload: Payload) -> Event {
     let source = SourceName::parse("games-eu").unwrap();
     let id = EventId::of_delivery(&source, "POST", b"{\"n\":1}", 0);
+    let vouched = Some(Vouched { method: Method::Put, key: KeyRole::Postback });
     Event {
         id,
         delivery_id: id,
@@ -26,7 +27,7 @@ pub(crate) fn event(payload: Payload) -> Event {
         subject: "subject-1".to_owned(),
         occurred_at: Some(Timestamp::from_micros(1_720_727_170_344_522)),
         received_at: Timestamp::from_micros(1_720_727_171_000_001),
-        provenance: Provenance { body_authenticated: true, amount_rounded: true },
+        provenance: Provenance { body_authenticated: true, amount_rounded: true, vouched },
         raw: (&b"{\"n\":1}"[..]).into(),
         payload,
     }

@@ -21,7 +21,7 @@ fn event(payload: Payload) -> Event {
         subject: String::new(),
         occurred_at: None,
         received_at: Timestamp::default(),
-        provenance: Provenance { body_authenticated: true, amount_rounded: false },
+        provenance: Provenance { body_authenticated: true, amount_rounded: false, vouched: None },
         raw: Bytes::new(),
         payload,
     }

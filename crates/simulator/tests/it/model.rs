@@ -86,6 +86,7 @@ impl World {
                 provenance: Provenance {
                     body_authenticated: verified.body_authenticated(),
                     amount_rounded: false,
+                    vouched: None,
                 },
                 raw: Bytes::new(),
                 payload: payload.clone(),
@@ -140,7 +141,7 @@ impl World {
             }
             Payload::MatchStatsSnapshot(snapshot) => {
                 let key = (name.clone(), snapshot.match_id.clone());
-                let outcome = stats::apply(self.stats.get(&key), snapshot);
+                let outcome = stats::apply(self.stats.get(&key), snapshot, event.received_at);
                 if let Some(anomaly) = &outcome.anomaly {
                     self.anomaly(&name, anomaly.kind.as_str(), snapshot.match_id.clone());
                 }

@@ -21,7 +21,7 @@ pub(crate) fn event(source_name: &str, n: u32) -> Event {
         subject: format!("match-{n}"),
         occurred_at: n.is_multiple_of(2).then(|| Timestamp::from_seconds(1_700_000_000 + i64::from(n))),
         received_at: Timestamp::from_micros(1_700_000_100_000_001),
-        provenance: Provenance { body_authenticated: false, amount_rounded: false },
+        provenance: Provenance { body_authenticated: false, amount_rounded: false, vouched: None },
         raw,
         payload: Payload::PlayerKicked(PlayerKicked {
             match_id: format!("match-{n}"),

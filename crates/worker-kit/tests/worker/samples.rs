@@ -109,7 +109,7 @@ pub(crate) fn delivery(n: u32, what: &str) -> Delivery {
             subject: format!("{n:03}"),
             occurred_at: None,
             received_at: Timestamp::from_seconds(1_700_000_000),
-            provenance: Provenance { body_authenticated: true, amount_rounded: false },
+            provenance: Provenance { body_authenticated: true, amount_rounded: false, vouched: None },
             raw,
             payload: Payload::PlayerKicked(PlayerKicked { match_id: "m".to_owned(), player_id: "7".into() }),
         },
