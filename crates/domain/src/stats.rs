@@ -7,9 +7,13 @@
 //! [`correct`], puts it in the place of the first.
 
 mod apply;
+mod figures;
+mod form;
 mod state;
 #[cfg(test)]
 mod tests;
 
 pub use apply::{Anomaly, AnomalyKind, Outcome, Refusal, apply, correct};
+pub use figures::{Figure, Fraction};
+pub use form::Form;
 pub use state::{MATCH_CANCELED, MATCH_ENDED, MatchOutcome, MatchStats, Totals, Winner};

@@ -24,7 +24,7 @@ fn history(names: &[&str]) -> Vec<HistoryEntry> {
     let entry = |(index, name): (usize, &&str)| HistoryEntry {
         index: u32::try_from(index).unwrap(),
         name: (*name).to_owned(),
-        at: Timestamp::from_seconds(1_700_000_000),
+        at: Timestamp::from_seconds(1_700_000_000 + i64::try_from(index).unwrap()),
         player_id: None,
     };
     names.iter().enumerate().map(entry).collect()
@@ -165,10 +165,88 @@ fn connections_after_the_final_are_no_correction() {
     assert_eq!(play(&[ended(3, 1), gone]).anomalies, Vec::<&str>::new());
 }
 
+fn end_of(snapshots: &[MatchStatsSnapshot]) -> Option<i64> {
+    play(snapshots).state.unwrap().ended_at.map(|at| at.seconds() - 1_700_000_000)
+}
+
+#[test]
+fn a_match_ended_when_its_history_says_so_or_else_when_the_news_came() {
+    let ended_with = |names: &[&str]| MatchStatsSnapshot { history: history(names), ..ended(3, 1) };
+    assert_eq!(end_of(&[live(3, 1)]), None);
+    assert_eq!(end_of(&[ended(3, 1)]), Some(9_999));
+    assert_eq!(end_of(&[ended_with(&["round_end", MATCH_ENDED, "players_exited"])]), Some(1));
+    assert_eq!(end_of(&[ended_with(&["a", "b", "players_exited"])]), Some(2));
+    assert_eq!(end_of(&[canceled(None, false, &["a", "b", "c", MATCH_CANCELED])]), Some(3));
+    // Of deliveries of one end, the earliest time; another end does not move it.
+    assert_eq!(
+        end_of(&[ended(3, 1), ended_with(&["a", "b", "c"]), ended_with(&["a", MATCH_ENDED])]),
+        Some(1)
+    );
+    assert_eq!(
+        end_of(&[ended(3, 1), MatchStatsSnapshot { history: history(&["a"]), ..ended(3, 2) }]),
+        Some(9_999)
+    );
+}
+
+/// A world in which an operator puts `other` in the place of what the snapshots lead to.
+fn corrected(world: &mut World, other: &MatchStatsSnapshot) -> Result<(), Refusal> {
+    let state = world.state.clone().unwrap();
+    let lines = world.lines.iter().map(|(id, line)| (id, line.side, &line.counters));
+    let outcome = correct(&state, lines, other, RECEIVED)?;
+    for (player, difference) in &outcome.totals {
+        world.totals.entry(player.clone()).or_default().add(difference);
+    }
+    world.totals.retain(|_, totals| totals.matches != 0);
+    world.lines = outcome.lines.unwrap().into_iter().map(|(id, line)| (id.clone(), line.clone())).collect();
+    world.state = Some(outcome.state);
+    Ok(())
+}
+
+#[test]
+fn a_correction_changes_the_totals_by_the_difference() {
+    let mut other = ended(1, 3);
+    other.players[2] = player("eve", Side::Team2, 7);
+    let ends = [ended(3, 1), other, canceled(Some("WHY"), true, &[]), ended(2, 2)];
+    for first in &ends {
+        for second in ends.iter().filter(|second| *second != first) {
+            let mut world = play(std::slice::from_ref(first));
+            corrected(&mut world, second).unwrap();
+            let expected = play(std::slice::from_ref(second));
+            assert_eq!((&world.totals, &world.lines), (&expected.totals, &expected.lines));
+            let state = world.state.clone().unwrap();
+            assert_eq!(
+                (state.winner, state.counted, state.corrections),
+                (expected.state.as_ref().unwrap().winner, !state.canceled, 1)
+            );
+            // What was overruled is no news any more, and what stands may be told again; a third end is news.
+            for told in [first, second] {
+                let outcome = apply(Some(&state), told, RECEIVED);
+                assert_eq!((outcome.anomaly, outcome.totals.len()), (None, 0));
+            }
+            assert!(apply(Some(&state), &ended(9, 9), RECEIVED).anomaly.is_some());
+            // The first one may be put back.
+            corrected(&mut world, first).unwrap();
+            assert_eq!(world.totals, play(std::slice::from_ref(first)).totals);
+            assert_eq!(world.state.unwrap().corrections, 2);
+        }
+    }
+}
+
+#[test]
+fn only_an_end_can_be_corrected_and_only_by_another_one() {
+    let refused = |first: &MatchStatsSnapshot, other: &MatchStatsSnapshot| {
+        corrected(&mut play(std::slice::from_ref(first)), other).unwrap_err()
+    };
+    assert_eq!(refused(&live(1, 0), &ended(3, 1)), Refusal::NotEnded);
+    assert_eq!(refused(&ended(3, 1), &live(1, 0)), Refusal::NoEnd);
+    assert_eq!(refused(&ended(3, 1), &ended(3, 1)), Refusal::Same);
+    assert_eq!(refused(&canceled(Some("A"), true, &[]), &canceled(Some("B"), true, &[])), Refusal::Same);
+}
+
 /// Snapshots of one match: of every round some, with histories of several lengths, and perhaps an end.
 fn harmony() -> impl Strategy<Value = Vec<MatchStatsSnapshot>> {
     let live_ones = prop::collection::btree_set((0_u32..5, 0_usize..3), 0..8);
-    (live_ones, 0_u8..4).prop_map(|(live_ones, end)| {
+    (live_ones, 0_u8..5).prop_map(|(live_ones, end)| {
         let mut snapshots: Vec<_> = live_ones
             .into_iter()
             .map(|(round, lines)| {
@@ -180,6 +258,11 @@ fn harmony() -> impl Strategy<Value = Vec<MatchStatsSnapshot>> {
             .collect();
         match end {
             0 => snapshots.push(ended(3, 1)),
+            // One end, told three times: with all that follows it, without its own entry, without a history.
+            4 => snapshots.extend(
+                [&["round_end", MATCH_ENDED, "players_exited"][..], &["round_end"], &[]]
+                    .map(|names| MatchStatsSnapshot { history: history(names), ..ended(3, 1) }),
+            ),
             1 => {
                 snapshots.push(canceled(Some("WHY"), true, &[]));
                 snapshots.push(canceled(None, false, &[MATCH_CANCELED]));
