@@ -46,6 +46,9 @@ enum Action {
         /// Only those of this player of the source
         #[arg(long, requires = "source")]
         player: Option<String>,
+        /// Only those of this contest of the source, by the provider's id
+        #[arg(long, requires = "source")]
+        contest: Option<String>,
         /// How many
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
@@ -117,12 +120,12 @@ fn state(text: &str) -> Result<GrantState, String> {
 /// Shows or decides.
 pub(crate) async fn run(args: RewardsArgs) -> Result<ExitCode> {
     match args.action {
-        Action::List { database, state, source, player, limit } => {
+        Action::List { database, state, source, player, contest, limit } => {
             let source = source.map(|source| SourceName::parse(&source)).transpose()?;
             let whose = source.map(|source| (source, player.map(PlayerId::new)));
             let (store, settings) = database.open().await?;
             let client = store.client().await?;
-            let lines = grants::list(&client, &GrantFilter { state, whose, before: None }, limit).await?;
+            let lines = grants::list(&client, &GrantFilter { state, whose, contest, before: None }, limit).await?;
             if lines.is_empty() {
                 say("there are none");
             }

@@ -7,9 +7,9 @@ use matchpurse_domain::time::Timestamp;
 use matchpurse_domain::webhook::{EndpointName, SigningKey};
 use matchpurse_settings::{DispatcherSettings, Settings};
 use matchpurse_store::dispatch::{
-    self, Configured, Endpoint, EndpointId, EndpointSpec, FannedOut, NewNotice, Origin, Wanted,
+    self, Claimed, Configured, Endpoint, EndpointId, EndpointSpec, FannedOut, NewNotice, Origin, Wanted,
 };
-use matchpurse_store::redemptions::Audience;
+use matchpurse_store::redemptions::{self, Audience};
 use matchpurse_store::{ExposeSecret as _, Store};
 use metrics::{counter, gauge};
 use tokio::task::{Id, JoinError, JoinSet};
@@ -18,11 +18,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::attempt::Sending;
 use crate::breaker::{self, BreakerOptions, Gate};
+use crate::callback::{Callers, Calling};
 use crate::send::{Sender, Target};
 use crate::{body, metric, slots};
 
 /// How many notices are handed to their endpoints in one transaction.
 const FAN_OUT_MAX: i64 = 500;
+
+/// How often old history is looked for, how many deliveries go in one transaction, and how soon the next ones do where
+/// there are more, in seconds: it must not be felt.
+const PRUNE_EVERY_S: i64 = 60;
+const PRUNED_MAX: i64 = 500;
+const PRUNE_MORE_S: i64 = 1;
 
 /// What time it is; tests set it.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -34,7 +41,11 @@ pub struct Dispatcher {
     sending: JoinSet<()>,
     /// Which endpoint each send is for.
     sends: HashMap<Id, EndpointId>,
+    /// Which of the callers each call is for.
+    calls: HashMap<Id, usize>,
     turns: usize,
+    /// When old history is looked for next.
+    next_pruning: Timestamp,
 }
 
 /// What a turn has done.
@@ -42,14 +53,16 @@ pub struct Dispatcher {
 pub struct Turn {
     /// Notices that were handed to their endpoints.
     pub fanned_out: usize,
-    /// Sends that were begun.
+    /// Deliveries that were claimed: sends that were begun, and what must not be sent any more.
     pub begun: usize,
+    /// Calls to providers that were begun.
+    pub called: usize,
 }
 
 impl Turn {
     /// Whether there may be more to do at once.
     pub fn more(self) -> bool {
-        self.fanned_out > 0 || self.begun > 0
+        self.fanned_out > 0 || self.begun > 0 || self.called > 0
     }
 }
 
@@ -59,23 +72,27 @@ pub(crate) struct Shared {
     /// The keys of the configuration's endpoints; those of the others are in the database.
     keys: BTreeMap<EndpointName, Vec<SigningKey>>,
     configured: Vec<Configured>,
+    /// Whether the API's endpoints may be in private networks.
+    api_may_be_private: bool,
     pub(crate) breaker: BreakerOptions,
     pub(crate) settings: DispatcherSettings,
     pub(crate) clock: Clock,
+    pub(crate) callers: Callers,
+    pub(crate) audience: Audience,
 }
 
-    pub(crate) audience: Audience,
 impl Dispatcher {
     /// A dispatcher for the endpoints of the configuration and of the database.
     ///
     /// # Errors
-    /// When the HTTP client cannot be set up.
+    /// When the HTTP client cannot be set up, or a source lacks what its provider is to be called with.
     pub fn new(store: Store, settings: &Settings, clock: Clock) -> Result<Self> {
         let own = &settings.dispatcher;
         let sender = Sender::new(
             Duration::from_millis(own.connect_timeout_ms),
             Duration::from_millis(own.request_timeout_ms),
         )?;
+        let callers = Callers::new(settings)?;
         let configured =
             |(name, endpoint): (&EndpointName, &matchpurse_settings::EndpointSettings)| Configured {
                 spec: EndpointSpec {
@@ -93,6 +110,7 @@ impl Dispatcher {
             sender,
             keys: settings.endpoints.iter().map(|(name, own)| (name.clone(), own.keys.clone())).collect(),
             configured: settings.endpoints.iter().map(configured).collect(),
+            api_may_be_private: settings.api.endpoints_allow_private,
             breaker: BreakerOptions {
                 failures: own.breaker_failures,
                 pause_min: Duration::from_millis(own.breaker_pause_min_ms),
@@ -101,12 +119,21 @@ impl Dispatcher {
             },
             settings: own.clone(),
             clock,
+            audience: callers.audience(),
+            callers,
         };
-        Ok(Self { shared: Arc::new(shared), sending: JoinSet::new(), sends: HashMap::new(), turns: 0 })
+        Ok(Self {
+            shared: Arc::new(shared),
+            sending: JoinSet::new(),
+            sends: HashMap::new(),
+            calls: HashMap::new(),
+            turns: 0,
+            next_pruning: Timestamp::from_micros(i64::MIN),
+        })
     }
-            audience: Audience::default(),
 
-    /// Brings the configuration's endpoints into the database. To be done before the first turn.
+    /// Brings the configuration's endpoints, and the limits of the providers that are called, into the database. To be
+    /// done before the first turn.
     ///
     /// # Errors
     /// When the database is away, or one of their names belongs to the API.
@@ -114,6 +141,9 @@ impl Dispatcher {
         let now = (self.shared.clock)();
         let mut client = self.shared.store.client().await?;
         let brought = dispatch::bring(&mut client, &self.shared.configured, now).await??;
+        for caller in self.shared.callers.all() {
+            redemptions::prepare(&client, caller.budget).await?;
+        }
         tracing::info!(
             endpoints = self.shared.configured.len(),
             changed = brought.changed,
@@ -123,7 +153,8 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// One turn: hands out new notices, claims what is due for the slots that are free, and begins to send it.
+    /// One turn: hands out new notices, claims what is due for the slots that are free, and begins to send it; so for
+    /// calls to providers; from time to time removes what is old.
     ///
     /// # Errors
     /// When the database is away. What was begun goes on.
@@ -133,9 +164,11 @@ impl Dispatcher {
         }
         let fanned_out = self.shared.fan_out().await?;
         let begun = self.begin().await?;
+        let called = self.begin_calls().await?;
+        self.prune().await?;
         self.turns = self.turns.wrapping_add(1);
         gauge!(metric::IN_FLIGHT).set(f64::from(u32::try_from(self.sends.len()).unwrap_or(u32::MAX)));
-        Ok(Turn { fanned_out, begun })
+        Ok(Turn { fanned_out, begun, called })
     }
 
     /// Waits until a send has ended and was written down. False when none is in flight.
@@ -163,9 +196,10 @@ impl Dispatcher {
     pub async fn drain(&mut self, limit: Duration) {
         let all = async { while self.next_ended().await {} };
         if timeout(limit, all).await.is_err() {
-            tracing::warn!(left = self.sends.len(), "sends did not end in time; they are done again later");
+            tracing::warn!(left = self.sending.len(), "sends did not end in time; they are done again later");
             self.sending.shutdown().await;
             self.sends.clear();
+            self.calls.clear();
         }
     }
 
@@ -190,7 +224,7 @@ impl Dispatcher {
                 () = sleep(poll) => {}
                 // While the database is away there is nothing to wake up for.
                 () = woken.notified(), if !failed => {}
-                true = self.next_ended(), if !failed && !self.sends.is_empty() => {}
+                true = self.next_ended(), if !failed && !self.sending.is_empty() => {}
             }
         }
         self.drain(Duration::from_millis(self.shared.settings.drain_timeout_ms)).await;
@@ -205,6 +239,7 @@ impl Dispatcher {
             }
         };
         self.sends.remove(&id);
+        self.calls.remove(&id);
     }
 
     async fn begin(&mut self) -> matchpurse_store::Result<usize> {
@@ -216,16 +251,15 @@ impl Dispatcher {
         if wanted.is_empty() {
             return Ok(0);
         }
-        let lease = Duration::from_millis(shared.settings.lease_ms);
-        // Taken before the claim, so that it ends before the lease does.
-        let lease_ends = Instant::now() + lease;
-        let lease_until = Timestamp::from_micros(
-            now.micros().saturating_add(i64::try_from(lease.as_micros()).unwrap_or(i64::MAX)),
-        );
+        let (lease_ends, lease_until) = shared.lease(now);
         let claimed = dispatch::claim(&mut client, &wanted, now, lease_until).await?;
         drop(client);
         let begun = claimed.len();
         for claimed in claimed {
+            if claimed.taken_back {
+                shared.withdraw(&claimed, &endpoints, now).await?;
+                continue;
+            }
             let Some(endpoint) = endpoints.iter().find(|endpoint| endpoint.id == claimed.endpoint) else {
                 continue;
             };
@@ -237,6 +271,67 @@ impl Dispatcher {
             self.sends.insert(task.id(), id);
         }
         Ok(begun)
+    }
+
+    /// Claims the calls to providers that are due, as far as their limits go, and begins to make them.
+    async fn begin_calls(&mut self) -> matchpurse_store::Result<usize> {
+        let shared = Arc::clone(&self.shared);
+        let at_once = usize::from(shared.settings.sends_per_endpoint_max);
+        let free = |place: usize| {
+            at_once.saturating_sub(self.calls.values().filter(|caller| **caller == place).count())
+        };
+        let open: Vec<(usize, usize)> = (0..shared.callers.all().len())
+            .map(|place| (place, free(place)))
+            .filter(|(_, free)| *free > 0)
+            .collect();
+        if open.is_empty() {
+            return Ok(0);
+        }
+        let now = (shared.clock)();
+        let mut client = shared.store.client().await?;
+        let named = |place: usize| shared.callers.all().get(place);
+        let names: Vec<&str> =
+            open.iter().filter_map(|(place, _)| Some(named(*place)?.source.as_str())).collect();
+        let due = redemptions::due(&client, &names, now).await?;
+        let mut begun = 0;
+        for (place, most) in open {
+            let Some(caller) =
+                named(place).filter(|caller| due.iter().any(|name| name == caller.source.as_str()))
+            else {
+                continue;
+            };
+            let most = u32::try_from(most).unwrap_or(u32::MAX);
+            let wanted = redemptions::Wanted { source: caller.source.as_str(), budget: caller.budget, most };
+            let (lease_ends, lease_until) = shared.lease(now);
+            let slot_until = caller.slot_after(lease_until);
+            for claimed in redemptions::claim(&mut client, &wanted, now, lease_until, slot_until).await? {
+                let calling = Calling { caller: place, claimed, lease_ends };
+                let shared = Arc::clone(&shared);
+                let task = self.sending.spawn(async move { shared.call(calling).await });
+                self.calls.insert(task.id(), place);
+                begun += 1;
+            }
+        }
+        Ok(begun)
+    }
+
+    /// Removes a part of what ended longer ago than the settings keep it, when it is time to.
+    async fn prune(&mut self) -> matchpurse_store::Result<()> {
+        let now = (self.shared.clock)();
+        if now < self.next_pruning {
+            return Ok(());
+        }
+        // Also where it fails: the sends come first.
+        self.next_pruning = now.plus_seconds(PRUNE_EVERY_S);
+        let kept_s = i64::from(self.shared.settings.history_days) * 86_400;
+        let mut client = self.shared.store.client().await?;
+        let pruned = dispatch::prune(&mut client, now.plus_seconds(-kept_s), PRUNED_MAX).await?;
+        counter!(metric::PRUNED).increment(pruned.deliveries);
+        let full = u64::try_from(PRUNED_MAX).unwrap_or(u64::MAX);
+        if pruned.deliveries >= full || pruned.notices >= full {
+            self.next_pruning = now.plus_seconds(PRUNE_MORE_S);
+        }
+        Ok(())
     }
 
     /// How many deliveries of which endpoints there are slots for.
@@ -277,6 +372,33 @@ impl Dispatcher {
 }
 
 impl Shared {
+    /// A lease that begins now: when it ends for us, which is before it ends for others.
+    fn lease(&self, now: Timestamp) -> (Instant, Timestamp) {
+        let lease = Duration::from_millis(self.settings.lease_ms);
+        // Taken before the claim.
+        let ends = Instant::now() + lease;
+        let until = now.micros().saturating_add(i64::try_from(lease.as_micros()).unwrap_or(i64::MAX));
+        (ends, Timestamp::from_micros(until))
+    }
+
+    /// Ends a delivery that must not be sent any more.
+    async fn withdraw(
+        &self,
+        claimed: &Claimed,
+        endpoints: &[Endpoint],
+        now: Timestamp,
+    ) -> matchpurse_store::Result<()> {
+        let mut client = self.store.client().await?;
+        if dispatch::withdraw(&mut client, claimed, now).await? {
+            let endpoint = endpoints.iter().find(|endpoint| endpoint.id == claimed.endpoint);
+            let endpoint = endpoint.map_or("", |endpoint| endpoint.spec.name.as_str());
+            counter!(metric::WITHDRAWN, "endpoint" => endpoint.to_owned()).increment(1);
+            let (webhook_id, subject) = (claimed.webhook_id, &claimed.subject);
+            tracing::info!(endpoint, %webhook_id, subject, "taken back before it was told; not sent");
+        }
+        Ok(())
+    }
+
     /// Hands new notices to the endpoints that want them; returns how many notices there were.
     async fn fan_out(&self) -> matchpurse_store::Result<usize> {
         let mut client = self.store.client().await?;
@@ -312,14 +434,18 @@ impl Shared {
             url: endpoint.spec.url.clone(),
             status_url: endpoint.spec.status_url.clone(),
             keys,
-            allow_private: endpoint.allow_private,
+            // Of the API's endpoints the configuration decides, at the moment of sending; no row can.
+            allow_private: match endpoint.origin {
+                Origin::Configuration => endpoint.allow_private,
+                Origin::Api => self.api_may_be_private,
+            },
         }
     }
 }
 
 /// Which endpoints get a notice, by what they want at this moment.
 fn fan_out<'n>(notice: &'n NewNotice, endpoints: &'n [Endpoint]) -> FannedOut<'n> {
-    let wants = |endpoint: &&Endpoint| endpoint.wants(&notice.source, &notice.kind);
+    let wants = |endpoint: &&Endpoint| endpoint.wants(&notice.source, &notice.kind, &notice.subject);
     let endpoints: Vec<&Endpoint> = endpoints.iter().filter(wants).collect();
     let body = (!endpoints.is_empty()).then(|| body::of_notice(notice));
     FannedOut { notice, endpoints, body }

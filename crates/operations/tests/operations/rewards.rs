@@ -393,7 +393,7 @@ async fn grants_are_listed_with_what_was_done_to_them() -> Result<()> {
     let of = |state, source: &str, player: Option<&str>| GrantFilter {
         state,
         whose: Some((SourceName::parse(source).unwrap(), player.map(Into::into))),
-        before: None,
+        ..GrantFilter::default()
     };
     for (filter, expected) in [
         (of(None, "wall", None), 6),

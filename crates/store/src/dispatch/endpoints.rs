@@ -4,7 +4,7 @@ use matchpurse_domain::webhook::{EndpointName, EventPattern, TargetUrl};
 use secrecy::SecretString;
 use tokio_postgres::Row;
 
-use super::{EndpointId, Health};
+use super::{EndpointId, Health, TEST};
 use crate::time::At;
 use crate::words::{optional_word, word};
 use crate::{Client, Error, Result};
@@ -102,7 +102,7 @@ impl Origin {
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|origin| origin.as_str() == text)
     }
 }
@@ -119,14 +119,17 @@ impl Disabled {
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|disabled| disabled.as_str() == text)
     }
 }
 
 impl Endpoint {
-    /// Whether it wants this notice.
-    pub fn wants(&self, source: &str, kind: &str) -> bool {
+    /// Whether it wants this notice. That it is tried with is its own, whatever else it wants.
+    pub fn wants(&self, source: &str, kind: &str, subject: &str) -> bool {
+        if kind == TEST {
+            return subject == self.spec.name.as_str();
+        }
         let EndpointSpec { events, sources, .. } = &self.spec;
         (events.is_empty() || events.iter().any(|pattern| pattern.matches(kind)))
             && (sources.is_empty() || sources.iter().any(|name| name.as_str() == source))

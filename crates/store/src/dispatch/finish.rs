@@ -2,7 +2,7 @@ use matchpurse_domain::time::Timestamp;
 use uuid::Uuid;
 
 use super::endpoints::read_health;
-use super::operate::{DISPATCHER, Operation, record_in_tx};
+use super::operate::{DISPATCHER, Operation, none, record_in_tx};
 use super::{AttemptOutcome, Claimed, EndpointId, Health, grants};
 use crate::redemptions::Audience;
 use crate::time::At;
@@ -233,6 +233,7 @@ async fn disable_gone(tx: &Tx<'_>, claimed: &Claimed, now: Timestamp) -> Result<
             delivery_id: None,
             actor: DISPATCHER,
             reason: &reason,
+            detail: none(),
         };
         record_in_tx(tx, &disabled).await?;
     }

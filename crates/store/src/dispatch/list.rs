@@ -1,17 +1,13 @@
-//! What operators see of endpoints and deliveries.
+//! What operators see of deliveries.
 
 use matchpurse_domain::time::Timestamp;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::endpoints::read;
-use super::{AttemptOutcome, Endpoint};
+use super::AttemptOutcome;
 use crate::time::At;
 use crate::words::{optional_word, word};
 use crate::{Client, Result};
-
-/// Deliveries are counted no further: a longer backlog must not make looking at it slow.
-const COUNTED_MAX: i64 = 10_000;
 
 /// Where a delivery is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,11 +92,11 @@ impl DeliveryState {
     /// The word for it in the database and the API.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Withdrawn => "withdrawn",
             Self::Waiting => "waiting",
             Self::Behind => "behind",
             Self::Delivered => "delivered",
             Self::GivenUp => "given_up",
+            Self::Withdrawn => "withdrawn",
         }
     }
 
@@ -110,35 +106,8 @@ impl DeliveryState {
     }
 }
 
-/// All endpoints by name, the removed ones too.
-///
-/// # Errors
-/// [`crate::Error`].
-pub async fn endpoint_lines(client: &Client) -> Result<Vec<EndpointLine>> {
-    let sql = "SELECT e.endpoint_id, e.name, e.origin, e.url, e.events, e.sources, e.ordered, e.status_url,
-                      e.allow_private, e.disabled, e.disabled_at, e.failures, e.openings, e.width, e.paused_until,
-                      e.created_at, '{}'::text[] AS secrets,
-                      (SELECT count(*) FROM (SELECT FROM delivery d
-                        WHERE d.endpoint_id = e.endpoint_id AND d.state = 'waiting' LIMIT $1) AS counted)
-                      + (SELECT count(*) FROM (SELECT FROM delivery d
-                          WHERE d.endpoint_id = e.endpoint_id AND d.state = 'behind' LIMIT $1) AS counted) AS waiting,
-                      (SELECT min(created_at) FROM (SELECT created_at FROM delivery d
-                        WHERE d.endpoint_id = e.endpoint_id AND d.state = 'waiting' LIMIT $1) AS counted) AS oldest_at
-                 FROM endpoint e ORDER BY e.name";
-    let rows = client.query(sql, &[&COUNTED_MAX]).await?;
-    let line = |row: &Row| {
-        let oldest_at: Option<At> = row.try_get("oldest_at")?;
-        Ok(EndpointLine {
-            endpoint: read(row)?,
-            created_at: row.try_get::<_, At>("created_at")?.0,
-            waiting: row.try_get::<_, i64>("waiting")?.min(COUNTED_MAX),
-            oldest_at: oldest_at.map(|at| at.0),
-        })
-    };
-    rows.iter().map(line).collect()
-}
-
-const DELIVERY: &str = "
+/// Deliveries as [`read_delivery`] reads them.
+pub(super) const DELIVERY: &str = "
     SELECT d.delivery_id, e.name AS endpoint, d.webhook_id, o.kind, o.source, o.subject, d.state, d.attempts,
            CASE WHEN d.state = 'waiting' THEN d.next_attempt_at END AS next_attempt_at, d.unknown, d.created_at,
            d.finished_at, a.at, a.took_ms, a.outcome, a.status, a.detail
@@ -203,7 +172,7 @@ pub async fn attempts(client: &Client, delivery_id: i64) -> Result<Vec<AttemptLi
     client.query(sql, &[&delivery_id]).await?.iter().map(read_attempt).collect()
 }
 
-fn read_delivery(row: &Row) -> Result<DeliveryLine> {
+pub(super) fn read_delivery(row: &Row) -> Result<DeliveryLine> {
     let time = |column: &str| Ok::<_, crate::Error>(row.try_get::<_, Option<At>>(column)?.map(|at| at.0));
     let attempted = optional_word(row, "outcome", AttemptOutcome::parse)?.is_some();
     Ok(DeliveryLine {
@@ -223,7 +192,7 @@ fn read_delivery(row: &Row) -> Result<DeliveryLine> {
     })
 }
 
-fn read_attempt(row: &Row) -> Result<AttemptLine> {
+pub(super) fn read_attempt(row: &Row) -> Result<AttemptLine> {
     Ok(AttemptLine {
         at: row.try_get::<_, At>("at")?.0,
         took_ms: row.try_get("took_ms")?,

@@ -29,7 +29,12 @@ mod grants;
 mod list;
 mod listen;
 mod operate;
+mod overview;
+mod page;
 mod prune;
+mod requests;
+mod secrets;
+mod test_notice;
 
 use matchpurse_domain::time::Timestamp;
 
@@ -39,16 +44,23 @@ pub use endpoints::{
 };
 pub use fan_out::{FannedOut, NewNotice, fan_out_in_tx, has_new, take_in_tx};
 pub use finish::{Attempt, Ended, Finished, Next, finish, withdraw};
-pub use list::{
-    AttemptLine, DeliveryFilter, DeliveryLine, DeliveryState, EndpointLine, attempts, deliveries, delivery,
-    endpoint_lines,
-};
+pub use list::{AttemptLine, DeliveryFilter, DeliveryLine, DeliveryState, attempts, deliveries, delivery};
 pub use listen::{Listener, listen};
 pub use operate::{
     Changed, Retried, add_in_tx, change_in_tx, disable_in_tx, enable_in_tx, remove_in_tx, retry_in_tx,
-    set_secrets_in_tx,
+};
+pub use overview::{
+    EndpointFilter, EndpointLine, EndpointState, LockedEndpoint, OperationLine, endpoint_line,
+    endpoint_lines, lock_endpoint_in_tx, operations_on_delivery, operations_on_endpoint, page_of_endpoints,
+};
+pub use page::{
+    DeliveryPage, NoticeLine, PageFilter, attempts_of, body_of, notices_about, page_of_deliveries,
+    place_in_tx,
 };
 pub use prune::{Pruned, prune};
+pub use requests::{Asked, RequestKind, added_by_in_tx, ask_in_tx};
+pub use secrets::{SecretLine, secret_id, secret_lines, secrets_in_tx, set_secrets_in_tx};
+pub use test_notice::{TEST, test_in_tx, test_notice};
 
 /// An endpoint's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -3,8 +3,10 @@
 use matchpurse_domain::time::Timestamp;
 use matchpurse_domain::webhook::{EndpointName, TargetUrl};
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::endpoints::read_spec;
 use super::{EndpointId, EndpointSpec, grants};
 use crate::outbox::OUTBOX_CHANNEL;
 use crate::time::At;
@@ -37,10 +39,10 @@ pub enum Retried {
     InFlight,
     /// The endpoint has it already.
     Delivered,
-    /// There is no such delivery.
-    Unknown,
     /// What it says was given has been taken back, and the endpoint has been told so.
     TakenBack,
+    /// There is no such delivery.
+    Unknown,
 }
 
 pub(super) struct Operation<'o> {
@@ -49,13 +51,15 @@ pub(super) struct Operation<'o> {
     pub(super) delivery_id: Option<i64>,
     pub(super) actor: &'o str,
     pub(super) reason: &'o str,
+    /// What exactly, a JSON object.
+    pub(super) detail: Value,
 }
 
 pub(super) async fn record_in_tx(tx: &Tx<'_>, operation: &Operation<'_>) -> Result<()> {
-    let sql = "INSERT INTO dispatch_operation (kind, endpoint_id, delivery_id, actor, reason)
-               VALUES ($1, $2, $3, $4, $5)";
-    let Operation { kind, endpoint, delivery_id, actor, reason } = operation;
-    tx.execute(sql, &[kind, &endpoint.0, delivery_id, actor, reason]).await?;
+    let sql = "INSERT INTO dispatch_operation (kind, endpoint_id, delivery_id, actor, reason, detail)
+               VALUES ($1, $2, $3, $4, $5, $6)";
+    let Operation { kind, endpoint, delivery_id, actor, reason, detail } = operation;
+    tx.execute(sql, &[kind, &endpoint.0, delivery_id, actor, reason, detail]).await?;
     Ok(())
 }
 
@@ -81,8 +85,12 @@ pub async fn add_in_tx(
     let Some(row) = rows.first() else { return Ok(None) };
     let endpoint = EndpointId(row.try_get(0)?);
     insert_secrets(tx, endpoint, secrets).await?;
-    record_in_tx(tx, &Operation { kind: "endpoint_added", endpoint, delivery_id: None, actor, reason })
-        .await?;
+    let detail = Value::Object(members(spec).into_iter().collect());
+    record_in_tx(
+        tx,
+        &Operation { kind: "endpoint_added", endpoint, delivery_id: None, actor, reason, detail },
+    )
+    .await?;
     Ok(Some(endpoint))
 }
 
@@ -101,6 +109,8 @@ pub async fn change_in_tx(
     if found.configured {
         return Ok(Changed::Configured);
     }
+    let look = "SELECT name, url, events, sources, ordered, status_url FROM endpoint WHERE endpoint_id = $1";
+    let before = read_spec(&tx.query_one(look, &[&found.endpoint.0]).await?)?;
     let sql = "UPDATE endpoint SET url = $2, events = $3, sources = $4, ordered = $5, status_url = $6
                 WHERE endpoint_id = $1
                   AND (url, events, sources, ordered, status_url) IS DISTINCT FROM ($2, $3, $4, $5, $6)";
@@ -117,28 +127,10 @@ pub async fn change_in_tx(
                     WHERE endpoint_id = $1 AND state = 'behind'";
         tx.execute(sql, &[&found.endpoint.0, &At(now)]).await?;
     }
-    done(tx, "endpoint_changed", found.endpoint, actor, reason).await
-}
-
-/// Replaces the secrets of an endpoint of the API. To rotate: give the old and the new one, and the new one alone when
-/// the studio knows it.
-///
-/// # Errors
-/// [`crate::Error`].
-pub async fn set_secrets_in_tx(
-    tx: &Tx<'_>,
-    name: &EndpointName,
-    secrets: &[SecretString],
-    actor: &str,
-    reason: &str,
-) -> Result<Changed> {
-    let Some(found) = lock(tx, name).await? else { return Ok(Changed::Unknown) };
-    if found.configured {
-        return Ok(Changed::Configured);
-    }
-    tx.execute("DELETE FROM endpoint_secret WHERE endpoint_id = $1", &[&found.endpoint.0]).await?;
-    insert_secrets(tx, found.endpoint, secrets).await?;
-    done(tx, "endpoint_changed", found.endpoint, actor, reason).await
+    let (kind, detail) = ("endpoint_changed", differences(&before, spec));
+    record_in_tx(tx, &Operation { kind, endpoint: found.endpoint, delivery_id: None, actor, reason, detail })
+        .await?;
+    Ok(Changed::Done)
 }
 
 /// Stops sending to an endpoint, of the configuration or not; what is for it waits, also what is still to come.
@@ -212,25 +204,25 @@ pub async fn retry_in_tx(
 ) -> Result<Retried> {
     let place = "SELECT d.endpoint_id, d.line, d.webhook_id, o.kind, o.subject
                    FROM delivery d JOIN outbox o USING (webhook_id) WHERE d.delivery_id = $1";
-    let grant = grants::grant_of(row.try_get("kind")?, row.try_get("subject")?);
     let rows = tx.query(place, &[&delivery_id]).await?;
     let Some(row) = rows.first() else { return Ok(Retried::Unknown) };
     let endpoint = EndpointId(row.try_get("endpoint_id")?);
     let line: Option<Uuid> = row.try_get("line")?;
     if line.is_some() {
-        "withdrawn" => return Ok(Retried::TakenBack),
         let sql = "SELECT FROM endpoint WHERE endpoint_id = $1 FOR NO KEY UPDATE";
         tx.query(sql, &[&endpoint.0]).await?;
-        // The notice of the reversal went on when this one was given up; it must not be the last word.
-        "given_up" if grants::is_taken_back_in_tx(tx, grant).await? => return Ok(Retried::TakenBack),
     }
+    let grant = grants::grant_of(row.try_get("kind")?, row.try_get("subject")?);
     let look = "SELECT state, claimed_at IS NOT NULL AND next_attempt_at > $2 AS in_flight
                   FROM delivery WHERE delivery_id = $1 FOR NO KEY UPDATE";
     let found = tx.query_one(look, &[&delivery_id, &At(now)]).await?;
     match found.try_get("state")? {
         "delivered" => return Ok(Retried::Delivered),
+        "withdrawn" => return Ok(Retried::TakenBack),
         "behind" => return Ok(Retried::Behind),
         "waiting" if found.try_get("in_flight")? => return Ok(Retried::InFlight),
+        // The notice of the reversal went on when this one was given up; it must not be the last word.
+        "given_up" if grants::is_taken_back_in_tx(tx, grant).await? => return Ok(Retried::TakenBack),
         _ => {}
     }
     let sql = "UPDATE delivery AS d
@@ -247,8 +239,14 @@ pub async fn retry_in_tx(
         // What waits again has not been given, so there is nothing to tell the provider.
         grants::settle_in_tx(tx, grant, row.try_get("webhook_id")?, &[], now).await?;
     }
-    let retried =
-        Operation { kind: "delivery_retried", endpoint, delivery_id: Some(delivery_id), actor, reason };
+    let retried = Operation {
+        kind: "delivery_retried",
+        endpoint,
+        delivery_id: Some(delivery_id),
+        actor,
+        reason,
+        detail: none(),
+    };
     record_in_tx(tx, &retried).await?;
     wake(tx).await?;
     Ok(if behind { Retried::Behind } else { Retried::Done })
@@ -272,7 +270,11 @@ async fn lock(tx: &Tx<'_>, name: &EndpointName) -> Result<Option<Found>> {
     rows.first().map(found).transpose()
 }
 
-async fn insert_secrets(tx: &Tx<'_>, endpoint: EndpointId, secrets: &[SecretString]) -> Result<()> {
+pub(super) async fn insert_secrets(
+    tx: &Tx<'_>,
+    endpoint: EndpointId,
+    secrets: &[SecretString],
+) -> Result<()> {
     let secrets: Vec<&str> = secrets.iter().map(|secret| secret.expose_secret()).collect();
     let sql = "INSERT INTO endpoint_secret (endpoint_id, secret) SELECT $1, s FROM unnest($2::text[]) AS s
                ON CONFLICT DO NOTHING";
@@ -287,8 +289,38 @@ async fn done(
     actor: &str,
     reason: &str,
 ) -> Result<Changed> {
-    record_in_tx(tx, &Operation { kind, endpoint, delivery_id: None, actor, reason }).await?;
+    record_in_tx(tx, &Operation { kind, endpoint, delivery_id: None, actor, reason, detail: none() }).await?;
     Ok(Changed::Done)
+}
+
+/// The operation says all by itself.
+pub(super) fn none() -> Value {
+    Value::Object(Map::new())
+}
+
+/// What an endpoint wants, to be recorded: its URLs without what their queries may hold.
+fn members(spec: &EndpointSpec) -> [(String, Value); 5] {
+    [
+        ("url".to_owned(), json!(spec.url.shown())),
+        ("events".to_owned(), json!(spec.event_texts())),
+        ("sources".to_owned(), json!(spec.source_texts())),
+        ("ordered".to_owned(), json!(spec.ordered)),
+        ("status_url".to_owned(), json!(spec.status_url.as_ref().map(TargetUrl::shown))),
+    ]
+}
+
+/// What a change changes, to be recorded: each member from what to what.
+fn differences(before: &EndpointSpec, after: &EndpointSpec) -> Value {
+    let hidden = [("url", before.url != after.url), ("status_url", before.status_url != after.status_url)];
+    let mut changed = Map::new();
+    for ((name, from), (_, to)) in members(before).into_iter().zip(members(after)) {
+        if from != to {
+            changed.insert(name, json!({ "from": from, "to": to }));
+        } else if hidden.contains(&(name.as_str(), true)) {
+            changed.insert(name, json!("another query"));
+        }
+    }
+    Value::Object(changed)
 }
 
 async fn wake(tx: &Tx<'_>) -> Result<()> {

@@ -36,6 +36,8 @@ pub struct GrantFilter {
     pub state: Option<GrantState>,
     /// Of this source, and of one player of it.
     pub whose: Option<(SourceName, Option<PlayerId>)>,
+    /// Of this contest of the source, which must be given too, by its id at the provider.
+    pub contest: Option<String>,
     /// Only those before this one in the list.
     pub before: Option<(Timestamp, Uuid)>,
 }
@@ -100,6 +102,14 @@ pub async fn list(client: &Client, filter: &GrantFilter, limit: u32) -> Result<V
     if let Some(player) = &player {
         parameters.push(player);
         conditions.push(format!("g.player_key = ${}", parameters.len()));
+    }
+    if let (Some(source), Some(contest)) = (&source, &filter.contest) {
+        parameters.extend([source as &(dyn ToSql + Sync), contest]);
+        conditions.push(format!(
+            "g.contest_key IN (SELECT contest_key FROM contest WHERE source = ${} AND contest_id = ${})",
+            parameters.len().saturating_sub(1),
+            parameters.len()
+        ));
     }
     if let (Some(at), Some(id)) = (&at, &id) {
         parameters.extend([at as &(dyn ToSql + Sync), id]);

@@ -21,6 +21,7 @@ mod load;
 mod operate;
 mod save;
 pub mod tell;
+mod windows;
 
 use std::collections::BTreeMap;
 
@@ -33,6 +34,7 @@ pub use list::{GrantFilter, GrantLine, OperationLine, find, list, operations};
 pub use load::load_in_tx;
 pub use operate::{lock_in_tx, resolve_anomalies_in_tx, set_state_in_tx};
 pub use save::save_in_tx;
+pub use windows::{WindowLine, windows};
 
 /// What a batch does to a contest.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
