@@ -29,6 +29,17 @@ UPDATE player_match_stats s
 CREATE INDEX player_match_stats_ended ON player_match_stats (player_key, ended_at, stats_key) INCLUDE (outcome)
   WHERE ended_at IS NOT NULL;
 
+-- The same of who had a stake or a place in a match that was settled; null where it was called off, or has not ended.
+-- A seat is written at the settlement anyway.
+ALTER TABLE match_participant
+  ADD COLUMN ended_at timestamptz,
+  ADD COLUMN currency text,
+  ADD CONSTRAINT ended_in_a_currency CHECK ((ended_at IS NULL) = (currency IS NULL));
+UPDATE match_participant p SET ended_at = m.settled_at, currency = m.currency
+  FROM match m WHERE m.match_no = p.match_no AND m.settlement IN ('payout', 'tie') AND p.outcome IS NOT NULL;
+CREATE INDEX match_participant_ended ON match_participant (player_key, ended_at, match_no)
+  INCLUDE (currency, outcome, hold, payout, refund) WHERE ended_at IS NOT NULL;
+
 -- The totals get a match once, so what was counted stays counted, and what was called off stays called off. Only an
 -- operator's correction, which is recorded, puts other numbers in their place.
 CREATE OR REPLACE FUNCTION stats_match_guard() RETURNS trigger LANGUAGE plpgsql AS $$
