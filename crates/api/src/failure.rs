@@ -168,6 +168,7 @@ impl ResponseError for Failure {
 const fn scope_word(scope: ApiScope) -> &'static str {
     match scope {
         ApiScope::Read => "read",
+        ApiScope::Play => "play",
         ApiScope::Operate => "operate",
     }
 }

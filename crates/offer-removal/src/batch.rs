@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use matchpurse_domain::event::{Event, OfferChanged, Payload, PlayerStanding};
 use matchpurse_domain::ids::EventId;
 use matchpurse_domain::offers::{Offer, PlayerRecord, apply_offer, apply_standing};
-use matchpurse_store::offers::{OfferKey, PlayerKey};
+use matchpurse_store::offers::{NewChange, OfferKey, PlayerKey, State};
 use matchpurse_store::outbox::Notice;
 
 use crate::notices;
@@ -22,6 +22,7 @@ pub(crate) struct Decided {
     pub(crate) offers: BTreeMap<OfferKey, (Offer, EventId)>,
     pub(crate) standings: BTreeMap<PlayerKey, (PlayerRecord, EventId)>,
     pub(crate) notices: Vec<Notice>,
+    pub(crate) changes: Vec<NewChange>,
 }
 
 impl<'e> Batch<'e> {
@@ -67,7 +68,14 @@ impl<'e> Batch<'e> {
             let loaded = offers.get(key).and_then(Option::as_ref);
             let before = decided.offers.get(key).map(|(offer, _)| offer).or(loaded);
             let (offer, told) = apply_offer(before, change);
-            decided.notices.extend(told.map(|told| notices::of_offer(event, change, told)));
+            decided.notices.extend(told.and_then(|told| notices::of_offer(event, change, told)));
+            decided.changes.extend(told.map(|told| NewChange {
+                source: event.source.clone(),
+                kind: notices::kind_of_offer(told),
+                subject: change.offer_id.clone(),
+                state: State::Offer(offer.state),
+                changed_at: change.changed_at,
+            }));
             if before != Some(&offer) {
                 decided.offers.insert(key.clone(), (offer, event.id));
             }
@@ -77,6 +85,13 @@ impl<'e> Batch<'e> {
             let before = decided.standings.get(key).map(|(record, _)| record).or(loaded);
             let (record, told) = apply_standing(before, judgement);
             decided.notices.extend(told.map(|told| notices::of_player(event, judgement, told)));
+            decided.changes.extend(told.map(|told| NewChange {
+                source: event.source.clone(),
+                kind: notices::kind_of_player(told),
+                subject: judgement.player_id.as_str().to_owned(),
+                state: State::Player(record.standing),
+                changed_at: judgement.changed_at,
+            }));
             if before != Some(&record) {
                 decided.standings.insert(key.clone(), (record, event.id));
             }

@@ -41,6 +41,7 @@ impl Effects for OfferRemoval {
         players::remember_in_tx(tx, &named).await?;
         offers::save_offers_in_tx(tx, &decided.offers).await?;
         offers::save_standings_in_tx(tx, &decided.standings).await?;
+        offers::record_changes_in_tx(tx, &decided.changes).await?;
         outbox::append_in_tx(tx, &decided.notices).await
     }
 }

@@ -41,10 +41,14 @@ pub(crate) fn sections(document: &Document, add: &mut dyn FnMut(&str, String)) {
         ("ingress.retry_after_s", ingress.retry_after_s.into()),
         ("ingress.spool_events_max", ingress.spool_events_max),
         ("api.request_timeout_ms", api.request_timeout_ms),
+        ("api.streams_max", api.streams_max.into()),
+        ("api.streams_per_token_max", api.streams_per_token_max.into()),
+        ("api.stream_heartbeat_ms", api.stream_heartbeat_ms),
         ("workers.deadline_sweep_ms", workers.deadline_sweep_ms),
         ("workers.results_poll_ms", workers.results_poll_ms),
         ("workers.ranks_players_min", workers.ranks_players_min),
         ("workers.ranks_every_ms", workers.ranks_every_ms),
+        ("workers.offer_changes_hours", workers.offer_changes_hours.into()),
         ("workers.attempts_max", workers.attempts_max.into()),
         ("workers.retry_min_ms", workers.retry_min_ms),
         ("workers.stall_after_ms", workers.stall_after_ms),
@@ -56,6 +60,7 @@ pub(crate) fn sections(document: &Document, add: &mut dyn FnMut(&str, String)) {
         ("dispatcher.breaker_failures", dispatcher.breaker_failures.into()),
         ("dispatcher.breaker_pause_min_ms", dispatcher.breaker_pause_min_ms),
         ("dispatcher.stall_after_ms", dispatcher.stall_after_ms),
+        ("dispatcher.history_days", dispatcher.history_days.into()),
     ] {
         if value == 0 {
             add(key, "must be above 0".to_owned());
@@ -130,7 +135,7 @@ fn tokens(api: &ApiSettings, add: &mut dyn FnMut(&str, String)) {
             add(&join(&key, "secret"), format!("is that of `{other}` too"));
         }
         if token.scopes.is_empty() {
-            add(&join(&key, "scopes"), "must name at least one of read, operate".to_owned());
+            add(&join(&key, "scopes"), "must name at least one of read, play, operate".to_owned());
         }
     }
 }

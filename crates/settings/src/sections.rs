@@ -93,6 +93,12 @@ pub struct ApiSettings {
     pub drain_timeout_ms: u64,
     /// Whether endpoints that are made through the API may be in private networks.
     pub endpoints_allow_private: bool,
+    /// Streams of changes that may be open at once.
+    pub streams_max: u32,
+    /// Those of one token.
+    pub streams_per_token_max: u32,
+    /// Between signs of life in a stream.
+    pub stream_heartbeat_ms: u64,
     /// Who may do what, by the actor's name.
     pub tokens: BTreeMap<String, ApiToken>,
 }
@@ -112,7 +118,9 @@ pub struct ApiToken {
 pub enum ApiScope {
     /// To see everything.
     Read,
-    /// To move money and to correct.
+    /// To record what players do: the offers that they start.
+    Play,
+    /// To move money and to correct, and to record too.
     Operate,
 }
 
@@ -144,6 +152,8 @@ pub struct WorkersSettings {
     pub ranks_players_min: u64,
     /// How old kept ranks may become.
     pub ranks_every_ms: u64,
+    /// How long changes of offers are kept for those who resume a stream.
+    pub offer_changes_hours: u32,
     /// `[workers.match_escrow]`
     pub match_escrow: WorkerSettings,
     /// `[workers.reward_fulfillment]`
@@ -190,6 +200,8 @@ pub struct DispatcherSettings {
     pub stall_after_ms: u64,
     /// For sends in flight to end.
     pub drain_timeout_ms: u64,
+    /// How long deliveries that have ended are kept.
+    pub history_days: u16,
 }
 
 /// `[telemetry]`

@@ -53,7 +53,7 @@ fn the_example_in_the_defaults_is_right() {
         .filter_map(|line| line.strip_prefix('#'))
         .filter(|line| !line.starts_with(' ') && !line.starts_with("keys."))
         .collect();
-    assert_eq!(lines.len(), 19, "{lines:#?}");
+    assert_eq!(lines.len(), 20, "{lines:#?}");
     let settings = settings(&lines.join("\n"));
     let source = &settings.sources[&source_name("main-game")];
     assert_eq!(source.game(), "shooter");
@@ -232,7 +232,7 @@ custody = "studio"
     settings, line 7: `workers.retry_min_ms`: 90000 is above 60000, the value of `workers.retry_max_ms`
     settings, line 12: `operations.correction_approvals`: must be 1 or 2
     settings, line 9: `api.tokens.ann.secret`: must have at least 32 characters
-    settings, line 9: `api.tokens.ann.scopes`: must name at least one of read, operate
+    settings, line 9: `api.tokens.ann.scopes`: must name at least one of read, play, operate
     settings, line 10: `api.tokens.bob.secret`: must have at least 32 characters
     settings, line 10: `api.tokens.bob.secret`: is that of `ann` too
     settings, line 31: `sources."Bad Name"`: "Bad Name" is no source name: 1 to 40 of a-z, 0-9, '-' and '_', beginning with a letter or digit
@@ -367,6 +367,9 @@ options.issuer = "https://issuer.example"
     request_timeout_ms = 10000
     drain_timeout_ms = 25000
     endpoints_allow_private = false
+    streams_max = 500
+    streams_per_token_max = 50
+    stream_heartbeat_ms = 15000
 
     [api.tokens.ops]
     secret = "[redacted]"
@@ -385,6 +388,7 @@ options.issuer = "https://issuer.example"
     results_poll_ms = 1000
     ranks_players_min = 10000
     ranks_every_ms = 30000
+    offer_changes_hours = 168
 
     [workers.match_escrow]
     admin_listen = "127.0.0.1:9101"

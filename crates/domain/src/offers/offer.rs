@@ -38,7 +38,7 @@ pub enum OfferState {
     Removed,
 }
 
-/// What the studio is to be told of an offer.
+/// What is to be told of an offer. The last one that is told of its state always tells the state that it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OfferNotice {
     /// It is new.
@@ -47,10 +47,12 @@ pub enum OfferNotice {
     Removed,
     /// It was removed, and is open again.
     Restored,
+    /// Something else is said of it; open or closed stayed as it was.
+    Updated,
 }
 
-/// The offer after `event`, and what the studio is to be told, if its state changed. `known` is none when
-/// nothing has been heard of the offer.
+/// The offer after `event`, and what is to be told if anything changed. `known` is none when nothing has been
+/// heard of the offer.
 pub fn apply_offer(known: Option<&Offer>, event: &OfferChanged) -> (Offer, Option<OfferNotice>) {
     let to = match event.change {
         OfferChange::Removed => Some(OfferState::Removed),
@@ -66,20 +68,23 @@ pub fn apply_offer(known: Option<&Offer>, event: &OfferChanged) -> (Offer, Optio
     let Some(known) = known else {
         let state = to.unwrap_or(OfferState::Active);
         let state_at = to.map(|_| event.changed_at);
-        return (Offer { state, state_at, description }, to.map(|to| notice(None, to)));
+        let told = to.map_or(OfferNotice::Updated, |to| notice(None, to));
+        return (Offer { state, state_at, description }, Some(told));
     };
     let mut offer = known.clone();
     offer.description = offer.description.max(description);
+    // Said later, but the same: that is no news.
+    let updated = (!offer.description.says_the_same(&known.description)).then_some(OfferNotice::Updated);
     // A removal is the greater one at the same time.
     let newer = to.filter(|to| (Some(event.changed_at), *to) > (known.state_at, known.state));
     let Some(to) = newer else {
-        return (offer, None);
+        return (offer, updated);
     };
     offer.state = to;
     offer.state_at = Some(event.changed_at);
-    // An offer that was only described has not been told of yet.
+    // Of an offer that was only described no state has been told yet.
     let told = known.state_at.map(|_| known.state);
-    (offer, (told != Some(to)).then(|| notice(told, to)))
+    (offer, if told == Some(to) { updated } else { Some(notice(told, to)) })
 }
 
 fn notice(from: Option<OfferState>, to: OfferState) -> OfferNotice {
@@ -87,6 +92,12 @@ fn notice(from: Option<OfferState>, to: OfferState) -> OfferNotice {
         (_, OfferState::Removed) => OfferNotice::Removed,
         (Some(OfferState::Removed), OfferState::Active) => OfferNotice::Restored,
         (_, OfferState::Active) => OfferNotice::Created,
+    }
+}
+
+impl Description {
+    fn says_the_same(&self, other: &Self) -> bool {
+        (&self.data, &self.app_id, &self.campaign_id) == (&other.data, &other.app_id, &other.campaign_id)
     }
 }
 

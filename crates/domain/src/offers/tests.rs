@@ -47,16 +47,19 @@ fn a_story_of_changes_leads_to_this_offer() {
         (|at| changed(Created, at, "c"), |at| changed(Removed, at, "r"), |at| changed(Updated, at, "u"));
     let table = [
         (vec![created(1), removed(2)], "removed 2 c [Created, Removed]"),
-        (vec![removed(2), created(1)], "removed 2 c [Removed]"),
+        (vec![removed(2), created(1)], "removed 2 c [Removed, Updated]"),
         (vec![created(1), removed(1)], "removed 1 c [Created, Removed]"),
-        (vec![removed(1), created(1)], "removed 1 c [Removed]"),
+        (vec![removed(1), created(1)], "removed 1 c [Removed, Updated]"),
         (vec![removed(1), created(2)], "active 2 c [Removed, Restored]"),
         (vec![created(2), removed(1)], "active 2 c [Created]"),
         (vec![removed(1), removed(3), removed(1)], "removed 3 r [Removed]"),
-        (vec![updated(5)], "active - u []"),
-        (vec![updated(5), created(1)], "active 1 u [Created]"),
-        (vec![updated(5), removed(1)], "removed 1 u [Removed]"),
-        (vec![removed(9), updated(5)], "removed 9 u [Removed]"),
+        (vec![updated(5)], "active - u [Updated]"),
+        (vec![updated(5), updated(6)], "active - u [Updated]"),
+        (vec![updated(5), created(1)], "active 1 u [Updated, Created]"),
+        (vec![updated(5), removed(1)], "removed 1 u [Updated, Removed]"),
+        (vec![removed(9), updated(5)], "removed 9 u [Removed, Updated]"),
+        (vec![created(7), updated(8)], "active 7 u [Created, Updated]"),
+        (vec![created(7), created(9)], "active 9 c [Created]"),
         (vec![created(7), updated(5), created(7)], "active 7 c [Created]"),
     ];
     for (events, expected) in table {
@@ -105,6 +108,75 @@ fn shuffled<T: Clone + std::fmt::Debug>(events: Vec<T>) -> impl Strategy<Value =
         let all: Vec<_> = events.iter().cloned().chain(more).collect();
         (Just(events.clone()), Just(all).prop_shuffle())
     })
+}
+
+/// All orders of `all`.
+fn orders<T: Clone>(all: &[T]) -> Vec<Vec<T>> {
+    let Some((first, rest)) = all.split_first() else { return vec![Vec::new()] };
+    let put = |order: Vec<T>| {
+        (0..=order.len()).map(move |at| {
+            let mut order = order.clone();
+            order.insert(at, first.clone());
+            order
+        })
+    };
+    orders(rest).into_iter().flat_map(put).collect()
+}
+
+/// The state that was told last.
+fn told_state(notices: &[OfferNotice]) -> Option<OfferState> {
+    notices.iter().rev().find_map(|notice| match notice {
+        OfferNotice::Created | OfferNotice::Restored => Some(OfferState::Active),
+        OfferNotice::Removed => Some(OfferState::Removed),
+        OfferNotice::Updated => None,
+    })
+}
+
+#[test]
+fn all_orders_of_events_at_two_times_give_one_offer_and_tell_its_state() {
+    use OfferChange::{Created, Removed, Updated};
+    let events: Vec<OfferChanged> =
+        [(Created, 1), (Removed, 1), (Updated, 1), (Created, 2), (Removed, 2), (Updated, 2)]
+            .into_iter()
+            .map(|(change, at)| changed(change, at, &format!("{change:?}")))
+            .collect();
+    // Every part of the set too, so that every state is the last one of some.
+    let parts = (1_usize..1 << events.len()).map(|mask| {
+        let chosen = |at: &usize| mask & (1 << at) != 0;
+        (0..events.len()).filter(chosen).map(|at| events[at].clone()).collect::<Vec<_>>()
+    });
+    for part in parts {
+        let expected = play(&part).0;
+        for order in orders(&part) {
+            let (offer, notices) = play(&order);
+            assert_eq!(offer, expected, "{order:#?}");
+            let offer = offer.unwrap();
+            assert_eq!(told_state(&notices), offer.state_at.map(|_| offer.state), "{order:#?}");
+            // Told once more, the whole story changes nothing and tells nothing.
+            let again = play(&[order.clone(), order].concat());
+            assert_eq!(again, (expected.clone(), notices));
+        }
+    }
+}
+
+#[test]
+fn an_answer_says_why() {
+    let words = Eligibility::ALL.map(|answer| format!("{} {}", answer.as_str(), answer.is_eligible()));
+    assert_eq!(
+        words,
+        ["active true", "started true", "removed false", "unknown false", "player_banned false"]
+    );
+    for (state, started, expected) in [
+        (Some(OfferState::Active), false, Eligibility::Active),
+        (Some(OfferState::Active), true, Eligibility::Active),
+        (Some(OfferState::Removed), false, Eligibility::Removed),
+        (Some(OfferState::Removed), true, Eligibility::Started),
+        (None, false, Eligibility::Unknown),
+        (None, true, Eligibility::Unknown),
+    ] {
+        assert_eq!(Eligibility::judge(false, state, started), expected);
+        assert_eq!(Eligibility::judge(true, state, started), Eligibility::PlayerBanned);
+    }
 }
 
 proptest! {

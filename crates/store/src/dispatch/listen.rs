@@ -1,51 +1,10 @@
-use futures_util::StreamExt as _;
-use futures_util::stream::poll_fn;
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tokio_postgres::{AsyncMessage, NoTls};
-
 use crate::outbox::OUTBOX_CHANNEL;
-use crate::{Result, StoreOptions};
+use crate::{Listener, Result, StoreOptions};
 
-/// A connection of its own, on which PostgreSQL tells that there is something to send. It ends with this value.
-pub struct Listener {
-    told: mpsc::Receiver<()>,
-    connection: JoinHandle<()>,
-    // Dropped, it would end the connection; nothing more is asked on it.
-    client: tokio_postgres::Client,
-}
-
-/// Begins to listen. What was written before is not told, so whoever listens looks once by himself.
+/// Begins to listen for new notices. What was written before is not told, so whoever listens looks once by himself.
 ///
 /// # Errors
 /// When the database is away.
 pub async fn listen(options: &StoreOptions) -> Result<Listener> {
-    let (client, mut connection) = options.connection()?.connect(NoTls).await?;
-    // One place is enough: who has not looked yet will see whatever else is told meanwhile.
-    let (tell, told) = mpsc::channel(1);
-    let connection = tokio::spawn(async move {
-        let mut messages = poll_fn(move |context| connection.poll_message(context));
-        while let Some(Ok(message)) = messages.next().await {
-            if matches!(message, AsyncMessage::Notification(_)) {
-                // Full means that the listener knows already; closed, that there is none.
-                tell.try_send(()).ok();
-            }
-        }
-    });
-    let listener = Listener { told, connection, client };
-    listener.client.batch_execute(&format!("LISTEN {OUTBOX_CHANNEL}")).await?;
-    Ok(listener)
-}
-
-impl Listener {
-    /// Waits until something is told. False when the connection has ended, and nothing ever will be.
-    pub async fn told(&mut self) -> bool {
-        self.told.recv().await.is_some()
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        self.connection.abort();
-    }
+    Listener::to(options, OUTBOX_CHANNEL).await
 }

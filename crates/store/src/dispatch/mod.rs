@@ -45,7 +45,7 @@ pub use endpoints::{
 pub use fan_out::{FannedOut, NewNotice, fan_out_in_tx, has_new, take_in_tx};
 pub use finish::{Attempt, Ended, Finished, Next, finish, withdraw};
 pub use list::{AttemptLine, DeliveryFilter, DeliveryLine, DeliveryState, attempts, deliveries, delivery};
-pub use listen::{Listener, listen};
+pub use listen::listen;
 pub use operate::{
     Changed, Retried, add_in_tx, change_in_tx, disable_in_tx, enable_in_tx, remove_in_tx, retry_in_tx,
 };
