@@ -1,4 +1,4 @@
-//! What people and the clock do to the ledger and to rewards beside the providers' events.
+//! What people and the clock do to the ledger, to rewards and to their way to the studio, beside the providers' events.
 //!
 //! | what | who | recorded as |
 //! | --- | --- | --- |
@@ -6,6 +6,7 @@
 //! | [`corrections`]: an end that a person sets, with the agreement of a second one if that is configured | an operator | `correction`, then `operation` |
 //! | [`deadlines`]: a match that held money for too long | the clock | `operation` |
 //! | [`rewards`]: grants that are released from review, taken back, or told again | an operator | `operation` |
+//! | [`endpoints`], [`deliveries`]: where notices go, and which are sent again | an operator | `dispatch_operation` |
 //!
 //! Each is one transaction: what was done, by whom and why, is written with its transfers, and they name it as
 //! their cause. Each has an idempotency key, so that it can be asked for again after a lost answer. What is decided
@@ -13,7 +14,9 @@
 
 pub mod corrections;
 pub mod deadlines;
+pub mod deliveries;
 mod end;
+pub mod endpoints;
 mod error;
 pub mod funds;
 pub mod rewards;

@@ -62,6 +62,17 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     assigned && !teredo_or_protocol && !documentation && !six_to_four
 }
 
+/// The address in a URL, or that of this machine by its name, that must not be sent to. So whoever gives such a URL
+/// hears of it at once. Of any other name nobody knows what it will be resolved to, so that is judged at the connection.
+pub fn forbidden_host(url: &str) -> Option<ForbiddenTarget> {
+    let url = reqwest::Url::parse(url).ok()?;
+    let name = url.host_str()?.trim_end_matches('.');
+    if name == "localhost" || name.ends_with(".localhost") {
+        return Some(ForbiddenTarget(Ipv4Addr::LOCALHOST.into()));
+    }
+    literal(&url).filter(|address| !is_public(*address)).map(ForbiddenTarget)
+}
+
 /// The address in a URL's host, if it is one and not a name.
 pub(crate) fn literal(url: &reqwest::Url) -> Option<IpAddr> {
     // The URL's parser has brought every spelling of an IPv4 address into its usual form by now.
@@ -107,6 +118,28 @@ impl fmt::Debug for PublicOnly {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_forbidden_host_is_known_however_it_is_written() {
+        for url in [
+            "http://127.0.0.1/",
+            "http://127.1/",
+            "http://2130706433/",
+            "http://0x7f.0.0.1:8080/x",
+            "http://0177.0.0.1/",
+            "https://[::1]/",
+            "https://[::ffff:10.0.0.1]/",
+            "http://169.254.169.254/latest/meta-data/",
+            "http://localhost:9200",
+            "http://LOCALHOST./",
+            "http://a.localhost/",
+        ] {
+            assert!(forbidden_host(url).is_some(), "{url}");
+        }
+        for url in ["https://game.example/hook", "https://1.1.1.1/", "http://localhost.example/", "no url"] {
+            assert_eq!(forbidden_host(url), None, "{url}");
+        }
+    }
 
     #[test]
     fn only_the_public_internet_is_public() {
