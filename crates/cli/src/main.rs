@@ -1,5 +1,6 @@
 //! `matchpurse`: every service in one process, and the operator's commands.
 
+mod archive;
 mod audit;
 mod config;
 mod correct;
@@ -13,6 +14,7 @@ mod servers;
 mod services;
 mod simulate;
 mod summary;
+mod verify_archive;
 mod verify_endpoint;
 
 use std::process::ExitCode;
@@ -40,6 +42,10 @@ enum Command {
     Simulate(simulate::SimulateArgs),
     /// Check that everything in the database is as it must be
     Audit(audit::AuditArgs),
+    /// Prove that every archived event is as it was written, and in its place
+    VerifyArchive(verify_archive::VerifyArchiveArgs),
+    /// See the archive's days, export them, and take old ones out
+    Archive(archive::ArchiveArgs),
     /// Tell the whole story of one match, contest, offer or player
     Explain(explain::ExplainArgs),
     /// Set the end of a match that nobody told, or another end than the ledger has
@@ -63,6 +69,8 @@ async fn main() -> ExitCode {
         Command::Dev(args) => dev::run(args).await,
         Command::Simulate(args) => simulate::run(args).await,
         Command::Audit(args) => audit::run(args).await,
+        Command::VerifyArchive(args) => verify_archive::run(args).await,
+        Command::Archive(args) => archive::run(args).await,
         Command::Explain(args) => explain::run(args).await,
         Command::Correct(args) => correct::run(args).await,
         Command::Corrections(args) => correct::manage(args).await,

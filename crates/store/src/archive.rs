@@ -12,12 +12,20 @@ use uuid::Uuid;
 use crate::time::At;
 use crate::{Result, Tx};
 
+mod chain;
+mod days;
+mod file;
+mod line;
 mod read;
 mod verify;
 
+pub use chain::ChainBreak;
+pub use days::{Detached, Part};
+pub use file::{FileProblem, FileReport, Segment, check_file};
+pub use line::{Exported, LineError};
 pub use read::Archived;
 pub(crate) use verify::walk_chain;
-pub use verify::{ChainBreak, ChainReport};
+pub use verify::{ChainReport, Walked};
 
 /// What stands before the first row of a chain.
 const GENESIS: [u8; 32] = [0; 32];
@@ -81,7 +89,8 @@ pub async fn append_in_tx(tx: &Tx<'_>, events: &[Event], now: Timestamp) -> Resu
         return Ok(());
     }
     let mut heads = lock_heads(tx, events).await?;
-    let mut known = known(tx, events).await?;
+    let sources: Vec<&str> = heads.keys().map(String::as_str).collect();
+    let (mut known, ()) = tokio::try_join!(biased; known(tx, events), days::make_in_tx(tx, &sources, now))?;
     // The protobuf bytes without the body, which has a column of its own.
     let fresh: Vec<(&Event, bytes::Bytes)> = events
         .iter()
@@ -100,7 +109,7 @@ pub async fn append_in_tx(tx: &Tx<'_>, events: &[Event], now: Timestamp) -> Resu
         rows.push((row, head.1.clone()));
     }
     insert(tx, &rows).await?;
-    move_heads(tx, &heads).await
+    move_heads(tx, &heads, now).await
 }
 
 fn row_of<'r>(event: &'r Event, encoded: &'r [u8], seq: i64, now: Timestamp) -> Row<'r> {
@@ -141,7 +150,8 @@ async fn lock_heads(tx: &Tx<'_>, events: &[Event]) -> Result<BTreeMap<String, (i
 
 async fn known(tx: &Tx<'_>, events: &[Event]) -> Result<HashSet<Uuid>> {
     let ids: Vec<Uuid> = events.iter().map(|event| event.id.uuid()).collect();
-    let rows = tx.query("SELECT event_id FROM archive WHERE event_id = ANY ($1)", &[&ids]).await?;
+    let sql = "SELECT event_id FROM archive_event WHERE event_id = ANY ($1)";
+    let rows = tx.query(sql, &[&ids]).await?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
@@ -161,11 +171,23 @@ async fn insert(tx: &Tx<'_>, rows: &[(Row<'_>, Vec<u8>)]) -> Result<()> {
     let raws: Vec<&[u8]> = rows.iter().map(|(row, _)| row.raw).collect();
     let encoded: Vec<&[u8]> = rows.iter().map(|(row, _)| row.event).collect();
     let hashes: Vec<&[u8]> = rows.iter().map(|(_, hash)| hash.as_slice()).collect();
-    let sql = "INSERT INTO archive (source, seq, event_id, delivery_id, payload, provider, provider_type,
-                                    subject, occurred_at, received_at, archived_at, raw, event, hash)
-               SELECT * FROM unnest($1::text[], $2::bigint[], $3::uuid[], $4::uuid[], $5::text[], $6::text[],
-                 $7::text[], $8::text[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[],
-                 $12::bytea[], $13::bytea[], $14::bytea[])";
+    // The heads are locked, so the day of each source is the same here and where the heads move.
+    let sql = "WITH added AS MATERIALIZED (
+                 SELECT new.*, h.day
+                   FROM unnest($1::text[], $2::bigint[], $3::uuid[], $4::uuid[], $5::text[], $6::text[],
+                          $7::text[], $8::text[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[],
+                          $12::bytea[], $13::bytea[], $14::bytea[])
+                     AS new (source, seq, event_id, delivery_id, payload, provider, provider_type, subject,
+                             occurred_at, received_at, archived_at, raw, event, hash)
+                   JOIN (SELECT source, archive_day($15, day) AS day FROM archive_head
+                          WHERE source = ANY ($1)) h USING (source)),
+               placed AS (
+                 INSERT INTO archive_event (event_id, source, seq, day)
+                 SELECT event_id, source, seq, day FROM added ORDER BY event_id)
+               INSERT INTO archive (source, seq, event_id, delivery_id, payload, provider, provider_type,
+                                    subject, occurred_at, received_at, archived_at, raw, event, hash, day)
+               SELECT * FROM added";
+    let now = rows.first().map(|(row, _)| At(row.archived_at));
     tx.execute(
         sql,
         &[
@@ -183,19 +205,20 @@ async fn insert(tx: &Tx<'_>, rows: &[(Row<'_>, Vec<u8>)]) -> Result<()> {
             &raws,
             &encoded,
             &hashes,
+            &now,
         ],
     )
     .await?;
     Ok(())
 }
 
-async fn move_heads(tx: &Tx<'_>, heads: &BTreeMap<String, (i64, Vec<u8>)>) -> Result<()> {
+async fn move_heads(tx: &Tx<'_>, heads: &BTreeMap<String, (i64, Vec<u8>)>, now: Timestamp) -> Result<()> {
     let sources: Vec<&str> = heads.keys().map(String::as_str).collect();
     let seqs: Vec<i64> = heads.values().map(|(seq, _)| *seq).collect();
     let hashes: Vec<&[u8]> = heads.values().map(|(_, hash)| hash.as_slice()).collect();
-    let sql = "UPDATE archive_head AS h SET seq = new.seq, hash = new.hash
+    let sql = "UPDATE archive_head AS h SET seq = new.seq, hash = new.hash, day = archive_day($4, h.day)
                  FROM unnest($1::text[], $2::bigint[], $3::bytea[]) AS new (source, seq, hash)
                 WHERE h.source = new.source";
-    tx.execute(sql, &[&sources, &seqs, &hashes]).await?;
+    tx.execute(sql, &[&sources, &seqs, &hashes, &At(now)]).await?;
     Ok(())
 }

@@ -106,6 +106,23 @@ impl Tx<'_> {
         Ok(rows.map_err(crate::Error::from))
     }
 
+    /// As [`Tx::stream`], for a statement that names a table of its own and is not asked again.
+    pub(crate) async fn stream_once(
+        &self,
+        sql: &str,
+        params: Params<'_>,
+    ) -> Result<impl Stream<Item = Result<Row>> + use<>> {
+        let statement = self.0.prepare(sql).await?;
+        let rows = self.0.query_raw(&statement, params.iter().copied()).await?;
+        Ok(rows.map_err(crate::Error::from))
+    }
+
+    /// As [`Tx::query`], for a statement that names a table of its own and is not asked again.
+    pub(crate) async fn query_once(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>> {
+        let statement = self.0.prepare(sql).await?;
+        Ok(self.0.query(&statement, params).await?)
+    }
+
     /// Sets how this transaction's statements run.
     pub(crate) async fn set_local(&self, settings: &str) -> Result<()> {
         Ok(self.0.batch_execute(settings).await?)

@@ -17,8 +17,9 @@ pub async fn claim_in_tx(tx: &Tx<'_>, worker: &str, events: &[EventId]) -> Resul
     let ids: Vec<Uuid> = events.iter().map(|id| id.uuid()).collect();
     let rows = tx
         .query(
-            "INSERT INTO inbox (worker, event_id)
-             SELECT $1, id FROM unnest($2::uuid[]) AS event (id) ORDER BY id
+            "INSERT INTO inbox (worker, event_id, place)
+             SELECT $1, id, place FROM unnest($2::uuid[]) WITH ORDINALITY AS event (id, place)
+              ORDER BY id, place
              ON CONFLICT DO NOTHING
              RETURNING event_id",
             &[&worker, &ids],

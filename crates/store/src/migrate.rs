@@ -57,7 +57,9 @@ impl Migrations {
             Vec::new()
         };
         let lacking = |version| !applied.iter().any(|m| m.version() == version);
-        Ok(runner.get_migrations().iter().filter(|m| lacking(m.version())).map(ToString::to_string).collect())
+        let mut pending: Vec<_> = runner.get_migrations().iter().filter(|m| lacking(m.version())).collect();
+        pending.sort_by_key(|migration| migration.version());
+        Ok(pending.into_iter().map(ToString::to_string).collect())
     }
 
     /// A number that changes with any migration; names a database that was made from them.

@@ -17,7 +17,7 @@ pub struct Archived {
     pub event: Event,
 }
 
-const COLUMNS: &str = "seq, archived_at, event, raw";
+const COLUMNS: &str = "archive.seq, archived_at, event, raw";
 
 fn read(row: &tokio_postgres::Row) -> Result<Archived> {
     let encoded: &[u8] = row.try_get("event")?;
@@ -36,7 +36,10 @@ impl Store {
     /// # Errors
     /// [`crate::Error`].
     pub async fn archived(&self, event: EventId) -> Result<Option<Archived>> {
-        let sql = format!("SELECT {COLUMNS} FROM archive WHERE event_id = $1");
+        let sql = format!(
+            "SELECT {COLUMNS} FROM archive JOIN archive_event USING (source, seq, day)
+              WHERE archive_event.event_id = $1"
+        );
         self.client().await?.query_opt(&sql, &[&event.uuid()]).await?.as_ref().map(read).transpose()
     }
 

@@ -37,7 +37,8 @@ pub(super) const GUARDS: Check = Check {
               ('constraint', 'correction', 'correction_pkey'),
               ('constraint', 'correction', 'two_persons'),
               ('constraint', 'archive', 'archive_pkey'),
-              ('constraint', 'archive', 'archive_event_id_key'),
+              ('constraint', 'archive_event', 'archive_event_pkey'),
+              ('constraint', 'archive_detached', 'archive_detached_pkey'),
               ('index', 'transfer', 'one_settlement_per_player'),
               ('index', 'correction', 'one_proposal_per_match'),
               ('index', 'correction', 'one_correction_per_generation'),
@@ -51,6 +52,9 @@ pub(super) const GUARDS: Check = Check {
               ('constraint', 'reward_grant', 'reward_grant_pkey'),
               ('constraint', 'reward_grant', 'reward_grant_contest_key_player_key_reward_ref_key'),
               ('constraint', 'conversion_answer', 'conversion_answer_pkey'),
+              ('constraint', 'redemption_call', 'redemption_call_pkey'),
+              ('trigger', 'delivery', 'delivery_history_guard'),
+              ('trigger', 'outbox', 'outbox_history_guard'),
               ('trigger', 'reward_grant', 'reward_grant_guard'),
               ('trigger', 'conversion_answer', 'conversion_answer_guard'),
               ('trigger', 'conversion_answer', 'conversion_answer_guard_truncate')
@@ -70,7 +74,8 @@ pub(super) const RIGHTS: Check = Check {
     name: "the services may add to the ledger and the archive, and take nothing away",
     sql: "SELECT format('%s has the right to %s on %s', r.rolname, right_name, table_name)
             FROM pg_roles r
-           CROSS JOIN (VALUES ('transfer'), ('operation'), ('archive'), ('conversion_answer')) kept (table_name)
+           CROSS JOIN (VALUES ('transfer'), ('operation'), ('archive'), ('archive_event'),
+                             ('archive_detached'), ('conversion_answer')) kept (table_name)
            CROSS JOIN (VALUES ('UPDATE'), ('DELETE'), ('TRUNCATE')) taken (right_name)
            WHERE r.rolname = 'matchpurse_app'
              AND has_table_privilege(r.oid, to_regclass(table_name), right_name)",

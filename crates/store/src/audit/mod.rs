@@ -10,7 +10,7 @@
 //! | matches | status, sums, seats, escrow, deadlines; generations that were overruled |
 //! | operations | deposits, withdrawals, corrections and deadlines against what they moved |
 //! | guards | that the constraints and triggers that refuse all this are in force |
-//! | effects | totals of statistics; promises of rewards, what is counted against limits, what people did to them; answers |
+//! | effects | totals of statistics; promises of rewards, what is counted against limits, what people did to them; answers; what providers are told of them |
 //! | the archive | every source's chain of hashes |
 
 #[macro_use]
@@ -88,6 +88,8 @@ pub const CHECKS: &[Check] = &[
     effects::COUNTS,
     effects::REWARD_OPERATIONS,
     effects::CONVERSIONS,
+    effects::CALLS,
+    effects::WITHDRAWN,
 ];
 
 /// The name of the check that [`Audit::chains`] makes.
@@ -141,7 +143,7 @@ impl<'c> Audit<'c> {
             };
             let mut broken =
                 |broken| found(Finding { check: CHAINS, what: format!("source {source}: {broken}") });
-            walk_chain(&self.0, &source, &mut behind, &mut broken).await?;
+            walk_chain(&self.0, &source, 1, &mut behind, &mut broken).await?;
         }
         Ok(())
     }

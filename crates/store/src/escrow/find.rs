@@ -33,6 +33,7 @@ pub async fn overdue(client: &Client, worker: &str, now: Timestamp) -> Result<Ve
                         (SELECT max(a.archived_at) FROM archive a
                           WHERE (a.source, a.subject, a.payload) = (m.source, m.match_id, 'match_snapshot')
                             AND a.archived_at > $1::timestamptz - interval '29 days'
+                            AND a.day >= ($1::timestamptz AT TIME ZONE 'UTC')::date - 30
                             AND NOT EXISTS (SELECT FROM inbox i
                                              WHERE (i.worker, i.event_id) = ($3, a.event_id))) AS unapplied
                    FROM match_deadline d JOIN match m USING (match_no)
