@@ -4,13 +4,14 @@ use std::time::Duration;
 use matchpurse_domain::ids::SourceName;
 use matchpurse_domain::source::SourcePolicy;
 use matchpurse_settings::Settings;
-use matchpurse_store::Store;
+use matchpurse_store::{Store, StoreOptions};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::auth::Tokens;
 use crate::failure::{Failure, Result};
+use crate::offers::{Asker, Hub, Slots};
 
 /// What every request needs; one for the process.
 pub(crate) struct Api {
@@ -19,6 +20,14 @@ pub(crate) struct Api {
     policies: BTreeMap<SourceName, SourcePolicy>,
     /// How many persons a correction needs.
     pub(crate) approvals: i16,
+    /// Questions about offers.
+    pub(crate) asker: Asker,
+    /// Who reads the changes of offers for all streams.
+    pub(crate) hub: Hub,
+    /// The streams that are open.
+    pub(crate) slots: Slots,
+    /// How long the client of a stream may take nothing.
+    pub(crate) stream_patience: Duration,
     /// For a body to arrive.
     pub(crate) body_time: Duration,
     runtime: Handle,
@@ -28,11 +37,17 @@ pub(crate) struct Api {
 
 impl Api {
     /// Requests will run on the present runtime.
-    pub(crate) fn new(settings: &Settings, store: Store) -> Self {
+    pub(crate) fn new(settings: &Settings, store: Store, options: StoreOptions) -> Self {
         let policy = |(name, source): (&SourceName, &matchpurse_settings::SourceSettings)| {
             (name.clone(), source.policy().clone())
         };
+        let heartbeat = Duration::from_millis(settings.api.stream_heartbeat_ms);
         Self {
+            asker: Asker::new(&store),
+            hub: Hub::new(store.clone(), options, heartbeat),
+            slots: Slots::new(settings.api.streams_max, settings.api.streams_per_token_max),
+            // Whoever reads at all has taken at least the signs of life.
+            stream_patience: heartbeat.saturating_mul(2),
             store,
             tokens: Tokens::new(&settings.api.tokens),
             policies: settings.sources.iter().map(policy).collect(),
@@ -60,6 +75,11 @@ impl Api {
     ) -> Result<T> {
         let running = self.work.spawn_on(work.in_current_span(), &self.runtime);
         running.await.unwrap_or_else(|panic| Err(Failure::internal(panic.to_string())))
+    }
+
+    /// Does work that no request waits for, until it ends by itself.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.work.spawn_on(work.in_current_span(), &self.runtime);
     }
 
     /// Waits until nothing is in work any more; nothing new may be begun then.

@@ -68,8 +68,9 @@ impl Application {
     /// [`BuildError`].
     pub async fn build(settings: &Settings) -> Result<Self, BuildError> {
         let metrics = metrics::install().map_err(BuildError::Metrics)?;
-        let store = Store::new(&store_options(settings, SERVICE)).map_err(BuildError::Database)?;
-        let api = web::Data::new(Api::new(settings, store));
+        let options = store_options(settings, SERVICE);
+        let store = Store::new(&options).map_err(BuildError::Database)?;
+        let api = web::Data::new(Api::new(settings, store, options));
         let health = Health::new("api");
         let (serving, database) = (health.check("serving"), health.check("database"));
         let (address, server) = public_server(&settings.api, &api)
@@ -117,6 +118,8 @@ impl Application {
         };
         self.serving.not_ready("draining");
         let api = self.api;
+        // A stream never ends by itself, so it would be in work for ever.
+        api.hub.close();
         let drained = async {
             handle.stop(true).await;
             // Those whose client has hung up are in work without a connection.

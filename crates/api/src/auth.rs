@@ -28,7 +28,7 @@ struct Token {
 }
 
 /// Who asks: the token's name. It stands in every record of what was done.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Actor(Arc<str>);
 
 impl Actor {

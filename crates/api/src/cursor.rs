@@ -7,6 +7,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum List {
     Corrections,
+    /// Of any source.
+    Offers,
     /// Of one account.
     Entries(i64),
 }
@@ -15,6 +17,7 @@ impl List {
     fn prefix(self) -> String {
         match self {
             Self::Corrections => "corrections:".to_owned(),
+            Self::Offers => "offers:".to_owned(),
             Self::Entries(account) => format!("entries:{account}:"),
         }
     }

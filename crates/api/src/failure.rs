@@ -114,6 +114,16 @@ impl Failure {
         .with("field", field)
     }
 
+    /// The client has as much as it may have.
+    pub(crate) fn too_many_requests(
+        name: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, name, title, detail)
+            .header(RETRY_AFTER, &RETRY_AFTER_S.to_string())
+    }
+
     /// The database is away or busy; whether a write was done is not known.
     pub(crate) fn unavailable(cause: String) -> Self {
         let detail = "the database is away or busy; ask again, a write with the same Idempotency-Key";

@@ -11,6 +11,11 @@
 //! | `POST /v1/corrections/{id}/approve`, `/reject` | the word of a second person | operate |
 //! | `GET /v1/ledger/trial-balance?at=` | what all accounts hold together, by source and currency | read |
 //! | `GET /v1/ledger/accounts/{id}?at=`, `/entries?cursor=&limit=` | an account, and every movement on it | read |
+//! | `GET /v1/offers/{source}?state=&cursor=&limit=`, `GET /v1/offers/{source}/{offer}` | which offers there are | read |
+//! | `POST /v1/offers/{source}/eligible` | which of up to 500 offers a player may see, and why | read |
+//! | `PUT /v1/offers/{source}/{offer}/starts/{player}` | the player has started the offer | play, operate |
+//! | `DELETE /v1/offers/{source}/{offer}/starts/{player}` | no, they have not | operate |
+//! | `GET /v1/offers/{source}/stream?after=` | what changes, as Server-Sent Events | read |
 //!
 //! **Nothing is decided here.** What people do to the ledger is `matchpurse_operations`' business, what they see comes
 //! from `matchpurse_store`; this crate knows HTTP, tokens and JSON.
@@ -34,6 +39,7 @@ mod matches;
 pub mod metrics;
 mod moment;
 mod observe;
+mod offers;
 mod operation_failure;
 mod players;
 mod process;

@@ -109,6 +109,11 @@ pub(crate) fn match_id(text: String) -> Result<String> {
     if is_id(&text) { Ok(text) } else { Err(unknown_match()) }
 }
 
+/// An offer's id in the path.
+pub(crate) fn offer(text: String) -> Result<String> {
+    if is_id(&text) { Ok(text) } else { Err(unknown_offer()) }
+}
+
 /// The id of a correction in the path.
 pub(crate) fn correction(text: &str) -> Result<EventId> {
     Uuid::parse_str(text).map(EventId::from_uuid).map_err(|_| unknown_correction())
@@ -127,6 +132,10 @@ pub(crate) fn unknown_match() -> Failure {
     Failure::not_found("unknown-match", "No such match", "the source has told of no match of this id")
 }
 
+pub(crate) fn unknown_offer() -> Failure {
+    Failure::not_found("unknown-offer", "No such offer", "the source has told of no offer of this id")
+}
+
 pub(crate) fn unknown_correction() -> Failure {
     Failure::not_found("unknown-correction", "No such correction", "there is no correction of this id")
 }
@@ -136,7 +145,7 @@ pub(crate) fn unknown_account() -> Failure {
 }
 
 /// What an id of a provider can be: nothing else ever comes in, and some of it the database could not even be asked for.
-fn is_id(text: &str) -> bool {
+pub(crate) fn is_id(text: &str) -> bool {
     (1..=ID_CHARS_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control)
 }
 

@@ -5,7 +5,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, ResponseError as _, Route, guard};
 
 use crate::failure::Failure;
-use crate::{auth, corrections, funds, ledger, matches, players};
+use crate::{auth, corrections, funds, ledger, matches, offers, players};
 
 /// Everything below `/v1`, for who has a token; everything else is nothing.
 pub(crate) fn all(config: &mut ServiceConfig) {
@@ -24,6 +24,20 @@ pub(crate) fn all(config: &mut ServiceConfig) {
         .service(read("/ledger/trial-balance", look().to(ledger::trial_balance)))
         .service(read("/ledger/accounts/{id}", look().to(ledger::account)))
         .service(read("/ledger/accounts/{id}/entries", look().to(ledger::entries)))
+        .service(read("/offers/{source}", look().to(offers::list)))
+        .service(write("/offers/{source}/eligible", web::post().to(offers::eligible)))
+        .service(
+            web::resource("/offers/{source}/stream")
+                .route(web::get().to(offers::stream))
+                .default_service(not_allowed("GET")),
+        )
+        .service(read("/offers/{source}/{offer}", look().to(offers::one)))
+        .service(
+            web::resource("/offers/{source}/{offer}/starts/{player}")
+                .route(web::put().to(offers::start))
+                .route(web::delete().to(offers::withdraw))
+                .default_service(not_allowed("PUT, DELETE")),
+        )
         .default_service(web::route().to(astray));
     config.service(v1).default_service(web::route().to(astray));
 }

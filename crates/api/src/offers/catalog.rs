@@ -1,0 +1,134 @@
+//! Which offers there are.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, web};
+use matchpurse_domain::offers::OfferState;
+use matchpurse_store::offers::{self, OfferRecord};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::api::Api;
+use crate::cursor::List;
+use crate::failure::{Failure, Result};
+use crate::matches::NoQuery;
+use crate::moment::Moment;
+use crate::request::{self, Query, unknown_offer};
+use crate::wire::answer;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OffersQuery {
+    state: Option<String>,
+    cursor: Option<String>,
+    limit: Option<String>,
+}
+
+/// A page of offers.
+#[derive(Serialize)]
+struct Offers {
+    source: String,
+    items: Vec<OfferView>,
+    /// The cursor of the page that follows; none at the end.
+    next: Option<String>,
+    /// The place in the stream from which on everything must be taken that is not in here yet.
+    as_of: String,
+}
+
+#[derive(Serialize)]
+struct OfferView {
+    offer_id: String,
+    state: &'static str,
+    /// By the provider's clock; none while it has only been described.
+    state_at: Option<Moment>,
+    app_id: Option<String>,
+    campaign_id: Option<String>,
+    /// When the provider said what it says of it; none where only a removal has told of it.
+    described_at: Option<Moment>,
+    first_seen_at: Moment,
+    updated_at: Moment,
+}
+
+#[derive(Serialize)]
+struct WholeOffer {
+    source: String,
+    #[serde(flatten)]
+    offer: OfferView,
+    /// All that the provider says of it, as it came.
+    description: Box<RawValue>,
+    as_of: String,
+}
+
+impl From<OfferRecord> for OfferView {
+    fn from(record: OfferRecord) -> Self {
+        Self {
+            offer_id: record.offer_id,
+            state: record.state.as_str(),
+            state_at: record.state_at.map(Moment),
+            app_id: record.app_id,
+            campaign_id: record.campaign_id,
+            described_at: record.data_at.map(Moment),
+            first_seen_at: record.first_seen_at.into(),
+            updated_at: record.updated_at.into(),
+        }
+    }
+}
+
+/// By their ids.
+pub(crate) async fn list(
+    api: web::Data<Api>,
+    path: web::Path<String>,
+    query: Query<OffersQuery>,
+) -> Result<HttpResponse> {
+    let source = request::source(&path)?;
+    api.policy(&source)?;
+    let OffersQuery { state, cursor, limit } = query.0;
+    let state = state
+        .map(|text| {
+            OfferState::parse(&text)
+                .ok_or_else(|| Failure::invalid_query("state", "expected active or removed"))
+        })
+        .transpose()?;
+    let read = |place: &str| request::is_id(place).then(|| place.to_owned());
+    let after = request::cursor(List::Offers, cursor.as_deref(), read)?;
+    let limit = request::limit(limit.as_deref())?;
+    let (store, of) = (api.store.clone(), source.clone());
+    let (as_of, mut found) = api
+        .run(async move {
+            let client = store.client().await?;
+            // Before the offers are read, so that they have everything up to it.
+            let as_of = offers::position(&client).await?;
+            // One more than is shown tells whether a page follows.
+            let limit = limit.saturating_add(1);
+            Ok((as_of, offers::list(&client, &of, state, after.as_deref(), limit).await?))
+        })
+        .await?;
+    let shown = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = found.len() > shown;
+    found.truncate(shown);
+    let next = found.last().filter(|_| more).map(|last| List::Offers.cursor(&last.offer_id));
+    let items = found.into_iter().map(OfferView::from).collect();
+    let offers = Offers { source: source.as_str().to_owned(), items, next, as_of: as_of.to_string() };
+    Ok(answer(StatusCode::OK, &offers))
+}
+
+pub(crate) async fn one(
+    api: web::Data<Api>,
+    path: web::Path<(String, String)>,
+    _: Query<NoQuery>,
+) -> Result<HttpResponse> {
+    let (source, offer_id) = path.into_inner();
+    let (source, offer_id) = (request::source(&source)?, request::offer(offer_id)?);
+    let unknown = api.not_found(&source, unknown_offer());
+    let store = api.store.clone();
+    let shown = api
+        .run(async move {
+            let client = store.client().await?;
+            let as_of = offers::position(&client).await?.to_string();
+            let mut record = offers::find(&client, &source, &offer_id).await?.ok_or(unknown)?;
+            let description = RawValue::from_string(std::mem::take(&mut record.data))
+                .map_err(|error| Failure::internal(format!("a stored description is no JSON: {error}")))?;
+            Ok(WholeOffer { source: source.as_str().to_owned(), offer: record.into(), description, as_of })
+        })
+        .await?;
+    Ok(answer(StatusCode::OK, &shown))
+}
