@@ -35,6 +35,8 @@ struct Current {
     state: Option<MatchState>,
     transfers: Vec<(Transfer, EventId, Timestamp)>,
     last: Option<(EventId, Timestamp)>,
+    /// When the match ended, if an event of the batch ended it.
+    ended_at: Option<Timestamp>,
 }
 
 /// What a batch does.
@@ -96,6 +98,7 @@ impl<'e> Batch<'e> {
             state,
             transfers: Vec::new(),
             last: None,
+            ended_at: None,
         };
         self.matches = loaded.into_iter().map(|(key, loaded)| (key, current(loaded))).collect();
         let players = self.studio_players();
@@ -153,11 +156,11 @@ impl<'e> Batch<'e> {
         }
         let changed = self.matches.into_values().filter_map(|current| {
             let (last_event, at) = current.last?;
-            let Current { match_no, before, transfers, .. } = current;
+            let Current { match_no, before, transfers, ended_at, .. } = current;
             let state = current.state?;
             // An event that says nothing new writes nothing.
             let changed = before.as_ref() != Some(&state);
-            changed.then_some(MatchChange { match_no, before, state, transfers, last_event, at })
+            changed.then_some(MatchChange { match_no, before, state, transfers, last_event, at, ended_at })
         });
         decided.changes = changed.collect();
         Ok(decided)
@@ -190,6 +193,10 @@ fn take(current: &mut Current, decided: &mut Decided, event: &Event, outcome: Ou
     decided.late += u64::from(outcome.late);
     current.transfers.extend(outcome.transfers.into_iter().map(|transfer| (transfer, event.id, at)));
     current.last = Some((event.id, at));
+    if outcome.state.settlement.is_some() && current.ended_at.is_none() {
+        // Of a match that had ended before the batch it is known, and stays.
+        current.ended_at = Some(event.occurred_at.unwrap_or(event.received_at));
+    }
     current.state = Some(outcome.state);
 }
 

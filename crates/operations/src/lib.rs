@@ -40,6 +40,7 @@ async fn write_in_tx(
 ) -> Result<()> {
     let mut notices: Vec<_> = tell::notices(&outcome, now).collect();
     let found: Vec<_> = tell::anomalies(&outcome, cause).collect();
+    let ended_at = outcome.state.settlement.map(|_| now);
     let change = MatchChange {
         match_no: loaded.match_no,
         before: loaded.state,
@@ -47,6 +48,7 @@ async fn write_in_tx(
         transfers: outcome.transfers.into_iter().map(|transfer| (transfer, cause, now)).collect(),
         last_event: cause,
         at: now,
+        ended_at,
     };
     save_in_tx(tx, &[change]).await?;
     let opened = anomalies::open_in_tx(tx, &found).await?;

@@ -10,6 +10,7 @@ pub mod archive;
 pub mod attempts;
 pub mod audit;
 pub mod balances;
+pub mod boards;
 mod client;
 pub mod conversions;
 pub mod corrections;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use matchpurse_bus::{Status, Transport};
 use matchpurse_service_kit::health::Health;
 use matchpurse_settings::Settings;
-use matchpurse_store::{Store, chain};
+use matchpurse_store::{Store, StoreOptions, chain};
+use matchpurse_wiring::worker_store_options;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +30,11 @@ pub struct Context {
 }
 
 impl Context {
+    /// How the database is reached, for who needs a connection outside of the pool; `service` is its name there.
+    pub fn store_options(&self, service: &str) -> StoreOptions {
+        worker_store_options(&self.settings, service)
+    }
+
     /// Does `work` now and after every `pause`, until shutdown. What fails is logged and done again at the
     /// next turn; what is being done when shutdown comes is finished first.
     pub async fn every<F>(&self, pause: Duration, name: &str, mut work: impl FnMut() -> F)

@@ -5,6 +5,7 @@ use crate::boards::SeasonKind;
 use crate::event::COUNTER_NAMES;
 use crate::ids::SourceName;
 use crate::money::CurrencyCode;
+use crate::stats::{Figure, Totals};
 
 /// A board's name: 1 to 40 of a-z, 0-9, '-' and '_', beginning with a letter or digit.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -219,6 +220,22 @@ impl Metric {
             | Self::Stakes
             | Self::Winnings
             | Self::Net => 0,
+        }
+    }
+
+    /// The score that sums of statistics come to; none where there is nothing to divide by, or it is not made of these.
+    pub fn of_totals(self, totals: &Totals) -> Option<i64> {
+        match self {
+            Self::Counter(place) => totals.counters.get(usize::from(place)).copied(),
+            Self::Matches => Some(totals.matches),
+            Self::Wins => Some(totals.wins),
+            Self::WinPercent => Figure::WinPercent.milli(totals),
+            Self::Kd => Figure::Kd.milli(totals),
+            Self::Adr => Figure::Adr.milli(totals),
+            Self::Kr => Figure::Kr.milli(totals),
+            Self::HsPercent => Figure::HsPercent.milli(totals),
+            Self::Rating => Figure::Rating.milli(totals),
+            Self::Skill | Self::Played | Self::Won | Self::Stakes | Self::Winnings | Self::Net => None,
         }
     }
 

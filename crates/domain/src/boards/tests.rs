@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::stats::{Figure, Totals};
 use crate::time::Timestamp;
 
 fn at(seconds: i64) -> Timestamp {
@@ -105,5 +106,31 @@ fn words_are_read_back() {
     }
     for reason in Unlisted::ALL {
         assert_eq!(Unlisted::parse(reason.as_str()), Some(reason));
+    }
+}
+
+#[test]
+fn a_score_is_what_the_sums_come_to_in_the_places_of_its_metric() {
+    let totals = Totals {
+        matches: 4,
+        wins: 3,
+        rounds: 80,
+        counters: std::array::from_fn(|place| i64::try_from(place).unwrap() + 7),
+        ..Totals::default()
+    };
+    let score = |word: &str| Metric::parse(word).unwrap().of_totals(&totals);
+    // Seven kills, eight assists, nine deaths.
+    assert_eq!([score("kills"), score("assists"), score("clutch_wins")], [Some(7), Some(8), Some(28)]);
+    assert_eq!([score("matches"), score("wins"), score("win_percent")], [Some(4), Some(3), Some(75_000)]);
+    assert_eq!([score("kd"), score("kr"), score("adr")], [Some(778), Some(88), Some(238)]);
+    assert_eq!(score("rating"), Figure::Rating.milli(&totals));
+    assert_eq!(score("hs_percent"), Some(228_571));
+    for metric in Metric::all() {
+        let of_statistics = metric.basis() == Basis::Statistics;
+        assert_eq!(metric.of_totals(&totals).is_some(), of_statistics, "{}", metric.as_str());
+        assert_eq!(
+            metric.places() == 3,
+            metric.of_totals(&Totals::default()).is_none() && metric.basis() != Basis::Settlements
+        );
     }
 }

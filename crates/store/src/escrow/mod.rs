@@ -58,6 +58,8 @@ pub struct MatchChange {
     pub last_event: EventId,
     /// That event's time; the settlement's, if it settled.
     pub at: Timestamp,
+    /// When the match ended, by the event that ended it; a correction of an end keeps what is known.
+    pub ended_at: Option<Timestamp>,
 }
 
 impl MatchKey {

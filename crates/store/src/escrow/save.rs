@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::ledger::{Posting, close_escrow, post};
 use super::{MatchChange, MatchKey};
+use crate::boards::{FeedKind, feed_in_tx};
 use crate::time::At;
 use crate::{Result, Tx, players};
 
@@ -27,8 +28,14 @@ pub async fn save_in_tx(tx: &Tx<'_>, changes: &[MatchChange]) -> Result<()> {
     matches(tx, changes).await?;
     seats(tx, changes).await?;
     deadlines(tx, changes).await?;
+    feed_in_tx(
+        tx,
+        FeedKind::Match,
+        &changes.iter().filter(|c| has_new_end(c)).map(key_of).collect::<Vec<_>>(),
+    )
+    .await?;
     let settled = changes.iter().filter(|change| change.state.settlement.is_some() && change.state.pot > 0);
-    close_escrow(tx, &settled.map(|change| escrow_owner(&change.state)).collect::<Vec<_>>()).await
+    close_escrow(tx, &settled.map(|change| key_of(change)).collect::<Vec<_>>()).await
 }
 
 fn postings_of(change: &MatchChange) -> impl Iterator<Item = Posting> {
@@ -37,8 +44,16 @@ fn postings_of(change: &MatchChange) -> impl Iterator<Item = Posting> {
     })
 }
 
-fn escrow_owner(state: &MatchState) -> Uuid {
+/// The match's key, which owns its escrow account.
+fn key_of(change: &MatchChange) -> Uuid {
+    let state = &change.state;
     MatchKey { source: state.source.clone(), kind: state.kind, match_id: state.match_id.clone() }.uuid()
+}
+
+/// True when the match has ended, or ended another way than before: boards and ratings must know.
+fn has_new_end(change: &MatchChange) -> bool {
+    let end = |state: &MatchState| (state.settlement, state.generation);
+    change.state.settlement.is_some() && change.before.as_ref().map(end) != Some(end(&change.state))
 }
 
 async fn matches(tx: &Tx<'_>, changes: &[MatchChange]) -> Result<()> {
@@ -63,6 +78,7 @@ async fn matches(tx: &Tx<'_>, changes: &[MatchChange]) -> Result<()> {
     let others: Vec<Vec<u8>> = all().map(|s| s.other_ends.concat()).collect();
     let events: Vec<Uuid> = changes.iter().map(|c| c.last_event.uuid()).collect();
     let times: Vec<At> = changes.iter().map(|c| At(c.at)).collect();
+    let ended: Vec<Option<At>> = changes.iter().map(|c| c.ended_at.map(At)).collect();
     let sql = "UPDATE match m
                   SET status = u.status, rank = u.rank, provider_status = u.provider_status, format = u.format,
                       game_id = u.game_id, created_by = u.created_by, buy_in = u.buy_in, pot = u.pot,
@@ -70,14 +86,16 @@ async fn matches(tx: &Tx<'_>, changes: &[MatchChange]) -> Result<()> {
                       settled_at = CASE WHEN u.settlement IS NULL THEN NULL
                                         WHEN u.generation > m.generation THEN u.at
                                         ELSE coalesce(m.settled_at, u.at) END,
+                      ended_at = coalesce(m.ended_at, m.settled_at, u.ended_at),
                       claimed_end = u.claimed_end, generation = u.generation, other_ends = u.other_ends,
                       outcome_digest = u.digest, last_event_id = u.event, updated_at = now()
                  FROM unnest($1::bigint[], $2::text[], $3::smallint[], $4::text[], $5::text[], $6::text[],
                              $7::text[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[],
                              $13::text[], $14::bytea[], $15::uuid[], $16::timestamptz[], $17::bool[],
-                             $18::smallint[], $19::bytea[])
+                             $18::smallint[], $19::bytea[], $20::timestamptz[])
                    AS u (match_no, status, rank, provider_status, format, game_id, created_by, buy_in, pot, paid,
-                         refunded, fee, settlement, digest, event, at, claimed_end, generation, other_ends)
+                         refunded, fee, settlement, digest, event, at, claimed_end, generation, other_ends,
+                         ended_at)
                 WHERE m.match_no = u.match_no";
     let parameters: crate::client::Params<'_> = &[
         &numbers,
@@ -99,6 +117,7 @@ async fn matches(tx: &Tx<'_>, changes: &[MatchChange]) -> Result<()> {
         &claimed,
         &generations,
         &others,
+        &ended,
     ];
     tx.execute(sql, parameters).await?;
     Ok(())
