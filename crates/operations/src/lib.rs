@@ -5,12 +5,14 @@
 //! | [`funds`]: deposits and withdrawals, where the studio holds the stakes | the studio's back-end | `operation` |
 //! | [`corrections`]: an end that a person sets, with the agreement of a second one if that is configured | an operator | `correction`, then `operation` |
 //! | [`deadlines`]: a match that held money for too long | the clock | `operation` |
+//! | [`links`]: which ids are one player's | the studio's back-end, an operator | `operation` |
+//! | [`stats`]: which numbers of a match's statistics stand | an operator | `operation` |
 //! | [`rewards`]: grants that are released from review, taken back, or told again | an operator | `operation` |
 //! | [`endpoints`], [`deliveries`]: where notices go, and which are sent again | an operator | `dispatch_operation` |
 //!
 //! Each is one transaction: what was done, by whom and why, is written with its transfers, and they name it as
 //! their cause. Each has an idempotency key, so that it can be asked for again after a lost answer. What is decided
-//! about a match is decided in `matchpurse_domain::escrow`, as for an event.
+//! about a match is decided in `matchpurse_domain::escrow`, as for an event. [`rebuild`] does them once more.
 
 pub mod corrections;
 pub mod deadlines;
@@ -19,7 +21,10 @@ mod end;
 pub mod endpoints;
 mod error;
 pub mod funds;
+pub mod links;
+pub mod rebuild;
 pub mod rewards;
+pub mod stats;
 
 pub use end::{End, Figure};
 pub use error::{Error, Result};

@@ -26,6 +26,10 @@ pub enum OperationKind {
     RewardReversal,
     /// A person had the studio told of a grant again.
     RewardRetry,
+    /// A person decided which numbers of a match's statistics stand.
+    StatsCorrection,
+    /// A person said which ids are one player's.
+    PlayerLinks,
 }
 
 /// One operation.
@@ -54,7 +58,7 @@ pub struct Operation {
 }
 
 impl OperationKind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::Deposit,
         Self::Withdrawal,
         Self::Correction,
@@ -62,6 +66,8 @@ impl OperationKind {
         Self::RewardRelease,
         Self::RewardReversal,
         Self::RewardRetry,
+        Self::StatsCorrection,
+        Self::PlayerLinks,
     ];
 
     /// The word for it in the database.
@@ -74,6 +80,8 @@ impl OperationKind {
             Self::RewardRelease => "reward_release",
             Self::RewardReversal => "reward_reversal",
             Self::RewardRetry => "reward_retry",
+            Self::StatsCorrection => "stats_correction",
+            Self::PlayerLinks => "player_links",
         }
     }
 }

@@ -35,7 +35,7 @@ pub async fn save_in_tx(tx: &Tx<'_>, changes: &[MatchChange]) -> Result<()> {
     )
     .await?;
     let settled = changes.iter().filter(|change| change.state.settlement.is_some() && change.state.pot > 0);
-    close_escrow(tx, &settled.map(|change| key_of(change)).collect::<Vec<_>>()).await
+    close_escrow(tx, &settled.map(key_of).collect::<Vec<_>>()).await
 }
 
 fn postings_of(change: &MatchChange) -> impl Iterator<Item = Posting> {
@@ -123,9 +123,10 @@ async fn matches(tx: &Tx<'_>, changes: &[MatchChange]) -> Result<()> {
     Ok(())
 }
 
-/// Seats that are not what they were: a large match is not written whole for everybody who joins.
+/// Seats that are not what they were: a large match is not written whole for everybody who joins. With an end all are
+/// written, because each has the end's time.
 fn changed_seats(change: &MatchChange) -> impl Iterator<Item = (&PlayerId, &Seat)> {
-    let before = change.before.as_ref().map(|before| &before.seats);
+    let before = change.before.as_ref().filter(|_| !has_new_end(change)).map(|before| &before.seats);
     let same = move |player: &PlayerId, seat: &Seat| {
         before.and_then(|seats| seats.get(player)).is_some_and(|before| before == seat)
     };
@@ -150,16 +151,20 @@ async fn seats(tx: &Tx<'_>, changes: &[MatchChange]) -> Result<()> {
     let refunds: Vec<i64> = seats().map(|s| s.refund).collect();
     let outcomes: Vec<Option<&str>> = seats().map(|s| s.outcome.map(|o| o.as_str())).collect();
     let sql = "INSERT INTO match_participant AS p
-                      (match_no, player_key, group_id, state, hold, payout, refund, outcome)
-               SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::smallint[], $5::bigint[],
-                                    $6::bigint[], $7::bigint[], $8::text[])
-                 AS s (m, k, g, st, h, pay, back, o) ORDER BY m, k
+                      (match_no, player_key, group_id, state, hold, payout, refund, outcome, ended_at, currency)
+               SELECT s.*, settled.ended_at, settled.currency
+                 FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::smallint[], $5::bigint[],
+                             $6::bigint[], $7::bigint[], $8::text[]) AS s (m, k, g, st, h, pay, back, o)
+                 LEFT JOIN match settled ON settled.match_no = s.m AND settled.settlement IN ('payout', 'tie')
+                                        AND s.o IS NOT NULL
+                ORDER BY m, k
                ON CONFLICT (match_no, player_key) DO UPDATE
                   SET group_id = EXCLUDED.group_id, state = EXCLUDED.state, hold = EXCLUDED.hold,
-                      payout = EXCLUDED.payout, refund = EXCLUDED.refund, outcome = EXCLUDED.outcome
-                WHERE (p.group_id, p.state, p.hold, p.payout, p.refund, p.outcome)
+                      payout = EXCLUDED.payout, refund = EXCLUDED.refund, outcome = EXCLUDED.outcome,
+                      ended_at = EXCLUDED.ended_at, currency = EXCLUDED.currency
+                WHERE (p.group_id, p.state, p.hold, p.payout, p.refund, p.outcome, p.ended_at)
                       IS DISTINCT FROM (EXCLUDED.group_id, EXCLUDED.state, EXCLUDED.hold, EXCLUDED.payout,
-                                        EXCLUDED.refund, EXCLUDED.outcome)";
+                                        EXCLUDED.refund, EXCLUDED.outcome, EXCLUDED.ended_at)";
     let parameters: crate::client::Params<'_> =
         &[&numbers, &keys, &groups, &states, &holds, &payouts, &refunds, &outcomes];
     tx.execute(sql, parameters).await?;

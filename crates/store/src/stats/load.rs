@@ -49,7 +49,8 @@ pub async fn load_in_tx(
     Ok(loaded)
 }
 
-fn state(row: &Row) -> Result<Option<MatchStats>> {
+/// A match as its row has it; none when no snapshot has come.
+pub(super) fn state(row: &Row) -> Result<Option<MatchStats>> {
     let (Some(numbers), Some(roster)) = (digest(row, "numbers")?, digest(row, "roster")?) else {
         return Ok(None);
     };

@@ -10,10 +10,13 @@
 //! | … and the totals of matches that ended | `player_totals` by player |
 //! | [`kick_in_tx`] | `player_kick` by key |
 
+mod correct;
 mod kicks;
 mod lines;
 mod load;
+mod profile;
 mod save;
+mod show;
 
 use std::collections::BTreeMap;
 
@@ -22,10 +25,15 @@ use matchpurse_domain::ids::{EventId, PlayerId, SourceName, derived_uuid};
 use matchpurse_domain::stats::MatchStats;
 use uuid::Uuid;
 
+pub use correct::{forget_empty_totals_in_tx, lines_in_tx, lock_in_tx, resolve_anomalies_in_tx};
 pub use kicks::{Kick, kick_in_tx};
 pub use lines::{HistoryLine, add_history_in_tx, add_totals_in_tx};
 pub use load::load_in_tx;
+pub use profile::{Record, form_of, kicks_of, record_form_of, records_of, totals_of};
 pub use save::save_in_tx;
+pub use show::{
+    CorrectionRecord, HistoryRecord, Line, MatchRecord, Place, PlayedMatch, find_match, matches_of,
+};
 
 /// The season of all time.
 pub const ALL_TIME: i32 = 0;

@@ -7,6 +7,7 @@ use matchpurse_domain::stats::{MatchOutcome, MatchStats};
 use uuid::Uuid;
 
 use super::{StatsChange, StatsKey, integer};
+use crate::boards::{FeedKind, feed_in_tx};
 use crate::client::Params;
 use crate::time::At;
 use crate::{Result, Tx};
@@ -22,7 +23,11 @@ pub async fn save_in_tx(tx: &Tx<'_>, changes: &BTreeMap<StatsKey, StatsChange<'_
     }
     matches(tx, changes).await?;
     lines(tx, changes).await?;
-    ends(tx, changes).await
+    ends(tx, changes).await?;
+    // A match that counts is changed by its final, by an operator, or by an earlier time of its end.
+    let counts = |change: &StatsChange<'_>| change.state.counted || change.corrected_by.is_some();
+    let results = changes.iter().filter(|(_, change)| counts(change)).map(|(key, _)| key.uuid());
+    feed_in_tx(tx, FeedKind::Stats, &results.collect::<Vec<_>>()).await
 }
 
 /// Where the lines stay and only the time changed, because an earlier one was told of the same end.
