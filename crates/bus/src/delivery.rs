@@ -17,6 +17,8 @@ pub struct Delivery {
     pub traceparent: Option<String>,
     /// True when the transport says that it may have been handed out before.
     pub redelivered: bool,
+    /// The replay that it is a part of. Somebody asked for it, so it is to be applied although it may have been seen.
+    pub replay: Option<Uuid>,
 }
 
 /// What becomes of a delivery.

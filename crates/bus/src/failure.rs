@@ -11,6 +11,8 @@ pub struct ParkedDelivery<'d> {
     pub delivery: &'d Delivery,
     /// The reason: the error with its chain of causes.
     pub reason: &'d str,
+    /// True when it was the broker that gave it up, and no worker.
+    pub by_broker: bool,
 }
 
 /// Why the parking could not be written. The delivery stays where it was.

@@ -75,7 +75,9 @@ async fn park(
         .iter()
         .zip(dispositions.iter())
         .filter_map(|(delivery, disposition)| match disposition {
-            Disposition::Park(reason) => Some(ParkedDelivery { queue: queue.name(), delivery, reason }),
+            Disposition::Park(reason) => {
+                Some(ParkedDelivery { queue: queue.name(), delivery, reason, by_broker: false })
+            }
             Disposition::Ack | Disposition::Retry(_) => None,
         })
         .collect();

@@ -15,6 +15,10 @@ pub const CONTENT_TYPE: &str = "application/protobuf";
 /// same mapping is our convention.
 pub const CLOUD_EVENTS_PREFIX: &str = "cloudEvents:";
 
+/// The header of a message that is a replay: the replay's id. It says that the event is to be applied although a worker
+/// may have seen it; what it did then, it does not do again, because every effect has a key of its own.
+pub const REPLAY_HEADER: &str = "matchpurse-replay";
+
 /// An event, ready to be published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
@@ -54,6 +58,13 @@ impl Message {
             headers,
             body: v1::Event::from(event).encode_to_vec().into(),
         }
+    }
+
+    /// The same message as a part of the replay with this id.
+    #[must_use]
+    pub fn replayed(mut self, replay: Uuid) -> Self {
+        self.headers.push((REPLAY_HEADER.to_owned(), replay.to_string()));
+        self
     }
 }
 

@@ -48,7 +48,10 @@ impl Effects for EventArchive {
 
 /// The worker with what it does beside its queue.
 pub fn plan() -> Plan<EventArchive> {
-    Plan::new(EventArchive).job("dead letters", drain_dead_letters).job("inbox pruning", prune_inbox)
+    Plan::new(EventArchive)
+        .job("dead letters", drain_dead_letters)
+        .job("relay", Context::relay)
+        .job("inbox pruning", prune_inbox)
 }
 
 /// Parks what the broker itself has given up, for whichever queue. The spool gives up nothing.

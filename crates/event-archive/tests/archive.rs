@@ -47,6 +47,7 @@ fn delivery(event: &Event) -> Delivery {
         routing_key: message.routing_key,
         traceparent: None,
         redelivered: false,
+        replay: None,
     }
 }
 

@@ -117,6 +117,7 @@ fn deliveries(events: &[Event]) -> Vec<Delivery> {
                 routing_key: message.routing_key,
                 traceparent: None,
                 redelivered: false,
+                replay: None,
             }
         })
         .collect()

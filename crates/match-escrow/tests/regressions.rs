@@ -147,6 +147,7 @@ fn deliveries(events: &[Event]) -> Vec<Delivery> {
             routing_key: message.routing_key,
             traceparent: None,
             redelivered: false,
+            replay: None,
         }
     };
     events.iter().map(delivery).collect()

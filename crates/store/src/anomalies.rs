@@ -13,6 +13,10 @@ use crate::outbox::Notice;
 use crate::words::{bounded_key, storable};
 use crate::{Result, Tx};
 
+mod operate;
+
+pub use operate::{AnomalyFilter, AnomalyLine, Decided, find, list, lock_in_tx, resolve_in_tx};
+
 /// The longest subject that is kept, in characters; ids are shorter.
 const SUBJECT_CHARS_MAX: usize = 255;
 

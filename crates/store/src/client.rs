@@ -37,6 +37,12 @@ impl Client {
         Ok(Tx(tx))
     }
 
+    /// Opens a transaction in which every statement sees the same moment, and that may write all the same.
+    pub(crate) async fn begin_repeatable(&mut self) -> Result<Tx<'_>> {
+        let builder = self.0.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
+        Ok(Tx(builder.start().await?))
+    }
+
     /// Runs a statement outside a transaction and returns its rows; it is prepared once a connection.
     pub(crate) async fn query(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>> {
         let statement = self.0.prepare_cached(sql).await?;

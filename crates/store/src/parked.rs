@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use matchpurse_bus::{FailureLog, FailureLogError, ParkedDelivery};
-use matchpurse_contracts::topology::{DEAD_LETTER_QUEUE, Queue, routing_key};
-use matchpurse_contracts::wire::Message;
+use matchpurse_contracts::topology::{Queue, routing_key};
+use matchpurse_contracts::wire::{self, Message};
 use matchpurse_domain::event::{Event, Payload};
 use matchpurse_domain::ids::derived_uuid;
 use matchpurse_domain::time::Timestamp;
@@ -14,6 +14,12 @@ use postgres_types::ToSql;
 use sha2::{Digest as _, Sha256};
 use tokio_postgres::Row;
 use uuid::Uuid;
+
+mod list;
+mod resolve;
+
+pub use list::ParkedFilter;
+pub use resolve::{Resolution, lock_in_tx, resolve_in_tx};
 
 use crate::time::At;
 use crate::words::storable;
@@ -69,10 +75,29 @@ pub struct Parked {
     pub traceparent: Option<String>,
     /// When it was parked.
     pub parked_at: Timestamp,
-    /// When somebody replayed or discarded it.
-    pub resolved_at: Option<Timestamp>,
-    /// What they did: `replayed` or `discarded`.
-    pub resolution: Option<String>,
+    /// The event's source, where it is one.
+    pub source: Option<String>,
+    /// The provider's own name for what happened, where it is an event.
+    pub event_type: Option<String>,
+    /// What it is about, where it is an event.
+    pub subject: Option<String>,
+    /// What somebody did about it.
+    pub resolved: Option<Resolved>,
+}
+
+/// What was done about a parked delivery; it stays so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    /// When.
+    pub at: Timestamp,
+    /// What: `replayed` or `discarded`.
+    pub resolution: String,
+    /// Who did it.
+    pub by: String,
+    /// Why; empty where nobody said.
+    pub reason: String,
+    /// The events that a replay has made of what nobody could read.
+    pub became: Vec<Uuid>,
 }
 
 /// The longest reason that is kept, in characters. Errors may quote what they are about.
@@ -89,14 +114,34 @@ struct Entry<'e> {
     body: &'e [u8],
     routing_key: &'e str,
     traceparent: Option<&'e str>,
+    about: About,
+}
+
+/// What a body says, for who looks for it; nothing where it is no event.
+#[derive(Default)]
+struct About {
+    source: Option<String>,
+    event_type: Option<String>,
+    subject: Option<String>,
+}
+
+impl About {
+    fn of(event: &Event) -> Self {
+        Self {
+            source: Some(event.source.as_str().to_owned()),
+            event_type: Some(event.provider_type.clone()),
+            subject: Some(event.subject.clone()),
+        }
+    }
 }
 
 /// What is replayed after it was parked begins to count anew, so the attempts go.
 const INSERT: &str = "WITH cleared AS (
       DELETE FROM attempts AS a USING unnest($1::uuid[], $8::text[]) AS given (event_id, worker)
        WHERE a.worker = given.worker AND a.event_id = given.event_id)
-    INSERT INTO parked (event_id, queue, kind, reason, body, routing_key, traceparent)
-    SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::text[])
+    INSERT INTO parked (event_id, queue, kind, reason, body, routing_key, traceparent, source, event_type, subject)
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::text[],
+                         $9::text[], $10::text[], $11::text[])
       AS given (event_id, queue) ORDER BY queue COLLATE \"C\", event_id
     ON CONFLICT (queue, event_id) WHERE resolved_at IS NULL DO NOTHING";
 
@@ -113,6 +158,9 @@ struct Columns<'e> {
     bodies: Vec<&'e [u8]>,
     keys: Vec<Cow<'e, str>>,
     traceparents: Vec<Option<Cow<'e, str>>>,
+    sources: Vec<Option<String>>,
+    types: Vec<Option<String>>,
+    subjects: Vec<Option<String>>,
     /// The queues' workers; none for the queue of dead letters.
     workers: Vec<Option<&'static str>>,
 }
@@ -132,13 +180,17 @@ impl<'e> Columns<'e> {
             columns.bodies.push(entry.body);
             columns.keys.push(storable(entry.routing_key, NAME_CHARS_MAX));
             columns.traceparents.push(entry.traceparent.map(|text| storable(text, NAME_CHARS_MAX)));
+            let short = |text: Option<String>| text.map(|text| storable(&text, NAME_CHARS_MAX).into_owned());
+            columns.sources.push(short(entry.about.source));
+            columns.types.push(short(entry.about.event_type));
+            columns.subjects.push(short(entry.about.subject));
             columns.workers.push(Queue::by_name(entry.queue).map(Queue::worker));
         }
         columns
     }
 
     /// The parameters of [`INSERT`].
-    fn params(&self) -> [&(dyn ToSql + Sync); 8] {
+    fn params(&self) -> [&(dyn ToSql + Sync); 11] {
         [
             &self.ids,
             &self.queues,
@@ -148,6 +200,9 @@ impl<'e> Columns<'e> {
             &self.keys,
             &self.traceparents,
             &self.workers,
+            &self.sources,
+            &self.types,
+            &self.subjects,
         ]
     }
 }
@@ -165,20 +220,21 @@ pub async fn park_unrecognized_in_tx(tx: &Tx<'_>, queue: Queue, events: &[Event]
         .map(|(event, why)| {
             let key = routing_key(event.payload.name(), &event.provider, event.source.as_str());
             let reason = format!("{}: {}", why.kind.as_str(), why.reason);
-            (event.id.uuid(), reason, Message::new(event.clone(), None).body, key)
+            (event, reason, Message::new(event.clone(), None).body, key)
         })
         .collect();
     if parked.is_empty() {
         return Ok(());
     }
-    let columns = Columns::of(parked.iter().map(|(event_id, reason, body, key)| Entry {
-        event_id: *event_id,
+    let columns = Columns::of(parked.iter().map(|(event, reason, body, key)| Entry {
+        event_id: event.id.uuid(),
         queue: queue.name(),
         kind: ParkedKind::Unrecognized,
         reason,
         body,
         routing_key: key,
         traceparent: None,
+        about: About::of(event),
     }));
     tx.execute(INSERT, &columns.params()).await?;
     Ok(())
@@ -191,11 +247,12 @@ fn entry<'e>(parked: &'e ParkedDelivery<'e>) -> Entry<'e> {
     Entry {
         event_id: delivery.id.unwrap_or_else(from_body),
         queue: parked.queue,
-        kind: if parked.queue == DEAD_LETTER_QUEUE { ParkedKind::DeadLetter } else { ParkedKind::Technical },
+        kind: if parked.by_broker { ParkedKind::DeadLetter } else { ParkedKind::Technical },
         reason: parked.reason,
         body: &delivery.body,
         routing_key: &delivery.routing_key,
         traceparent: delivery.traceparent.as_deref(),
+        about: wire::decode(&delivery.body).as_ref().map(About::of).unwrap_or_default(),
     }
 }
 
@@ -212,7 +269,8 @@ impl FailureLog for Store {
 }
 
 const COLUMNS: &str = "id, event_id, queue, kind, reason, body, routing_key, traceparent, parked_at, \
-                       resolved_at, resolution";
+                       source, event_type, subject, resolved_at, resolution, resolved_by, resolution_reason, \
+                       became";
 
 fn read(row: &Row) -> Result<Parked> {
     let kind: &str = row.try_get("kind")?;
@@ -220,6 +278,7 @@ fn read(row: &Row) -> Result<Parked> {
         what: "kind of a parked event",
         source: format!("{kind:?}").into(),
     })?;
+    let resolved = row.try_get::<_, Option<At>>("resolved_at")?.map(|at| resolved(row, at.0)).transpose()?;
     Ok(Parked {
         id: row.try_get("id")?,
         event_id: row.try_get("event_id")?,
@@ -230,8 +289,20 @@ fn read(row: &Row) -> Result<Parked> {
         routing_key: row.try_get("routing_key")?,
         traceparent: row.try_get("traceparent")?,
         parked_at: row.try_get::<_, At>("parked_at")?.0,
-        resolved_at: row.try_get::<_, Option<At>>("resolved_at")?.map(|at| at.0),
-        resolution: row.try_get("resolution")?,
+        source: row.try_get("source")?,
+        event_type: row.try_get("event_type")?,
+        subject: row.try_get("subject")?,
+        resolved,
+    })
+}
+
+fn resolved(row: &Row, at: Timestamp) -> Result<Resolved> {
+    Ok(Resolved {
+        at,
+        resolution: row.try_get::<_, Option<String>>("resolution")?.unwrap_or_default(),
+        by: row.try_get::<_, Option<String>>("resolved_by")?.unwrap_or_default(),
+        reason: row.try_get::<_, Option<String>>("resolution_reason")?.unwrap_or_default(),
+        became: row.try_get::<_, Option<Vec<Uuid>>>("became")?.unwrap_or_default(),
     })
 }
 
@@ -265,16 +336,5 @@ impl Store {
         let sql = "SELECT count(*) FROM parked WHERE resolved_at IS NULL";
         let count: i64 = self.client().await?.query_one(sql, &[]).await?.try_get(0)?;
         Ok(u64::try_from(count).unwrap_or(0))
-    }
-
-    /// Closes a parked delivery as `replayed` or `discarded` and says whether it was open. A replay publishes
-    /// first and closes afterwards: in between nothing is lost, and a second replay changes nothing.
-    ///
-    /// # Errors
-    /// [`crate::Error`].
-    pub async fn resolve_parked(&self, id: i64, resolution: &str, by: &str) -> Result<bool> {
-        let sql = "UPDATE parked SET resolved_at = now(), resolution = $2, resolved_by = $3
-                    WHERE id = $1 AND resolved_at IS NULL";
-        Ok(self.client().await?.execute(sql, &[&id, &resolution, &by]).await? > 0)
     }
 }

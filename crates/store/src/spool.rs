@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::{Error, Result, Store, chain};
+use crate::{Error, Result, Store, Tx, chain};
 
 /// How old the count of waiting messages may grow before it is taken again.
 const COUNT_MAX_AGE: Duration = Duration::from_secs(5);
@@ -84,25 +84,8 @@ impl SpoolTable {
     }
 
     async fn insert(&self, messages: &[(Message, Vec<Destination>)]) -> Result<()> {
-        let ids: Vec<Uuid> = messages.iter().map(|(m, _)| m.id).collect();
-        let payloads: Vec<&str> = messages.iter().map(|(m, _)| m.payload.as_str()).collect();
-        let keys: Vec<&str> = messages.iter().map(|(m, _)| m.routing_key.as_str()).collect();
-        let headers: Vec<Value> = messages.iter().map(|(m, _)| headers_to_json(&m.headers)).collect();
-        let bodies: Vec<&[u8]> = messages.iter().map(|(m, _)| m.body.as_ref()).collect();
-        let destinations: Vec<String> = messages.iter().map(|(_, to)| join(to)).collect();
-        // One statement, so all or none without a transaction's round trips.
-        let sql = "WITH message AS MATERIALIZED (
-              SELECT nextval('spool_position') AS position, m.*
-                FROM unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[], $5::bytea[], $6::text[])
-                  WITH ORDINALITY AS m (event_id, payload, routing_key, headers, body, destinations, place)
-               ORDER BY place),
-            kept AS (
-              INSERT INTO spool (position, event_id, payload, routing_key, headers, body)
-              SELECT position, event_id, payload, routing_key, headers, body FROM message)
-            INSERT INTO spool_destination (position, destination)
-            SELECT position, unnest(string_to_array(destinations, ' ')) FROM message";
-        let client = self.store.client().await?;
-        client.execute(sql, &[&ids, &payloads, &keys, &headers, &bodies, &destinations]).await?;
+        let columns = Columns::of(messages);
+        self.store.client().await?.query(APPEND, &columns.params()).await?;
         Ok(())
     }
 
@@ -202,6 +185,74 @@ impl SpoolTable {
         let age =
             row.try_get::<_, Option<f64>>(1)?.map(|s| Duration::try_from_secs_f64(s).unwrap_or_default());
         Ok((u64::try_from(row.try_get::<_, i64>(0)?).unwrap_or(0), age))
+    }
+}
+
+// One statement, so all or none without a transaction's round trips.
+const APPEND: &str = "WITH message AS MATERIALIZED (
+      SELECT nextval('spool_position') AS position, m.*
+        FROM unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[], $5::bytea[], $6::text[])
+          WITH ORDINALITY AS m (event_id, payload, routing_key, headers, body, destinations, place)
+       ORDER BY place),
+    kept AS (
+      INSERT INTO spool (position, event_id, payload, routing_key, headers, body)
+      SELECT position, event_id, payload, routing_key, headers, body FROM message),
+    addressed AS (
+      INSERT INTO spool_destination (position, destination)
+      SELECT position, unnest(string_to_array(destinations, ' ')) FROM message)
+    SELECT max(position) FROM message";
+
+/// The columns of [`APPEND`].
+struct Columns<'m> {
+    ids: Vec<Uuid>,
+    payloads: Vec<&'m str>,
+    keys: Vec<&'m str>,
+    headers: Vec<Value>,
+    bodies: Vec<&'m [u8]>,
+    destinations: Vec<String>,
+}
+
+impl<'m> Columns<'m> {
+    fn of(messages: &'m [(Message, Vec<Destination>)]) -> Self {
+        Self {
+            ids: messages.iter().map(|(m, _)| m.id).collect(),
+            payloads: messages.iter().map(|(m, _)| m.payload.as_str()).collect(),
+            keys: messages.iter().map(|(m, _)| m.routing_key.as_str()).collect(),
+            headers: messages.iter().map(|(m, _)| headers_to_json(&m.headers)).collect(),
+            bodies: messages.iter().map(|(m, _)| m.body.as_ref()).collect(),
+            destinations: messages.iter().map(|(_, to)| join(to)).collect(),
+        }
+    }
+
+    /// The parameters of [`APPEND`].
+    fn params(&self) -> [&(dyn ToSql + Sync); 6] {
+        [&self.ids, &self.payloads, &self.keys, &self.headers, &self.bodies, &self.destinations]
+    }
+}
+
+/// Puts messages into the spool as part of a transaction: they are handed on when it commits, and the decision to do so
+/// is written with them. Returns the place of the last. How full the spool is is the caller's business.
+///
+/// # Errors
+/// [`crate::Error`].
+pub async fn append_in_tx(tx: &Tx<'_>, messages: &[(Message, Vec<Destination>)]) -> Result<i64> {
+    if messages.is_empty() {
+        return Ok(0);
+    }
+    let columns = Columns::of(messages);
+    Ok(tx.query_one(APPEND, &columns.params()).await?.try_get::<_, Option<i64>>(0)?.unwrap_or(0))
+}
+
+impl Store {
+    /// How many messages up to this place wait for any of the destinations: 0 when all have arrived.
+    ///
+    /// # Errors
+    /// [`crate::Error`].
+    pub async fn spooled_until(&self, destinations: &[Destination], place: i64) -> Result<u64> {
+        let names: Vec<&str> = destinations.iter().copied().map(Destination::name).collect();
+        let sql = "SELECT count(*) FROM spool_destination WHERE destination = ANY ($1) AND position <= $2";
+        let row = self.client().await?.query_one(sql, &[&names, &place]).await?;
+        Ok(u64::try_from(row.try_get::<_, i64>(0)?).unwrap_or(0))
     }
 }
 

@@ -46,24 +46,36 @@ impl Failure {
     }
 }
 
-/// Applies events in one transaction of their own; all or none.
-pub(crate) async fn apply<E: Effects>(store: &Store, effects: &E, events: &[Event]) -> Result<(), Failure> {
+/// Applies events in one transaction of their own; all or none. Those of `replayed` are applied although the worker may
+/// have seen them: somebody asked for it, and what they did then they do not do again.
+pub(crate) async fn apply<E: Effects>(
+    store: &Store,
+    effects: &E,
+    events: &[Event],
+    replayed: &HashSet<EventId>,
+) -> Result<(), Failure> {
     let worker = effects.queue().worker();
     let begun = Instant::now();
     // Unwinding drops the transaction, which rolls it back; effects keep nothing that could be left half done.
-    let applied = AssertUnwindSafe(transaction(store, effects, events)).catch_unwind().await;
+    let applied = AssertUnwindSafe(transaction(store, effects, events, replayed)).catch_unwind().await;
     let applied = applied.unwrap_or_else(|panic| Err(Failure::Panic(words(panic.as_ref()))));
     let outcome = if applied.is_ok() { "committed" } else { "failed" };
     metrics::histogram!(metric::TRANSACTION_SECONDS, "worker" => worker, "outcome" => outcome)
         .record(begun.elapsed());
     metrics::histogram!(metric::TRANSACTION_EVENTS, "worker" => worker).record(events.len() as f64);
     let new = applied?;
-    let duplicates = events.len().saturating_sub(new.len()) as u64;
-    metrics::counter!(metric::EVENTS, "worker" => worker, "outcome" => "applied").increment(new.len() as u64);
-    metrics::counter!(metric::EVENTS, "worker" => worker, "outcome" => "duplicate").increment(duplicates);
+    let count = |outcome: &'static str, events: usize| {
+        metrics::counter!(metric::EVENTS, "worker" => worker, "outcome" => outcome).increment(events as u64);
+    };
+    let again = events.iter().filter(|event| replayed.contains(&event.id)).count();
+    let fresh = new.difference(replayed).count();
+    count("applied", fresh);
+    count("replayed", again);
+    count("duplicate", events.len().saturating_sub(fresh).saturating_sub(again));
     let committed_at = now();
     let age = metrics::histogram!(metric::EVENT_AGE_SECONDS, "worker" => worker);
-    for event in events.iter().filter(|event| new.contains(&event.id)) {
+    // A replayed event is old, which says nothing of how long it takes.
+    for event in events.iter().filter(|event| new.contains(&event.id) && !replayed.contains(&event.id)) {
         let micros = committed_at.micros().saturating_sub(event.received_at.micros());
         age.record(Duration::from_micros(u64::try_from(micros).unwrap_or(0)));
     }
@@ -75,6 +87,7 @@ async fn transaction<E: Effects>(
     store: &Store,
     effects: &E,
     events: &[Event],
+    replayed: &HashSet<EventId>,
 ) -> Result<HashSet<EventId>, Failure> {
     let worker = effects.queue().worker();
     let ids: Vec<EventId> = events.iter().map(|event| event.id).collect();
@@ -87,19 +100,21 @@ async fn transaction<E: Effects>(
         inbox::claim_in_tx(&tx, worker, &ids),
         attempts::clear_in_tx(&tx, worker, &ids)
     )?;
-    match new.len() {
+    let mut wanted = new.clone();
+    wanted.extend(ids.iter().filter(|id| replayed.contains(id)));
+    match wanted.len() {
         0 => {}
-        // As many as there are: all are new and none comes twice.
+        // As many as there are: all are wanted and none comes twice.
         count if count == events.len() => effects.apply_in_tx(&tx, events, now()).await?,
-        _ => effects.apply_in_tx(&tx, &first_of_each(events, new.clone()), now()).await?,
+        _ => effects.apply_in_tx(&tx, &first_of_each(events, wanted), now()).await?,
     }
     tx.commit().await?;
     Ok(new)
 }
 
-/// The new events in the order of arrival, each once even when the batch has it twice.
-fn first_of_each(events: &[Event], mut new: HashSet<EventId>) -> Vec<Event> {
-    events.iter().filter(|event| new.remove(&event.id)).cloned().collect()
+/// The wanted events in the order of arrival, each once even when the batch has it twice.
+fn first_of_each(events: &[Event], mut wanted: HashSet<EventId>) -> Vec<Event> {
+    events.iter().filter(|event| wanted.remove(&event.id)).cloned().collect()
 }
 
 /// What a panic said.

@@ -10,9 +10,10 @@ pub trait Effects: Send + Sync + 'static {
     /// The worker's queue.
     fn queue(&self) -> Queue;
 
-    /// Applies events within the transaction; the caller commits it. The events are new to this worker, each
-    /// once, in the order of arrival, which need not be the order in which they happened. `now` is the time of
-    /// the batch.
+    /// Applies events within the transaction; the caller commits it. The events are new to this worker or are
+    /// replayed, each once, in the order of arrival, which need not be the order in which they happened. One that
+    /// was applied before changes nothing: that rests on the permanent keys of what it does, not on the inbox.
+    /// `now` is the time of the batch.
     ///
     /// # Errors
     /// Any error rolls everything back. [`Error::Rejected`](matchpurse_store::Error::Rejected) says that an

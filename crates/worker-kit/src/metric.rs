@@ -1,6 +1,6 @@
 //! The names of a worker's metrics; each has the label `worker`.
 
-/// Events by `outcome`: `applied`, `duplicate`, `retried` or `parked`.
+/// Events by `outcome`: `applied`, `duplicate`, `replayed`, `retried` or `parked`.
 pub const EVENTS: &str = "matchpurse_worker_events_total";
 
 /// Seconds of a transaction, from before it begins until it has ended, by `outcome`: `committed` or `failed`.

@@ -57,6 +57,12 @@ impl Context {
 }
 
 impl Context {
+    /// Brings what waits in the spool for the broker there, until shutdown, where the settings give the ingress no spool:
+    /// what a replay has made of deliveries that nobody could read goes that way. One worker does it for all.
+    pub async fn relay(self) {
+        crate::service::relay(self).await;
+    }
+
     /// Keeps the check `name` up to date with what the bus says of a consumer, until shutdown.
     pub async fn watch(&self, name: &'static str, status: &Status) {
         let stall_after = Duration::from_millis(self.settings.workers.stall_after_ms);

@@ -4,9 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use matchpurse_bus::{FailureLog, Status};
+use matchpurse_bus::{
+    BusOptions, Destination, EmbeddedTransport, FailureLog, Spool, Status, Transport, relay_to_broker,
+    watch_spool,
+};
 use matchpurse_contracts::topology::Queue;
 use matchpurse_service_kit::health::Health;
+use matchpurse_wiring::bus_options;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -45,6 +49,7 @@ pub async fn run<E: Effects>(plan: Plan<E>, context: Context) -> Result<()> {
         });
     }
     let worker = Arc::new(Worker::new(context.store.clone(), plan.effects, options));
+    let replay_worker = Arc::clone(&worker);
     let status = Status::new();
     let consuming = {
         let (context, status) = (context.clone(), status.clone());
@@ -55,6 +60,13 @@ pub async fn run<E: Effects>(plan: Plan<E>, context: Context) -> Result<()> {
         consuming.await;
         queue.worker()
     });
+    if let Transport::Rabbit(_) = context.transport {
+        let entrance = replays(context.clone(), Arc::clone(&replay_worker));
+        tasks.spawn(async move {
+            entrance.await;
+            "replays"
+        });
+    }
     let watching = context.clone();
     tasks.spawn(async move {
         watching.watch(queue.worker(), &status).await;
@@ -87,6 +99,40 @@ pub async fn run<E: Effects>(plan: Plan<E>, context: Context) -> Result<()> {
         Some(Err(panic)) => Err(panic).with_context(|| format!("a part of {} panicked", queue.worker())),
         None => Ok(()),
     }
+}
+
+/// How often a worker looks for replays when there are none.
+const REPLAY_POLL: Duration = Duration::from_millis(500);
+
+/// Takes what is replayed from the spool, beside the broker's queue: a replay is for one worker, is written down in the
+/// transaction of who asks for it, and needs no broker.
+async fn replays<E: Effects>(context: Context, worker: Arc<Worker<E>>) {
+    let queue = worker.queue();
+    let options = BusOptions { spool_poll: REPLAY_POLL, ..bus_options(&context.settings, queue.worker()) };
+    let spool: Arc<dyn Spool> = Arc::new(context.store.spool(u64::MAX));
+    let entrance = Transport::Embedded(EmbeddedTransport::beside_broker(Arc::clone(&spool), &options));
+    let (log, shutdown): (Arc<dyn FailureLog>, _) = (Arc::new(context.store.clone()), context.shutdown);
+    let destinations = vec![Destination::Worker(queue)];
+    tokio::join!(
+        entrance.run_worker(queue, worker, log, Status::new(), shutdown.clone()),
+        watch_spool(spool, destinations, options.spool_watch, Status::new(), shutdown.clone()),
+    );
+}
+
+/// Brings what waits in the spool for the broker there, where the ingress does not.
+pub(crate) async fn relay(context: Context) {
+    let Transport::Rabbit(rabbit) = &context.transport else {
+        context.shutdown.cancelled().await;
+        return;
+    };
+    if context.settings.ingress.spool {
+        context.shutdown.cancelled().await;
+        return;
+    }
+    let options = BusOptions { spool_poll: REPLAY_POLL, ..bus_options(&context.settings, "relay") };
+    let spool: Arc<dyn Spool> = Arc::new(context.store.spool(u64::MAX));
+    let publisher = Arc::clone(rabbit.publisher()) as _;
+    relay_to_broker(spool, publisher, options, Status::new(), context.shutdown.clone()).await;
 }
 
 /// Keeps the check `database` up to date until shutdown.

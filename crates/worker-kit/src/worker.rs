@@ -1,11 +1,13 @@
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use matchpurse_bus::{Delivery, Disposition, Handler};
+use matchpurse_contracts::topology::Queue;
 use matchpurse_contracts::wire;
 use matchpurse_domain::event::Event;
+use matchpurse_domain::ids::EventId;
 use matchpurse_store::{Store, chain};
 use tokio_util::sync::CancellationToken;
 
@@ -68,13 +70,15 @@ pub struct Worker<E> {
 struct Range<'b> {
     places: &'b [usize],
     events: &'b [Event],
+    /// Those of the batch that somebody has asked for once more.
+    replayed: &'b HashSet<EventId>,
 }
 
 impl Range<'_> {
     fn halves(self) -> [Self; 2] {
         let middle = self.places.len() / 2;
         let (places, events) = (self.places.split_at(middle), self.events.split_at(middle));
-        [Self { places: places.0, events: events.0 }, Self { places: places.1, events: events.1 }]
+        [(places.0, events.0), (places.1, events.1)].map(|(places, events)| Self { places, events, ..self })
     }
 }
 
@@ -107,10 +111,13 @@ impl<E: Effects> Worker<E> {
     pub async fn process_batch(&self, batch: &[Delivery]) -> Vec<Disposition> {
         let mut outcome = Outcome::new(self.name(), batch.len());
         let (places, events) = self.decode(batch, &mut outcome);
+        let asked_for =
+            places.iter().zip(&events).filter(|(place, _)| batch.get(**place).is_some_and(is_replay));
+        let replayed: HashSet<EventId> = asked_for.map(|(_, event)| event.id).collect();
         let mut hold = Hold { until: Instant::now() + self.options.hold_max, pauses: 0 };
         let begun = Instant::now();
         // What is still to be tried, in this order.
-        let mut ranges = self.ranges(&places, &events);
+        let mut ranges = self.ranges(Range { places: &places, events: &events, replayed: &replayed });
         let mut narrowest = usize::MAX;
         while let Some(range) = ranges.pop_front() {
             if begun.elapsed() >= self.options.batch_time_max {
@@ -144,10 +151,14 @@ impl<E: Effects> Worker<E> {
     }
 
     /// The batch in parts of at most so many events as are tried together.
-    fn ranges<'b>(&self, places: &'b [usize], events: &'b [Event]) -> VecDeque<Range<'b>> {
+    fn ranges<'b>(&self, whole: Range<'b>) -> VecDeque<Range<'b>> {
         let widest = self.widest.load(Ordering::Relaxed).max(1);
-        let parts = places.chunks(widest).zip(events.chunks(widest));
-        parts.map(|(places, events)| Range { places, events }).collect()
+        let parts = whole.places.chunks(widest).zip(whole.events.chunks(widest));
+        parts.map(|(places, events)| Range { places, events, ..whole }).collect()
+    }
+
+    pub(crate) fn queue(&self) -> Queue {
+        self.effects.queue()
     }
 
     fn name(&self) -> &'static str {
@@ -172,7 +183,7 @@ impl<E: Effects> Worker<E> {
 
     /// Tries a range in one transaction.
     async fn step(&self, range: Range<'_>, hold: &mut Hold, outcome: &mut Outcome) -> Step {
-        let Err(failure) = apply(&self.store, &self.effects, range.events).await else {
+        let Err(failure) = apply(&self.store, &self.effects, range.events, range.replayed).await else {
             self.failed_batches.store(0, Ordering::Relaxed);
             range.places.iter().for_each(|place| outcome.set(*place, Disposition::Ack));
             return Step::Done;
@@ -251,6 +262,10 @@ impl<E: Effects> Worker<E> {
         metrics::counter!(metric::DATABASE_FAILURES, "worker" => worker).increment(1);
         tracing::warn!(worker, events, reason = chain(failure), "the database did not take a batch");
     }
+}
+
+fn is_replay(delivery: &Delivery) -> bool {
+    delivery.replay.is_some()
 }
 
 #[async_trait]

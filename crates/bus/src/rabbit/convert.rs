@@ -14,11 +14,13 @@ use crate::{Delivery, PublishError};
 /// A retried message has its queue's name as its routing key; this header keeps the first one.
 const ORIGINAL_ROUTING_KEY: &str = "x-matchpurse-original-routing-key";
 const TRACEPARENT: &str = "traceparent";
+/// Where the broker has taken it from so far, the last first.
+const DEATHS: &str = "x-death";
 const FIRST_DEATH_QUEUE: &str = "x-first-death-queue";
 const FIRST_DEATH_REASON: &str = "x-first-death-reason";
 /// What the broker writes about earlier stations; a retry begins anew.
 const OF_THE_BROKER: [&str; 5] =
-    ["x-death", FIRST_DEATH_QUEUE, FIRST_DEATH_REASON, "x-first-death-exchange", "x-delivery-count"];
+    [DEATHS, FIRST_DEATH_QUEUE, FIRST_DEATH_REASON, "x-first-death-exchange", "x-delivery-count"];
 
 /// On disk before the confirm, in a quorum queue anyway; unset it means "in memory".
 const PERSISTENT: u8 = 2;
@@ -112,25 +114,34 @@ impl From<AmqpDelivery> for Incoming {
             // The broker's own mark is lost when a message passes a delay.
             redelivered: redelivered || original.is_some(),
             routing_key: original.unwrap_or_else(|| routing_key.into()),
+            // Replays come by the spool. What a stranger writes into the headers asks for nothing.
+            replay: None,
         };
         Self { delivery, acker, properties }
     }
 }
 
 impl Incoming {
-    /// The queue that the broker took a dead letter from first.
-    pub(crate) fn first_death_queue(&self) -> Option<String> {
-        text_header(&self.properties, FIRST_DEATH_QUEUE)
-    }
-
-    /// Why the broker gave it up: `delivery_limit`, `rejected`.
-    pub(crate) fn first_death_reason(&self) -> Option<String> {
-        text_header(&self.properties, FIRST_DEATH_REASON)
+    /// The queue that gave a dead letter up, and why: `delivery_limit`, `rejected`. The last one that did: on its way a
+    /// retried message has left a delay too, because its time was over, and that says nothing.
+    pub(crate) fn last_death(&self) -> Option<(String, String)> {
+        let headers = self.properties.headers().as_ref()?;
+        if let Some(AMQPValue::FieldArray(deaths)) = headers.inner().get(DEATHS)
+            && let Some(AMQPValue::FieldTable(last)) = deaths.as_slice().first()
+            && let (Some(queue), Some(reason)) = (text(last, "queue"), text(last, "reason"))
+        {
+            return Some((queue, reason));
+        }
+        Some((text(headers, FIRST_DEATH_QUEUE)?, text(headers, FIRST_DEATH_REASON)?))
     }
 }
 
 fn text_header(properties: &BasicProperties, name: &str) -> Option<String> {
-    match properties.headers().as_ref()?.inner().get(name)? {
+    text(properties.headers().as_ref()?, name)
+}
+
+fn text(table: &FieldTable, name: &str) -> Option<String> {
+    match table.inner().get(name)? {
         AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok().map(str::to_owned),
         AMQPValue::ShortString(text) => Some(text.as_str().to_owned()),
         _ => None,

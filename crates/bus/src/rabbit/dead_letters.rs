@@ -44,16 +44,20 @@ impl DeadLetters {
         let told: Vec<(String, String)> = batch
             .iter()
             .map(|incoming| {
-                let queue = incoming.first_death_queue().unwrap_or_else(|| DEAD_LETTER_QUEUE.to_owned());
-                let reason =
-                    incoming.first_death_reason().unwrap_or_else(|| "it does not say why".to_owned());
+                let unknown = || (DEAD_LETTER_QUEUE.to_owned(), "it does not say why".to_owned());
+                let (queue, reason) = incoming.last_death().unwrap_or_else(unknown);
                 (queue, format!("given up by the broker: {reason}"))
             })
             .collect();
         let parked: Vec<ParkedDelivery<'_>> = batch
             .iter()
             .zip(&told)
-            .map(|(incoming, (queue, reason))| ParkedDelivery { queue, delivery: &incoming.delivery, reason })
+            .map(|(incoming, (queue, reason))| ParkedDelivery {
+                queue,
+                delivery: &incoming.delivery,
+                reason,
+                by_broker: true,
+            })
             .collect();
         self.failure_log.park(&parked).await.map_err(|error| chain(&error))
     }

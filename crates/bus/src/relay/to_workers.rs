@@ -2,8 +2,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use matchpurse_contracts::topology::Queue;
+use matchpurse_contracts::wire::REPLAY_HEADER;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::backoff::Backoff;
 use crate::processing::{chain, process};
@@ -35,6 +37,13 @@ impl EmbeddedTransport {
         let wake = Wake::default();
         let publisher = Arc::new(SpoolPublisher::to_workers(spool.clone(), wake.clone()));
         Self { spool, options: options.clone(), wake, publisher, released: Arc::default() }
+    }
+
+    /// The way beside a broker, for replays: workers take from the spool what is addressed to them there. Any number
+    /// of processes may have the same worker, so none takes from another what it holds; what a killed one held is
+    /// handed out again when its lease is over.
+    pub fn beside_broker(spool: Arc<dyn Spool>, options: &BusOptions) -> Self {
+        Self { released: Arc::new(OnceCell::new_with(Some(()))), ..Self::new(spool, options) }
     }
 
     /// Keeps the publisher's readiness and the spool's gauges up to date, until `shutdown`.
@@ -146,12 +155,14 @@ impl Worker<'_> {
 
 fn delivery(spooled: &Spooled) -> Delivery {
     let Spooled { attempts, message, .. } = spooled;
-    let traceparent = message.headers.iter().find(|(name, _)| name == "traceparent");
+    let header =
+        |wanted: &str| message.headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
     Delivery {
         id: Some(message.id),
         body: message.body.clone(),
         routing_key: message.routing_key.clone(),
-        traceparent: traceparent.map(|(_, value)| value.clone()),
+        traceparent: header("traceparent").cloned(),
         redelivered: *attempts > 0,
+        replay: header(REPLAY_HEADER).and_then(|id| Uuid::try_parse(id).ok()),
     }
 }

@@ -223,6 +223,7 @@ pub(crate) struct Parked {
     pub(crate) routing_key: String,
     pub(crate) body: Bytes,
     pub(crate) reason: String,
+    pub(crate) by_broker: bool,
 }
 
 impl Failures {
@@ -248,6 +249,7 @@ impl FailureLog for Failures {
             routing_key: parked.delivery.routing_key.clone(),
             body: parked.delivery.body.clone(),
             reason: parked.reason.to_owned(),
+            by_broker: parked.by_broker,
         }));
         Ok(())
     }

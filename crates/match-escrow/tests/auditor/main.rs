@@ -184,6 +184,7 @@ fn deliveries(events: &[Event], dice: &mut Dice) -> Vec<Delivery> {
             routing_key: message.routing_key,
             traceparent: None,
             redelivered: false,
+            replay: None,
         };
         all.extend(std::iter::repeat_n(delivery, COPIES + dice.below(2)));
     }

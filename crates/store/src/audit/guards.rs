@@ -57,7 +57,8 @@ pub(super) const GUARDS: Check = Check {
               ('trigger', 'outbox', 'outbox_history_guard'),
               ('trigger', 'reward_grant', 'reward_grant_guard'),
               ('trigger', 'conversion_answer', 'conversion_answer_guard'),
-              ('trigger', 'conversion_answer', 'conversion_answer_guard_truncate')
+              ('trigger', 'conversion_answer', 'conversion_answer_guard_truncate'),
+              ('trigger', 'parked', 'parked_guard')
             ) g (what, table_name, name)
             LEFT JOIN pg_constraint c
                    ON g.what = 'constraint' AND c.conrelid = to_regclass(g.table_name) AND c.conname = g.name

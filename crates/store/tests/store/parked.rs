@@ -3,7 +3,8 @@ use bytes::Bytes;
 use matchpurse_bus::{Delivery, FailureLog as _, ParkedDelivery};
 use matchpurse_contracts::topology::{DEAD_LETTER_QUEUE, Queue};
 use matchpurse_contracts::wire;
-use matchpurse_store::parked::{self, ParkedKind};
+use matchpurse_store::Store;
+use matchpurse_store::parked::{self, ParkedKind, Resolution};
 use matchpurse_testkit::Database;
 
 use crate::samples::{event, unreadable};
@@ -15,11 +16,23 @@ fn delivery(id: Option<uuid::Uuid>, body: &'static str) -> Delivery {
         routing_key: "match_snapshot.lucra.s".to_owned(),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         redelivered: false,
+        replay: None,
     }
 }
 
 fn parked<'d>(queue: &'d str, delivery: &'d Delivery) -> ParkedDelivery<'d> {
-    ParkedDelivery { queue, delivery, reason: "it broke\0: because" }
+    ParkedDelivery { queue, delivery, reason: "it broke\0: because", by_broker: queue == DEAD_LETTER_QUEUE }
+}
+
+/// Resolves a parked delivery; the code with which the database refuses, if it does.
+async fn resolve(store: &Store, id: i64, resolution: Resolution) -> Result<Option<String>> {
+    let mut client = store.client().await?;
+    let tx = client.begin().await?;
+    let done = parked::resolve_in_tx(&tx, id, resolution, "ops", "it was our mistake", &[]).await;
+    match done {
+        Ok(()) => tx.commit().await.map(|()| None).map_err(Into::into),
+        Err(error) => Ok(error.code().map(str::to_owned)),
+    }
 }
 
 #[tokio::test]
@@ -37,9 +50,12 @@ async fn a_delivery_is_parked_once_a_queue_until_it_is_resolved() -> Result<()> 
     assert_eq!(technical.traceparent, one.traceparent);
     assert_eq!(open.iter().filter(|p| p.kind == ParkedKind::DeadLetter).count(), 1);
 
-    assert!(store.resolve_parked(technical.id, "replayed", "ops").await?);
-    assert!(!store.resolve_parked(technical.id, "discarded", "ops").await?, "the first resolution stays");
-    assert_eq!(store.parked_by_id(technical.id).await?.unwrap().resolution.as_deref(), Some("replayed"));
+    assert_eq!(resolve(&store, technical.id, Resolution::Replayed).await?, None);
+    let refused = resolve(&store, technical.id, Resolution::Discarded).await?;
+    assert_eq!(refused.as_deref(), Some("ES022"), "the first resolution stays");
+    let resolved = store.parked_by_id(technical.id).await?.unwrap().resolved.unwrap();
+    assert_eq!((resolved.resolution.as_str(), resolved.by.as_str()), ("replayed", "ops"));
+    assert_eq!(resolved.reason, "it was our mistake");
     assert_eq!(store.parked_open().await?, 1);
     store.park(&[parked(escrow, &one)]).await?;
     assert_eq!(store.parked_open().await?, 2, "what fails again after a replay is visible again");
@@ -70,7 +86,7 @@ async fn a_strangers_message_is_parked_whatever_its_names_hold() -> Result<()> {
         ..delivery(None, "strange")
     };
     let fine = delivery(None, "fine");
-    let elsewhere = ParkedDelivery { queue: &long, delivery: &strange, reason: &long };
+    let elsewhere = ParkedDelivery { queue: &long, delivery: &strange, reason: &long, by_broker: false };
     store.park(&[parked(DEAD_LETTER_QUEUE, &strange), parked(DEAD_LETTER_QUEUE, &fine), elsewhere]).await?;
     let open = store.parked(0, 10).await?;
     assert_eq!(open.len(), 3);

@@ -57,7 +57,7 @@ async fn one_poison_event_is_tried_again_then_parked_and_its_neighbours_are_appl
 
     // Parked and replayed, it has all its attempts again.
     let queue = Queue::PlayerStats.name();
-    store.park(&[ParkedDelivery { queue, delivery: &deliveries[37], reason }]).await?;
+    store.park(&[ParkedDelivery { queue, delivery: &deliveries[37], reason, by_broker: false }]).await?;
     assert_eq!(worker.process_batch(poison).await, [Disposition::Retry(Duration::from_millis(200))]);
     Ok(())
 }

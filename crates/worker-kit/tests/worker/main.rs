@@ -5,4 +5,5 @@
 mod batches;
 mod embedded;
 mod failures;
+mod replays;
 mod samples;

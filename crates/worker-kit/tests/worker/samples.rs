@@ -121,6 +121,7 @@ pub(crate) fn delivery(n: u32, what: &str) -> Delivery {
         routing_key: message.routing_key,
         traceparent: None,
         redelivered: false,
+        replay: None,
     }
 }
 

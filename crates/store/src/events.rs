@@ -1,0 +1,117 @@
+//! Looking for events in the archive.
+
+use matchpurse_contracts::wire;
+use matchpurse_domain::event::Event;
+use matchpurse_domain::ids::EventId;
+use matchpurse_domain::time::Timestamp;
+use uuid::Uuid;
+
+use crate::conditions::Conditions;
+use crate::time::At;
+use crate::{Client, Error, Result};
+
+/// Which events are wanted; all of them by default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    /// The source.
+    pub source: Option<String>,
+    /// The match, contest, player or offer that they are about.
+    pub subject: Option<String>,
+    /// The provider's name for what happened, or ours.
+    pub event_type: Option<String>,
+    /// That came at this time or later.
+    pub from: Option<Timestamp>,
+    /// That came before this time.
+    pub to: Option<Timestamp>,
+}
+
+impl EventFilter {
+    fn conditions(&self) -> Conditions {
+        Conditions::new()
+            .and("source = ?", self.source.clone())
+            .and("subject = ?", self.subject.clone())
+            .and("(provider_type = ? OR payload = ?)", self.event_type.clone())
+            .and("received_at >= ?", self.from.map(At))
+            .and("received_at < ?", self.to.map(At))
+    }
+}
+
+/// The place of an event in a list of them: when it came, and its id.
+pub type Place = (Timestamp, EventId);
+
+/// An archived event in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventLine {
+    /// Its place in its source's chain.
+    pub seq: i64,
+    /// When it was archived.
+    pub archived_at: Timestamp,
+    /// The event, without its delivery's body.
+    pub event: Event,
+}
+
+impl EventLine {
+    /// Its place in the list.
+    pub const fn place(&self) -> Place {
+        (self.event.received_at, self.event.id)
+    }
+}
+
+/// The events that came last, those before a place if one is given; at most `limit`.
+///
+/// # Errors
+/// [`crate::Error`].
+pub async fn newest(
+    client: &Client,
+    filter: &EventFilter,
+    before: Option<Place>,
+    limit: u32,
+) -> Result<Vec<EventLine>> {
+    let place = "received_at <= ?1 AND (received_at < ?1 OR event_id > ?2)";
+    let conditions = filter.conditions().and_both(place, before.map(columns));
+    read(client, conditions, "received_at DESC, event_id", limit).await
+}
+
+/// The events that came first, those after a place if one is given; at most `limit`.
+///
+/// # Errors
+/// [`crate::Error`].
+pub async fn oldest(
+    client: &Client,
+    filter: &EventFilter,
+    after: Option<Place>,
+    limit: u32,
+) -> Result<Vec<EventLine>> {
+    let place = "received_at >= ?1 AND (received_at > ?1 OR event_id < ?2)";
+    let conditions = filter.conditions().and_both(place, after.map(columns));
+    read(client, conditions, "received_at, event_id DESC", limit).await
+}
+
+/// How many events there are.
+///
+/// # Errors
+/// [`crate::Error`].
+pub async fn count(client: &Client, filter: &EventFilter) -> Result<u64> {
+    let conditions = filter.conditions();
+    let sql = format!("SELECT count(*) FROM archive WHERE {}", conditions.sql());
+    let row = client.query_one(&sql, &conditions.params()).await?;
+    Ok(u64::try_from(row.try_get::<_, i64>(0)?).unwrap_or(0))
+}
+
+fn columns((at, id): Place) -> (At, Uuid) {
+    (At(at), id.uuid())
+}
+
+/// Both orders are those of the index by time, read from its one end or from the other.
+async fn read(client: &Client, conditions: Conditions, order: &str, limit: u32) -> Result<Vec<EventLine>> {
+    let sql = format!(
+        "SELECT seq, archived_at, event FROM archive WHERE {} ORDER BY {order} LIMIT {limit}",
+        conditions.sql()
+    );
+    let line = |row: &tokio_postgres::Row| {
+        let event = wire::decode(row.try_get("event")?)
+            .map_err(|error| Error::Stored { what: "event of the archive", source: error.into() })?;
+        Ok(EventLine { seq: row.try_get("seq")?, archived_at: row.try_get::<_, At>("archived_at")?.0, event })
+    };
+    client.query(&sql, &conditions.params()).await?.iter().map(line).collect()
+}
