@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use matchpurse_domain::grants::Limits;
 use matchpurse_domain::ids::SourceName;
 use matchpurse_domain::source::SourcePolicy;
 use matchpurse_settings::Settings;
@@ -18,6 +19,7 @@ pub(crate) struct Api {
     pub(crate) store: Store,
     pub(crate) tokens: Tokens,
     policies: BTreeMap<SourceName, SourcePolicy>,
+    limits: BTreeMap<SourceName, Limits>,
     /// How many persons a correction needs.
     pub(crate) approvals: i16,
     /// Questions about offers.
@@ -28,6 +30,8 @@ pub(crate) struct Api {
     pub(crate) slots: Slots,
     /// How long the client of a stream may take nothing.
     pub(crate) stream_patience: Duration,
+    /// Whether endpoints that are made here may be in private networks.
+    pub(crate) endpoints_allow_private: bool,
     /// For a body to arrive.
     pub(crate) body_time: Duration,
     runtime: Handle,
@@ -38,6 +42,9 @@ pub(crate) struct Api {
 impl Api {
     /// Requests will run on the present runtime.
     pub(crate) fn new(settings: &Settings, store: Store, options: StoreOptions) -> Self {
+        let limits = |(name, source): (&SourceName, &matchpurse_settings::SourceSettings)| {
+            Some((name.clone(), source.rewards().limits.clone()?))
+        };
         let policy = |(name, source): (&SourceName, &matchpurse_settings::SourceSettings)| {
             (name.clone(), source.policy().clone())
         };
@@ -51,7 +58,9 @@ impl Api {
             store,
             tokens: Tokens::new(&settings.api.tokens),
             policies: settings.sources.iter().map(policy).collect(),
+            limits: settings.sources.iter().filter_map(limits).collect(),
             approvals: settings.operations.correction_approvals.into(),
+            endpoints_allow_private: settings.api.endpoints_allow_private,
             body_time: Duration::from_millis(settings.api.request_timeout_ms),
             runtime: Handle::current(),
             work: TaskTracker::new(),
@@ -61,6 +70,11 @@ impl Api {
     /// The rules of a source.
     pub(crate) fn policy(&self, source: &SourceName) -> Result<&SourcePolicy> {
         self.policies.get(source).ok_or_else(|| Failure::unknown_source(source.as_str()))
+    }
+
+    /// How much of a source's rewards may be given in a time, where that is limited.
+    pub(crate) fn limits(&self, source: &SourceName) -> Option<&Limits> {
+        self.limits.get(source)
     }
 
     /// The failure of a look-up that found nothing: a source that is not configured is the likelier mistake.

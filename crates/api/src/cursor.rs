@@ -7,6 +7,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum List {
     Corrections,
+    Deliveries,
+    Endpoints,
+    Rewards,
     /// Of any source.
     Offers,
     /// Of one account.
@@ -17,6 +20,9 @@ impl List {
     fn prefix(self) -> String {
         match self {
             Self::Corrections => "corrections:".to_owned(),
+            Self::Deliveries => "deliveries:".to_owned(),
+            Self::Endpoints => "endpoints:".to_owned(),
+            Self::Rewards => "rewards:".to_owned(),
             Self::Offers => "offers:".to_owned(),
             Self::Entries(account) => format!("entries:{account}:"),
         }

@@ -16,6 +16,13 @@
 //! | `PUT /v1/offers/{source}/{offer}/starts/{player}` | the player has started the offer | play, operate |
 //! | `DELETE /v1/offers/{source}/{offer}/starts/{player}` | no, they have not | operate |
 //! | `GET /v1/offers/{source}/stream?after=` | what changes, as Server-Sent Events | read |
+//! | `GET /v1/rewards?state=&source=&player=&contest=&cursor=&limit=`, `GET /v1/rewards/{grant_id}` | rewards, the newest first; all that is known of one | read |
+//! | `POST /v1/rewards/{grant_id}/release`, `/reverse`, `/retry` | a person's decision about one | operate |
+//! | `GET /v1/endpoints?state=&cursor=&limit=`, `GET /v1/endpoints/{name}` | where notices go, and how that fares | read |
+//! | `POST /v1/endpoints`, `PATCH` and `DELETE /v1/endpoints/{name}`, `PUT /v1/endpoints/{name}/secrets` | those that do not stand in the configuration | operate |
+//! | `POST /v1/endpoints/{name}/enable`, `/disable`, `/test` | any of them | operate |
+//! | `GET /v1/deliveries?endpoint=&state=&kind=&source=&subject=&webhook_id=&cursor=&limit=`, `GET /v1/deliveries/{id}` | what was sent, and what came of it | read |
+//! | `POST /v1/deliveries/{id}/retry` | one more attempt | operate |
 //!
 //! **Nothing is decided here.** What people do to the ledger is `matchpurse_operations`' business, what they see comes
 //! from `matchpurse_store`; this crate knows HTTP, tokens and JSON.
@@ -32,6 +39,8 @@ mod auth;
 mod body;
 mod corrections;
 mod cursor;
+mod deliveries;
+mod endpoints;
 mod failure;
 mod funds;
 mod ledger;
@@ -43,7 +52,9 @@ mod offers;
 mod operation_failure;
 mod players;
 mod process;
+mod refusal;
 mod request;
+mod rewards;
 mod routes;
 mod wire;
 

@@ -149,6 +149,30 @@ pub(crate) fn is_id(text: &str) -> bool {
     (1..=ID_CHARS_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control)
 }
 
+/// `source`, of the query, as a condition: one that is not configured any more may have left something.
+pub(crate) fn source_of_query(text: Option<&str>) -> Result<Option<SourceName>> {
+    let read =
+        |text| SourceName::parse(text).map_err(|error| Failure::invalid_query("source", error.to_string()));
+    text.map(read).transpose()
+}
+
+/// Something that providers name, of the query. It is only unique within its source.
+pub(crate) fn id_of_query(
+    field: &str,
+    text: Option<String>,
+    source: Option<&SourceName>,
+) -> Result<Option<String>> {
+    if text.is_some() && source.is_none() {
+        return Err(Failure::invalid_query(field, "say of which source, by `source`"));
+    }
+    text.map(|text| id_text(field, text)).transpose()
+}
+
+/// A text of the query that can stand in the database.
+pub(crate) fn id_text(field: &str, text: String) -> Result<String> {
+    if is_id(&text) { Ok(text) } else { Err(Failure::invalid_query(field, "there is none of this name")) }
+}
+
 /// `at`, of the query.
 pub(crate) fn moment(text: Option<&str>) -> Result<Option<Moment>> {
     let read = |text| {

@@ -5,7 +5,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, ResponseError as _, Route, guard};
 
 use crate::failure::Failure;
-use crate::{auth, corrections, funds, ledger, matches, offers, players};
+use crate::{auth, corrections, deliveries, endpoints, funds, ledger, matches, offers, players, rewards};
 
 /// Everything below `/v1`, for who has a token; everything else is nothing.
 pub(crate) fn all(config: &mut ServiceConfig) {
@@ -38,6 +38,35 @@ pub(crate) fn all(config: &mut ServiceConfig) {
                 .route(web::delete().to(offers::withdraw))
                 .default_service(not_allowed("PUT, DELETE")),
         )
+        .service(read("/rewards", look().to(rewards::list)))
+        .service(read("/rewards/{grant_id}", look().to(rewards::one)))
+        .service(write("/rewards/{grant_id}/release", web::post().to(rewards::release)))
+        .service(write("/rewards/{grant_id}/reverse", web::post().to(rewards::reverse)))
+        .service(write("/rewards/{grant_id}/retry", web::post().to(rewards::retry)))
+        .service(
+            web::resource("/endpoints")
+                .route(look().to(endpoints::list))
+                .route(web::post().to(endpoints::add))
+                .default_service(not_allowed("GET, HEAD, POST")),
+        )
+        .service(
+            web::resource("/endpoints/{name}")
+                .route(look().to(endpoints::one))
+                .route(web::patch().to(endpoints::change))
+                .route(web::delete().to(endpoints::remove))
+                .default_service(not_allowed("GET, HEAD, PATCH, DELETE")),
+        )
+        .service(
+            web::resource("/endpoints/{name}/secrets")
+                .route(web::put().to(endpoints::set_secrets))
+                .default_service(not_allowed("PUT")),
+        )
+        .service(write("/endpoints/{name}/enable", web::post().to(endpoints::enable)))
+        .service(write("/endpoints/{name}/disable", web::post().to(endpoints::disable)))
+        .service(write("/endpoints/{name}/test", web::post().to(endpoints::test)))
+        .service(read("/deliveries", look().to(deliveries::list)))
+        .service(read("/deliveries/{id}", look().to(deliveries::one)))
+        .service(write("/deliveries/{id}/retry", web::post().to(deliveries::retry)))
         .default_service(web::route().to(astray));
     config.service(v1).default_service(web::route().to(astray));
 }
