@@ -60,6 +60,16 @@ fn ended(match_id: &str, one: u32, two: u32) -> Event {
     event(Payload::MatchStatsSnapshot(snapshot))
 }
 
+/// The same end again, as it is told when the players have left.
+fn ended_later(match_id: &str, one: u32, two: u32) -> Event {
+    let Payload::MatchStatsSnapshot(mut snapshot) = ended(match_id, one, two).payload else { unreachable!() };
+    for (index, name) in [(3, "match_ended"), (4, "players_exited")] {
+        let at = Timestamp::from_seconds(1_790_000_000 + i64::from(index));
+        snapshot.history.push(HistoryEntry { index, name: name.to_owned(), at, player_id: None });
+    }
+    event(Payload::MatchStatsSnapshot(snapshot))
+}
+
 fn canceled(match_id: &str) -> Event {
     let cancel_reason = Some("MISSING_PLAYERS:bob".to_owned());
     let snapshot = MatchStatsSnapshot { finished: true, cancel_reason, ..snapshot(match_id, 0, 0, 1) };
@@ -79,6 +89,7 @@ fn harmony() -> Vec<Event> {
         live("m1", 2, 0, 2),
         live("m1", 2, 1, 3),
         ended("m1", 3, 1),
+        ended_later("m1", 3, 1),
         kicked("m1", "cat"),
         live("m2", 1, 1, 0),
         ended("m2", 2, 2),
@@ -102,7 +113,8 @@ fn trial() -> Trial<Worker> {
         events: harmony(),
         tables: &[
         "SELECT match_id, map, team1_name, team1_score, team2_name, team2_score, rounds_played, history_len,
-                finished, canceled, cancel_reason, result, counted, numbers, roster FROM stats_match",
+                finished, canceled, cancel_reason, result, counted, numbers, roster, ended_at, corrections,
+                overruled FROM stats_match",
         "SELECT * FROM player_match_stats",
         "SELECT * FROM stats_match_event",
         "SELECT to_jsonb(t) - 'updated_at' FROM player_totals t",
@@ -157,7 +169,7 @@ async fn events_lead_to_these_statistics() -> Result<()> {
                     WHERE match_id = 'm1'";
     assert_eq!(
         database.texts(history).await?,
-        ["0 match_started", "1 player_disconnected cat", "2 round_end"]
+        ["0 match_started", "1 player_disconnected cat", "2 round_end", "3 match_ended", "4 players_exited"]
     );
     let kicks = "SELECT match_id || ' ' || player_id FROM player_kick JOIN player USING (player_key)";
     assert_eq!(database.texts(kicks).await?, ["m1 cat", "m4 bob", "m5 eve"]);
