@@ -6,24 +6,61 @@
 mod batch;
 mod notices;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use matchpurse_contracts::topology::Queue;
 use matchpurse_domain::event::Event;
 use matchpurse_domain::time::Timestamp;
 use matchpurse_settings::Settings;
-use matchpurse_store::{Tx, offers, outbox, players};
-use matchpurse_worker_kit::{Effects, Plan};
+use matchpurse_store::{Store, Tx, now, offers, outbox, players};
+use matchpurse_worker_kit::{Context, Effects, Plan};
 
 /// The worker's effects.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OfferRemoval;
 
-/// The whole worker; it needs no setting of its own.
+/// How often it is looked for changes that are old enough to be forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(10 * 60);
+
+/// Changes that are forgotten in one transaction.
+const FORGOTTEN_AT_ONCE: u32 = 5_000;
+
+/// The whole worker.
 ///
 /// # Errors
 /// None; the signature is every worker's.
 pub fn plan(_: &Settings) -> anyhow::Result<Plan<OfferRemoval>> {
-    Ok(Plan::new(OfferRemoval))
+    Ok(Plan::new(OfferRemoval).job("forget-changes", forget_changes))
+}
+
+/// Forgets the changes that nobody will resume a stream from any more. Any number of processes may do so.
+async fn forget_changes(context: Context) {
+    let kept =
+        Duration::from_secs(u64::from(context.settings.workers.offer_changes_hours).saturating_mul(3600));
+    let (store, shutdown) = (context.store.clone(), context.shutdown.clone());
+    let turn = || async {
+        while !shutdown.is_cancelled() && forget(&store, now(), kept, FORGOTTEN_AT_ONCE).await? {}
+        Ok(())
+    };
+    context.every(FORGET_EVERY, "forget-changes", turn).await;
+}
+
+/// Forgets at most `limit` changes that were recorded longer than `kept` ago. True when there may be more.
+///
+/// # Errors
+/// Those of the database.
+pub async fn forget(
+    store: &Store,
+    now: Timestamp,
+    kept: Duration,
+    limit: u32,
+) -> matchpurse_store::Result<bool> {
+    let kept_us = i64::try_from(kept.as_micros()).unwrap_or(i64::MAX);
+    let before = Timestamp::from_micros(now.micros().saturating_sub(kept_us));
+    let gone = offers::prune_changes(&mut store.client().await?, before, limit).await?;
+    metrics::counter!("matchpurse_offer_changes_forgotten_total").increment(gone);
+    Ok(gone >= u64::from(limit))
 }
 
 #[async_trait]

@@ -9,6 +9,7 @@ mod inbox;
 mod ledger_guards;
 mod migrations;
 mod notices;
+mod offers;
 mod outage;
 mod parked;
 mod samples;
