@@ -1,12 +1,15 @@
 //! One round: every process, the broker and the database are killed once in the middle of a simulation, and
 //! afterwards everything is as it must be.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Child;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use matchpurse_local_servers::{Postgres, Rabbitmq};
+use matchpurse_testkit::Studio;
+use uuid::Uuid;
 
 use crate::system::service::{Service, program};
 use crate::system::sources::{Source, now};
@@ -21,6 +24,10 @@ const EVENTS_BETWEEN: i64 = 60;
 /// is slow in both.
 const LIVES: &str = "1600";
 const SENDERS: &str = "12";
+/// What a killed dispatcher was sending is sent again when its lease ends: as early as may be configured.
+const DISPATCHER: &str = "request_timeout_ms = 1000
+connect_timeout_ms = 500
+lease_ms = 12000";
 
 /// The providers, played by a process of its own. It is killed when dropped.
 struct Simulation(Child);
@@ -62,11 +69,17 @@ async fn whatever_is_killed_nothing_is_lost_or_done_twice() -> Result<()> {
     let migrated =
         program("matchpurse")?.arg("migrate").env("MATCHPURSE_DATABASE__URL", postgres.url()).output()?;
     ensure!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
+    let studio = Studio::start().await?;
     let sources = matchpurse_providers::all().iter().map(|provider| Source::new(*provider, provider.id()));
     let plan = Plan {
         sources: sources.collect::<Result<_>>()?,
         database_url: Some(postgres.url()),
         broker_url: Some(rabbitmq.amqp_url()),
+        dispatcher: DISPATCHER,
+        more: format!(
+            "[endpoints.game]\nurl = \"{}\"\nsecrets = [\"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD\"]\nallow_private = true",
+            studio.url("/hook")
+        ),
         ..Plan::default()
     };
     let mut system = System::start_with(plan).await?;
@@ -119,8 +132,34 @@ async fn whatever_is_killed_nothing_is_lost_or_done_twice() -> Result<()> {
     let (found, problems) = (String::from_utf8_lossy(&audit.stdout), String::from_utf8_lossy(&audit.stderr));
     ensure!(audit.status.success(), "the audit of seed {seed} is not clean:\n{found}\n{problems}");
     println!("{found}");
+    until("the studio has all notices", DRAIN_PATIENCE, async || {
+        let waiting = system.count("SELECT count(*) FROM delivery WHERE state <> 'delivered'").await?;
+        Ok((waiting > 0).then(|| format!("{waiting} wait")))
+    })
+    .await?;
+    told_once_each(&system, &studio).await?;
     system.stop().await?;
     tokio::try_join!(postgres.stop(), rabbitmq.stop())?;
+    Ok(())
+}
+
+/// The studio has taken every notice, and nothing else, and never one with other bytes; every grant is fulfilled.
+async fn told_once_each(system: &System, studio: &Studio) -> Result<()> {
+    let mut bodies: BTreeMap<Uuid, Vec<u8>> = BTreeMap::new();
+    for request in studio.take_requests() {
+        let id = Uuid::try_parse(request.webhook_id())?;
+        let first = bodies.entry(id).or_insert_with(|| request.body.clone());
+        ensure!(*first == request.body, "{id} came with other bytes");
+    }
+    let mut kept = BTreeMap::new();
+    for row in system.client.query("SELECT webhook_id, body FROM outbox", &[]).await? {
+        kept.insert(row.try_get(0)?, row.try_get::<_, Option<Vec<u8>>>(1)?.unwrap_or_default());
+    }
+    ensure!(kept.len() > 100, "only {} notices", kept.len());
+    ensure!(kept == bodies, "{} notices were kept, and the studio took {}", kept.len(), bodies.len());
+    let open = "SELECT state || ' ' || grant_id FROM reward_grant WHERE state IN ('granted', 'delivering', 'failed')";
+    let open = system.lines(open).await?;
+    ensure!(open.is_empty(), "not fulfilled: {open:?}");
     Ok(())
 }
 

@@ -54,8 +54,18 @@ impl Vhost {
                     panic!("{variable} is not set: run tests/run, which starts a private RabbitMQ")
                 }
             };
-            Url::parse(&url).with_context(|| format!("failed to read {variable}"))
+            url
         });
+        Self::create_on(&amqp, &management)
+    }
+
+    /// Makes one on a given broker, by its URLs: one that a test has started for itself, to stop it.
+    ///
+    /// # Errors
+    /// When the broker is away or refuses.
+    pub fn create_on(amqp: &str, management: &str) -> anyhow::Result<Self> {
+        let [amqp, management] = [(AMQP_URL, amqp), (MANAGEMENT_URL, management)]
+            .map(|(variable, url)| Url::parse(url).with_context(|| format!("failed to read {variable}")));
         let vhost = Self { name: unique_name(), amqp: amqp?, management: management? };
         let answer = vhost.request("PUT", &format!("/api/vhosts/{}", vhost.name), "{}")?;
         ensure!(answer.status < 300, "the broker makes no virtual host: {answer:?}");

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -35,6 +36,7 @@ pub struct Request {
 #[derive(Debug, Clone)]
 pub struct Reply {
     works: bool,
+    after: Duration,
     then: Then,
 }
 
@@ -56,6 +58,10 @@ struct Shared {
 #[derive(Default)]
 struct Seen {
     requests: Vec<Request>,
+    /// How many requests there were, those that were taken out among them.
+    count: usize,
+    /// How often each id has come.
+    times: BTreeMap<String, usize>,
     work: Vec<String>,
     done: BTreeSet<String>,
     in_work: BTreeMap<String, usize>,
@@ -84,17 +90,28 @@ impl Reply {
 
     /// Answers so, without doing anything.
     pub fn status(status: u16) -> Self {
-        Self { works: false, then: Then::Answer { status, headers: Vec::new(), body: Vec::new() } }
+        Self::new(Then::Answer { status, headers: Vec::new(), body: Vec::new() })
     }
 
     /// Never answers, and keeps the connection.
     pub fn hang() -> Self {
-        Self { works: false, then: Then::Hang }
+        Self::new(Then::Hang)
     }
 
     /// Closes the connection without an answer.
     pub fn drop_connection() -> Self {
-        Self { works: false, then: Then::Drop }
+        Self::new(Then::Drop)
+    }
+
+    const fn new(then: Then) -> Self {
+        Self { works: false, after: Duration::ZERO, then }
+    }
+
+    /// Takes so long for it.
+    #[must_use]
+    pub fn after(mut self, time: Duration) -> Self {
+        self.after = time;
+        self
     }
 
     /// Does the work of this id, unless it was done before; whatever is answered then.
@@ -158,6 +175,13 @@ impl Studio {
     /// The questions about a notice's arrival.
     pub fn questions(&self) -> Vec<Request> {
         self.shared.seen().requests.iter().filter(|request| request.method == "GET").cloned().collect()
+    }
+
+    /// Like [`Studio::requests`], but each is told only once, and forgotten: for tests that send very many.
+    pub fn take_requests(&self) -> Vec<Request> {
+        let mut requests = std::mem::take(&mut self.shared.seen().requests);
+        requests.retain(|request| request.method != "GET");
+        requests
     }
 
     /// The ids whose work was done, in that order; each stands here once, however often it came.
@@ -228,8 +252,9 @@ impl Shared {
                 Reply::status(200).body(format!("{{\"received\": {}}}", seen.done.contains(asked)))
             }
             None => {
-                let before = seen.requests.iter().filter(|r| r.method != "GET" && r.webhook_id() == id);
-                let nth = before.count() + 1;
+                let times = seen.times.entry(id.clone()).or_default();
+                *times += 1;
+                let nth = *times;
                 self.behaviour.lock().unwrap_or_else(PoisonError::into_inner)(&request, nth)
             }
         };
@@ -237,7 +262,8 @@ impl Shared {
             seen.work.push(id);
         }
         seen.requests.push(request);
-        let count = seen.requests.len();
+        seen.count += 1;
+        let count = seen.count;
         drop(seen);
         self.count.send_replace(count);
         reply
@@ -296,7 +322,11 @@ async fn serve(mut stream: TcpStream, shared: &Arc<Shared>) -> std::io::Result<(
     let mut bytes = Vec::new();
     while let Some(request) = read(&mut stream, &mut bytes).await? {
         let in_work = InWork::begin(shared, &request);
-        match shared.take(request).then {
+        let reply = shared.take(request);
+        if !reply.after.is_zero() {
+            tokio::time::sleep(reply.after).await;
+        }
+        match reply.then {
             Then::Drop => return Ok(()),
             Then::Hang => {
                 // Until the peer has enough of it.

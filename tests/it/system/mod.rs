@@ -60,8 +60,16 @@ pub(crate) struct Plan {
     pub(crate) broker_url: Option<String>,
     /// The database's URL where it is not that of a new database; it must be migrated.
     pub(crate) database_url: Option<String>,
+    /// The database's URL with the rights of a service, where it is not the one above.
+    pub(crate) service_url: Option<String>,
     /// More lines of `[broker]`.
     pub(crate) broker: &'static str,
+    /// More lines of `[ingress]`.
+    pub(crate) ingress: &'static str,
+    /// More lines of `[dispatcher]`.
+    pub(crate) dispatcher: &'static str,
+    /// More tables.
+    pub(crate) more: String,
 }
 
 impl System {
@@ -77,19 +85,20 @@ impl System {
             None => Some(Database::create().await?),
         };
         // The programs have the rights of services; the test looks with the owner's.
-        let service_url = plan.database_url.clone().or_else(|| database.as_ref().map(Database::service_url));
+        let service_url = plan.service_url.clone().or_else(|| plan.database_url.clone());
+        let service_url = service_url.or_else(|| database.as_ref().map(Database::service_url));
         let service_url = service_url.context("no database")?;
-        let database_url = plan.database_url.or_else(|| database.as_ref().map(Database::url));
+        let database_url = plan.database_url.clone().or_else(|| database.as_ref().map(Database::url));
         let database_url = database_url.context("no database")?;
         let vhost = match plan.broker_url {
             Some(_) => None,
             None => Some(Vhost::create()?),
         };
-        let broker_url = plan.broker_url.or_else(|| vhost.as_ref().map(Vhost::amqp_url));
+        let broker_url = plan.broker_url.clone().or_else(|| vhost.as_ref().map(Vhost::amqp_url));
         let folder = Folder::new()?;
         let ports = Ports::choose()?;
         let config = folder.0.join("matchpurse.toml");
-        let mut toml = settings(&service_url, &broker_url.context("no broker")?, plan.broker, &ports)?;
+        let mut toml = settings(&service_url, &broker_url.context("no broker")?, &plan, &ports)?;
         for source in &plan.sources {
             writeln!(toml, "{}", source.toml()?)?;
         }
@@ -212,10 +221,16 @@ impl System {
 
     /// Starts a program again that was killed, and waits until it is ready.
     pub(crate) async fn restart(&mut self, service: Service) -> Result<()> {
+        self.start_again(service)?;
+        self.service(service)?.ready(START_PATIENCE).await
+    }
+
+    /// Starts a program again that was killed.
+    pub(crate) fn start_again(&mut self, service: Service) -> Result<()> {
         let (config, folder) = (self.config.clone(), self.folder.0.clone());
         let running = self.service(service)?;
         *running = Running::start(service, &config, running.admin_address(), &folder)?;
-        running.ready(START_PATIENCE).await
+        Ok(())
     }
 
     /// Waits until every program says that it is ready.
@@ -297,8 +312,7 @@ impl Ports {
     }
 }
 
-fn settings(database_url: &str, broker_url: &str, broker: &str, ports: &Ports) -> Result<String> {
-    let [admin, workers @ .., api_admin] = ports.admin;
+fn settings(database_url: &str, broker_url: &str, plan: &Plan, ports: &Ports) -> Result<String> {
     let mut toml = format!(
         "[database]
          url = \"{database_url}\"
@@ -306,25 +320,30 @@ fn settings(database_url: &str, broker_url: &str, broker: &str, ports: &Ports) -
          [broker]
          url = \"{broker_url}\"
          reconnect_max_ms = 1000
-         {broker}
-         [ingress]
-         listen = \"127.0.0.1:{}\"
-         admin_listen = \"127.0.0.1:{admin}\"
-         drain_delay_ms = 0
-         [api]
-         listen = \"127.0.0.1:{}\"
-         admin_listen = \"127.0.0.1:{api_admin}\"
+         {}
          [api.tokens.tester]
          secret = \"{API_TOKEN}\"
          scopes = [\"read\", \"operate\"]
          [telemetry]
          log_format = \"json\"\n",
-        ports.ingress, ports.api
+        plan.broker
     );
-    for (service, port) in Service::ALL.into_iter().skip(1).zip(workers) {
-        let name = service.name().replace('-', "_");
-        writeln!(toml, "[workers.{name}]\nadmin_listen = \"127.0.0.1:{port}\"")?;
+    for (service, port) in Service::ALL.into_iter().zip(ports.admin) {
+        writeln!(toml, "[{}]\nadmin_listen = \"127.0.0.1:{port}\"", service.section())?;
+        match service {
+            Service::Ingress => {
+                writeln!(
+                    toml,
+                    "listen = \"127.0.0.1:{}\"\ndrain_delay_ms = 0\n{}",
+                    ports.ingress, plan.ingress
+                )?;
+            }
+            Service::Api => writeln!(toml, "listen = \"127.0.0.1:{}\"", ports.api)?,
+            Service::Dispatcher => writeln!(toml, "{}", plan.dispatcher)?,
+            _ => {}
+        }
     }
+    writeln!(toml, "{}", plan.more)?;
     Ok(toml)
 }
 
@@ -339,7 +358,7 @@ impl Folder {
     }
 
     /// Leaves it where it is.
-    fn keep(&mut self) -> PathBuf {
+    pub(crate) fn keep(&mut self) -> PathBuf {
         std::mem::take(&mut self.0)
     }
 }

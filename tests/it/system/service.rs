@@ -15,7 +15,7 @@ use super::until;
 /// The lines of a log that are shown when a test fails.
 const SHOWN_LINES: usize = 40;
 
-/// A service: the ingress, a worker or the API.
+/// A service: the ingress, a worker, the dispatcher or the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Service {
     Ingress,
@@ -24,17 +24,19 @@ pub(crate) enum Service {
     PlayerStats,
     OfferRemoval,
     EventArchive,
+    Dispatcher,
     Api,
 }
 
 impl Service {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Ingress,
         Self::MatchEscrow,
         Self::RewardFulfillment,
         Self::PlayerStats,
         Self::OfferRemoval,
         Self::EventArchive,
+        Self::Dispatcher,
         Self::Api,
     ];
 
@@ -47,7 +49,16 @@ impl Service {
             Self::PlayerStats => "player-stats",
             Self::OfferRemoval => "offer-removal",
             Self::EventArchive => "event-archive",
+            Self::Dispatcher => "dispatcher",
             Self::Api => "api",
+        }
+    }
+
+    /// Its table in the configuration.
+    pub(crate) fn section(self) -> String {
+        match self {
+            Self::Ingress | Self::Dispatcher | Self::Api => self.name().to_owned(),
+            _ => format!("workers.{}", self.name().replace('-', "_")),
         }
     }
 }
@@ -127,10 +138,15 @@ impl Running {
         Ok(())
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("no process id")?;
+        Ok(kill_process(pid, signal)?)
+    }
+
     /// Asks it to end, and waits until it has.
     pub(crate) async fn terminate(&mut self, patience: Duration) -> Result<ExitStatus> {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("no process id")?;
-        kill_process(pid, Signal::TERM)?;
+        self.signal(Signal::TERM)?;
         let mut ended = None;
         until(&format!("{} has stopped", self.service.name()), patience, async || {
             ended = self.child.try_wait()?;

@@ -61,11 +61,26 @@ impl System {
             return Ok(Some(format!("{open} are not applied, as {}", first.unwrap_or_default())));
         }
         let spooled = self.count("SELECT count(*) FROM spool").await?;
-        Ok((spooled > 0).then(|| format!("{spooled} are in the spool")))
+        if spooled > 0 {
+            return Ok(Some(format!("{spooled} are in the spool")));
+        }
+        let new = self.count("SELECT count(*) FROM outbox WHERE fanned_out_at IS NULL").await?;
+        Ok((new > 0).then(|| format!("{new} notices were not handed to their endpoints")))
     }
 
     /// Nothing more to say when each worker has consumed as much as was published for it.
     async fn not_consumed(&mut self, times: &BTreeMap<Uuid, u64>) -> Result<Option<String>> {
+        for (queue, published) in self.published(times).await? {
+            let consumed = self.consumed(queue).await?;
+            if consumed < published {
+                return Ok(Some(format!("{} consumed {consumed} of {published}", queue.worker())));
+            }
+        }
+        Ok(None)
+    }
+
+    /// How much was published for each worker of deliveries that were accepted so often.
+    pub(crate) async fn published(&self, times: &BTreeMap<Uuid, u64>) -> Result<BTreeMap<Queue, u64>> {
         let ids: Vec<Uuid> = times.keys().copied().collect();
         let sql = "SELECT delivery_id, payload FROM archive WHERE delivery_id = ANY($1)";
         let mut published: BTreeMap<Queue, u64> = BTreeMap::new();
@@ -76,17 +91,11 @@ impl System {
                 *published.entry(queue).or_default() += times.get(&id).copied().unwrap_or_default();
             }
         }
-        for (queue, published) in published {
-            let consumed = self.consumed(queue).await?;
-            if consumed < published {
-                return Ok(Some(format!("{} consumed {consumed} of {published}", queue.worker())));
-            }
-        }
-        Ok(None)
+        Ok(published)
     }
 
     /// How many deliveries a worker has acknowledged or parked since its start.
-    async fn consumed(&mut self, queue: Queue) -> Result<u64> {
+    pub(crate) async fn consumed(&mut self, queue: Queue) -> Result<u64> {
         let service = Service::ALL.into_iter().find(|service| service.name() == queue.worker());
         let metrics = self.service(service.context("no such worker")?)?.metrics().await?;
         let lines = metrics.lines().filter(|line| {

@@ -1,0 +1,211 @@
+//! Which blow falls when. Everything here follows from the seed and the round's number, and from nothing else.
+
+use std::fmt;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use matchpurse_testkit::Dice;
+
+use crate::system::service::Service;
+
+/// A kind of fault. Its name is what `--faults` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Fault {
+    /// kill -9 of the dispatcher and of the reward worker, each once or twice
+    KillRewards,
+    /// kill -9 of one service, up to three times
+    KillOne,
+    /// kill -9 of two services at once
+    KillPair,
+    /// kill -9 of all services at once
+    KillAll,
+    /// SIGSTOP of a service, for up to 20 s
+    Stop,
+    /// pg_terminate_backend of every connection, up to three times
+    TerminateBackends,
+    /// PostgreSQL stopped at once (pg_ctl -m immediate), and back after up to 8 s
+    PostgresStop,
+    /// kill -9 of PostgreSQL with all its sessions, and back after up to 8 s
+    PostgresKill,
+    /// kill -9 of RabbitMQ
+    BrokerKill,
+    /// RabbitMQ stopped in order and started again
+    BrokerRestart,
+    /// kill -9 of RabbitMQ and of a service
+    BrokerAndService,
+    /// kill -9 of PostgreSQL and of a service
+    PostgresAndService,
+    /// The studio fails: it does the work and answers 500, hangs, or hangs up
+    StudioFails,
+}
+
+/// What is done at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Blow {
+    Kill(Vec<Service>),
+    Stop(Service, Duration),
+    TerminateBackends,
+    PostgresStop(Duration),
+    PostgresKill(Duration),
+    BrokerKill,
+    BrokerRestart,
+}
+
+/// A blow and its moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Step {
+    /// When so much of the round's traffic is answered, in thousandths…
+    pub(crate) at_permille: u64,
+    /// …and so much time more has gone.
+    pub(crate) wait: Duration,
+    pub(crate) blow: Blow,
+}
+
+/// One round.
+#[derive(Clone, Debug)]
+pub(crate) struct Schedule {
+    pub(crate) number: u32,
+    pub(crate) fault: Fault,
+    /// What the traffic follows from.
+    pub(crate) traffic_seed: u64,
+    pub(crate) steps: Vec<Step>,
+}
+
+impl Fault {
+    pub(crate) const ALL: [Self; 13] = [
+        Self::KillRewards,
+        Self::KillOne,
+        Self::KillPair,
+        Self::KillAll,
+        Self::Stop,
+        Self::TerminateBackends,
+        Self::PostgresStop,
+        Self::PostgresKill,
+        Self::BrokerKill,
+        Self::BrokerRestart,
+        Self::BrokerAndService,
+        Self::PostgresAndService,
+        Self::StudioFails,
+    ];
+
+    /// Whether it is done to a server, which must be ours then.
+    pub(crate) fn hits_a_server(self) -> bool {
+        matches!(
+            self,
+            Self::PostgresStop
+                | Self::PostgresKill
+                | Self::BrokerKill
+                | Self::BrokerRestart
+                | Self::BrokerAndService
+                | Self::PostgresAndService
+        )
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.to_possible_value().expect("no fault is hidden").get_name())
+    }
+}
+
+impl Schedule {
+    /// The round of this number.
+    pub(crate) fn new(seed: u64, number: u32, faults: &[Fault]) -> Self {
+        let index = usize::try_from(number.saturating_sub(1)).unwrap_or(0);
+        let fault = faults[index % faults.len()];
+        // The first throws of neighbouring seeds are alike.
+        let mut dice = Dice::new(seed ^ u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        dice.below(2);
+        let traffic_seed = seed.wrapping_mul(1_000_003).wrapping_add(u64::from(number));
+        let mut steps = steps(fault, &mut dice);
+        steps.sort_by_key(|step| (step.at_permille, step.wait));
+        Self { number, fault, traffic_seed, steps }
+    }
+
+    /// What the table calls it.
+    pub(crate) fn label(&self) -> String {
+        match (self.fault, self.steps.first().map(|step| &step.blow)) {
+            (Fault::KillOne, Some(Blow::Kill(services))) => format!("kill -9 of {}", services[0].name()),
+            (Fault::Stop, Some(Blow::Stop(service, _))) => format!("SIGSTOP of {}", service.name()),
+            (Fault::KillRewards, _) => "kill -9 of dispatcher and reward-fulfillment".to_owned(),
+            (Fault::KillPair, _) => "kill -9 of two services".to_owned(),
+            (Fault::KillAll, _) => "kill -9 of all services".to_owned(),
+            (Fault::TerminateBackends, _) => "every PostgreSQL session ended".to_owned(),
+            (Fault::PostgresStop, _) => "PostgreSQL stopped at once".to_owned(),
+            (Fault::PostgresKill, _) => "kill -9 of PostgreSQL".to_owned(),
+            (Fault::BrokerKill, _) => "kill -9 of RabbitMQ".to_owned(),
+            (Fault::BrokerRestart, _) => "RabbitMQ restarted in order".to_owned(),
+            (Fault::BrokerAndService, _) => "kill -9 of RabbitMQ and a service".to_owned(),
+            (Fault::PostgresAndService, _) => "kill -9 of PostgreSQL and a service".to_owned(),
+            (Fault::StudioFails, _) => "the studio fails".to_owned(),
+            (fault, _) => fault.to_string(),
+        }
+    }
+}
+
+/// Some moment of the round, and within a quarter of a second.
+fn some_time(dice: &mut Dice, blow: Blow) -> Step {
+    let at_permille = u64::try_from(50 + dice.below(900)).unwrap_or(0);
+    let wait = Duration::from_micros(u64::try_from(dice.below(250_000)).unwrap_or(0));
+    Step { at_permille, wait, blow }
+}
+
+fn service(dice: &mut Dice) -> Service {
+    Service::ALL[dice.below(Service::ALL.len())]
+}
+
+fn down(dice: &mut Dice) -> Duration {
+    Duration::from_millis([0, 500, 2_000, 8_000][dice.below(4)])
+}
+
+fn steps(fault: Fault, dice: &mut Dice) -> Vec<Step> {
+    let several = |dice: &mut Dice, blow: Blow| -> Vec<Step> {
+        (0..=dice.below(3)).map(|_| some_time(dice, blow.clone())).collect()
+    };
+    match fault {
+        Fault::KillRewards => {
+            let mut steps = Vec::new();
+            for service in [Service::Dispatcher, Service::RewardFulfillment] {
+                for _ in 0..=dice.below(2) {
+                    steps.push(some_time(dice, Blow::Kill(vec![service])));
+                }
+            }
+            steps
+        }
+        Fault::KillOne => {
+            let blow = Blow::Kill(vec![service(dice)]);
+            several(dice, blow)
+        }
+        Fault::KillPair => {
+            let mut pair = dice.shuffled(Service::ALL.to_vec());
+            pair.truncate(2);
+            vec![some_time(dice, Blow::Kill(pair))]
+        }
+        Fault::KillAll => vec![some_time(dice, Blow::Kill(Service::ALL.to_vec()))],
+        Fault::Stop => {
+            let time = Duration::from_secs([1, 5, 20][dice.below(3)]);
+            let blow = Blow::Stop(service(dice), time);
+            vec![some_time(dice, blow)]
+        }
+        Fault::TerminateBackends => several(dice, Blow::TerminateBackends),
+        Fault::PostgresStop => {
+            let blow = Blow::PostgresStop(down(dice));
+            vec![some_time(dice, blow)]
+        }
+        Fault::PostgresKill => {
+            let blow = Blow::PostgresKill(down(dice));
+            vec![some_time(dice, blow)]
+        }
+        Fault::BrokerKill => vec![some_time(dice, Blow::BrokerKill)],
+        Fault::BrokerRestart => vec![some_time(dice, Blow::BrokerRestart)],
+        Fault::BrokerAndService => {
+            let killed = Blow::Kill(vec![service(dice)]);
+            vec![some_time(dice, Blow::BrokerKill), some_time(dice, killed)]
+        }
+        Fault::PostgresAndService => {
+            let (killed, stopped) = (Blow::Kill(vec![service(dice)]), Blow::PostgresKill(down(dice)));
+            vec![some_time(dice, stopped), some_time(dice, killed)]
+        }
+        Fault::StudioFails => vec![],
+    }
+}

@@ -1,0 +1,179 @@
+//! All programs on a database and a virtual host of their own, and the blows they take.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use matchpurse_contracts::topology::{DEAD_LETTER_QUEUE, Queue};
+use matchpurse_simulator::{Expected, SimulatedSource};
+use matchpurse_testkit::{Database, Vhost};
+use rustix::process::Signal;
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use crate::faults::Blow;
+use crate::servers::Servers;
+use crate::stand_in::StandIn;
+use crate::system::sources::Source;
+use crate::system::{Folder, Plan, START_PATIENCE, System};
+
+/// A dispatcher that is killed gives back what it was sending when its lease ends: as early as may be configured.
+const DISPATCHER: &str = "request_timeout_ms = 1000
+connect_timeout_ms = 500
+lease_ms = 12000
+breaker_pause_min_ms = 1000
+breaker_pause_max_ms = 4000";
+
+/// RabbitMQ 3.10 does not survive a kill within about a second of the declaration of its queues.
+const AFTER_DECLARING: Duration = Duration::from_secs(3);
+
+/// Everything that a round is played on.
+pub(crate) struct Rig {
+    // Dropped in this order: programs first, and what they stand on last.
+    pub(crate) system: System,
+    pub(crate) stand_ins: [StandIn; 2],
+    pub(crate) vhost: Vhost,
+    database: Database,
+    /// Before this no server is killed.
+    declared: Instant,
+    /// What must be there after all rounds so far.
+    pub(crate) expected: Expected,
+    /// Every delivery that was taken, with its round, as the log outside says.
+    pub(crate) accepted: BTreeMap<Uuid, u32>,
+    /// Where logs and journals are; it stays when something was wrong.
+    pub(crate) folder: Folder,
+}
+
+impl Rig {
+    pub(crate) async fn build(servers: &Servers) -> Result<Self> {
+        let database = Database::create_on(&servers.database).await?;
+        let vhost = Vhost::create_on(&servers.amqp, &servers.management)?;
+        let folder = Folder::new()?;
+        let stand_ins = [
+            StandIn::start("any-order", false, &folder.0).await?,
+            StandIn::start("in-order", true, &folder.0).await?,
+        ];
+        let sources = matchpurse_providers::all().iter().map(|one| Source::new(*one, one.id()));
+        let plan = Plan {
+            sources: sources.collect::<Result<_>>()?,
+            database_url: Some(database.url()),
+            service_url: Some(database.service_url()),
+            broker_url: Some(vhost.amqp_url()),
+            broker: "confirm_timeout_ms = 2000",
+            ingress: "request_timeout_ms = 60000",
+            dispatcher: DISPATCHER,
+            more: stand_ins.iter().map(StandIn::toml).collect(),
+        };
+        let system = System::start_with(plan).await?;
+        let declared = Instant::now();
+        let (expected, accepted) = (Expected::default(), BTreeMap::new());
+        Ok(Self { system, stand_ins, vhost, database, declared, expected, accepted, folder })
+    }
+
+    /// The sources, as they are played.
+    pub(crate) fn simulated(&self) -> Result<Vec<SimulatedSource>> {
+        let simulated = |source: &Source| {
+            let key = |role: &str| source.keys.get(role).map(|keys| keys.sign.clone());
+            let webhook = key("webhook").context("a source without a key")?;
+            let simulated = SimulatedSource::new(source.settings.clone(), webhook)?;
+            Ok(match key("postback") {
+                Some(postback) => simulated.with_postback_key(postback),
+                None => simulated,
+            })
+        };
+        self.system.sources.iter().map(simulated).collect()
+    }
+
+    /// A file of this rig.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.0.join(name)
+    }
+
+    /// Strikes, and tells how long it took until everything was ready again: from the kill of a service, from the
+    /// return of a server, from the end of a stop.
+    pub(crate) async fn strike(&mut self, blow: &Blow, servers: &Mutex<Servers>) -> Result<Duration> {
+        let since = match blow {
+            Blow::Kill(services) => {
+                for service in services {
+                    self.system.kill9(*service)?;
+                }
+                let killed = Instant::now();
+                for service in services {
+                    self.system.start_again(*service)?;
+                }
+                for service in services {
+                    self.system.service(*service)?.ready(START_PATIENCE).await?;
+                }
+                return Ok(killed.elapsed());
+            }
+            Blow::Stop(service, time) => {
+                self.system.service(*service)?.signal(Signal::STOP)?;
+                tokio::time::sleep(*time).await;
+                self.system.service(*service)?.signal(Signal::CONT)?;
+                Instant::now()
+            }
+            Blow::TerminateBackends => {
+                let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                            WHERE datname = current_database() AND pid <> pg_backend_pid()";
+                self.system.count(sql).await?;
+                Instant::now()
+            }
+            Blow::PostgresStop(down) => {
+                servers.lock().await.postgres()?.stop_immediately().await?;
+                self.return_postgres(*down, servers).await?
+            }
+            Blow::PostgresKill(down) => {
+                servers.lock().await.postgres()?.kill9().await;
+                self.return_postgres(*down, servers).await?
+            }
+            Blow::BrokerKill => {
+                tokio::time::sleep_until((self.declared + AFTER_DECLARING).into()).await;
+                servers.lock().await.rabbitmq()?.kill9().await;
+                servers.lock().await.rabbitmq()?.restart().await?;
+                Instant::now()
+            }
+            Blow::BrokerRestart => {
+                servers.lock().await.rabbitmq()?.restart().await?;
+                Instant::now()
+            }
+        };
+        self.system.ready().await?;
+        Ok(since.elapsed())
+    }
+
+    async fn return_postgres(&mut self, down: Duration, servers: &Mutex<Servers>) -> Result<Instant> {
+        tokio::time::sleep(down).await;
+        servers.lock().await.postgres()?.restart().await?;
+        let back = Instant::now();
+        self.system.reconnect().await?;
+        Ok(back)
+    }
+
+    /// The first queue with something in it.
+    pub(crate) fn waiting(&self) -> Result<Option<String>> {
+        for queue in Queue::ALL.into_iter().map(Queue::name).chain([DEAD_LETTER_QUEUE]) {
+            let ready = self.vhost.ready(queue)?;
+            if ready > 0 {
+                return Ok(Some(format!("{ready} messages wait in {queue}")));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What each worker has acknowledged or parked since its start.
+    pub(crate) async fn consumed(&mut self) -> Result<BTreeMap<Queue, u64>> {
+        let mut all = BTreeMap::new();
+        for queue in Queue::ALL {
+            all.insert(queue, self.system.consumed(queue).await?);
+        }
+        Ok(all)
+    }
+
+    /// Stops everything in order; every program must end well.
+    pub(crate) async fn stop(self) -> Result<()> {
+        self.system.stop().await?;
+        drop((self.vhost, self.database));
+        Ok(())
+    }
+}
