@@ -12,5 +12,6 @@ mod notices;
 mod offers;
 mod outage;
 mod parked;
+mod rebuild;
 mod samples;
 mod spool;
