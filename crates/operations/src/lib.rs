@@ -9,11 +9,15 @@
 //! | [`stats`]: which numbers of a match's statistics stand | an operator | `operation` |
 //! | [`rewards`]: grants that are released from review, taken back, or told again | an operator | `operation` |
 //! | [`endpoints`], [`deliveries`]: where notices go, and which are sent again | an operator | `dispatch_operation` |
+//! | [`parked`]: deliveries that could not be applied are replayed or discarded | an operator | `parked` |
+//! | [`replay`]: archived events are applied once more | an operator | `replay` |
+//! | [`anomalies`]: what contradicts itself is left as it is | an operator | `anomaly` |
 //!
 //! Each is one transaction: what was done, by whom and why, is written with its transfers, and they name it as
 //! their cause. Each has an idempotency key, so that it can be asked for again after a lost answer. What is decided
 //! about a match is decided in `matchpurse_domain::escrow`, as for an event. [`rebuild`] does them once more.
 
+pub mod anomalies;
 pub mod corrections;
 pub mod deadlines;
 pub mod deliveries;
@@ -22,7 +26,9 @@ pub mod endpoints;
 mod error;
 pub mod funds;
 pub mod links;
+pub mod parked;
 pub mod rebuild;
+pub mod replay;
 pub mod rewards;
 pub mod stats;
 
@@ -33,7 +39,8 @@ use matchpurse_domain::escrow::Outcome;
 use matchpurse_domain::ids::EventId;
 use matchpurse_domain::time::Timestamp;
 use matchpurse_store::escrow::{LoadedMatch, MatchChange, save_in_tx, tell};
-use matchpurse_store::{Tx, anomalies, outbox};
+use matchpurse_store::anomalies::open_in_tx;
+use matchpurse_store::{Tx, outbox};
 
 /// Writes what became of a match, with what the studio is told.
 async fn write_in_tx(
@@ -56,7 +63,7 @@ async fn write_in_tx(
         ended_at,
     };
     save_in_tx(tx, &[change]).await?;
-    let opened = anomalies::open_in_tx(tx, &found).await?;
+    let opened = open_in_tx(tx, &found).await?;
     notices.extend(opened.into_iter().map(|anomaly| anomaly.notice_of(now)));
     Ok(outbox::append_in_tx(tx, &notices).await?)
 }

@@ -14,6 +14,9 @@
 //! | it can never be applied ([`store::Error::Rejected`](matchpurse_store::Error::Rejected)) | parked at once |
 //! | it is no event | parked at once |
 //!
+//! What is replayed comes by the spool, also where there is a broker, and is applied although the inbox knows it.
+//! [`rehearse`] says what events would do, and does nothing.
+//!
 //! [`main`] is the whole of a worker's `main.rs`; [`spawn`] runs the same in a process that has other work.
 
 mod apply;
@@ -22,11 +25,13 @@ mod command;
 mod effects;
 pub mod metric;
 mod plan;
+mod rehearsal;
 mod service;
 mod worker;
 
 pub use command::main;
 pub use effects::Effects;
 pub use plan::{Context, Plan};
+pub use rehearsal::{Rehearsed, rehearse};
 pub use service::{run, spawn};
 pub use worker::{Worker, WorkerOptions};
