@@ -100,6 +100,17 @@ pub async fn preview(store: &Store, request: &Request, now: Timestamp) -> Result
 pub async fn propose(store: &Store, request: &Request, author: &Author, now: Timestamp) -> Result<Proposed> {
     let source = request.source.as_str();
     let id = EventId::from_uuid(derived_uuid("correction", &[source, &author.idempotency_key]));
+    propose_as(store, id, request, author, now).await
+}
+
+/// As [`propose`], under an id that is known.
+pub(crate) async fn propose_as(
+    store: &Store,
+    id: EventId,
+    request: &Request,
+    author: &Author,
+    now: Timestamp,
+) -> Result<Proposed> {
     let event = request.end.event(store).await?;
     let mut client = store.client().await?;
     let key = key_of(&client, request).await?;
