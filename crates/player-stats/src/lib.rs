@@ -1,9 +1,11 @@
 //! Statistics: matches' counters, the players' totals, and who was voted out.
 //!
 //! A batch is folded match by match in the order of arrival, so a backlog of twenty rounds costs one write a
-//! player; what counts is decided in `matchpurse_domain::stats` and written in sets.
+//! player; what counts is decided in `matchpurse_domain::stats` and written in sets. Beside it runs the job that makes
+//! [leaderboards and skill ratings](boards).
 
 mod batch;
+pub mod boards;
 mod notices;
 
 use async_trait::async_trait;
@@ -18,12 +20,12 @@ use matchpurse_worker_kit::{Effects, Plan};
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PlayerStats;
 
-/// The whole worker; it needs no setting of its own.
+/// The whole worker, with the job that makes leaderboards and skill ratings.
 ///
 /// # Errors
 /// None; the signature is every worker's.
 pub fn plan(_: &Settings) -> anyhow::Result<Plan<PlayerStats>> {
-    Ok(Plan::new(PlayerStats))
+    Ok(Plan::new(PlayerStats).job("leaderboards", boards::run))
 }
 
 #[async_trait]

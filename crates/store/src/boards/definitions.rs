@@ -179,13 +179,14 @@ pub async fn built_to_in_tx(tx: &Tx<'_>, board: BoardId, to: Uuid) -> Result<()>
     Ok(())
 }
 
-/// Makes a board that is built the one that is read, unless there is still something to do for it. Returns whether it
-/// is now.
+/// Makes a board that is built the one that is read, unless there is still something to do for it, or matches are not
+/// yet known to boards. Returns whether it is now.
 ///
 /// # Errors
 /// [`crate::Error`].
 pub async fn open_board_in_tx(tx: &Tx<'_>, board: &StoredBoard, now: Timestamp) -> Result<bool> {
-    let waits = "SELECT EXISTS (SELECT FROM board_todo WHERE board_id = $1)";
+    let waits = "SELECT EXISTS (SELECT FROM board_todo WHERE board_id = $1)
+                     OR EXISTS (SELECT FROM result_fill) OR EXISTS (SELECT FROM result_feed)";
     if tx.query_one(waits, &[&board.id.0]).await?.try_get(0)? {
         return Ok(false);
     }

@@ -34,7 +34,7 @@ pub struct Fed {
 }
 
 /// What waits in the feed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Waiting {
     /// Rows; more than a few thousand are not counted.
     pub rows: i64,
@@ -42,6 +42,8 @@ pub struct Waiting {
     pub since: Option<Timestamp>,
     /// Entries of boards that must be made anew; more than a few thousand are not counted.
     pub entries: i64,
+    /// The games, and whether each is being rated anew.
+    pub games: Vec<(String, bool)>,
 }
 
 impl FeedKind {
@@ -153,9 +155,12 @@ pub async fn waiting(client: &Client) -> Result<Waiting> {
                       (SELECT count(*) FROM (SELECT FROM board_todo LIMIT 10000) t) AS entries";
     let row = client.query_one(sql, &[]).await?;
     let since: Option<At> = row.try_get("since")?;
+    let sql = "SELECT game, recomputing_since IS NOT NULL FROM rating_game ORDER BY game";
+    let games = client.query(sql, &[]).await?;
     Ok(Waiting {
         rows: row.try_get("rows")?,
         since: since.map(|At(at)| at),
         entries: row.try_get("entries")?,
+        games: games.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_>>()?,
     })
 }

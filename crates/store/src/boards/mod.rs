@@ -19,10 +19,12 @@ mod definitions;
 mod entries;
 mod exclusions;
 mod feed;
+mod pending;
 mod ranks;
 mod ratings;
 mod read;
 mod results;
+mod verify;
 
 use crate::{Result, Tx};
 
@@ -38,16 +40,18 @@ pub use exclusions::{Decision, ExclusionLine, exclude_in_tx, exclusions, is_know
 pub use feed::{
     Fed, FeedKind, RESULTS_CHANNEL, Waiting, eat_in_tx, fed_in_tx, feed_in_tx, fill_in_tx, listen, waiting,
 };
+pub use pending::{Pending, pending};
 pub use ranks::{count_in_tx, uncounted_in_tx};
 pub use ratings::{
-    Rated, RatingGame, RatingStep, TakenBack, bring_games_in_tx, forget_game_in_tx, games_in_tx,
-    ratings_in_tx, results_after_in_tx, save_game_in_tx, step_in_tx, take_back_in_tx,
+    Rated, RatingGame, RatingStep, TakenBack, bring_games_in_tx, forget_game_in_tx, forget_ratings_in_tx,
+    games_in_tx, ratings_in_tx, results_after_in_tx, save_game_in_tx, step_in_tx, take_back_in_tx,
 };
 pub use read::{
     EntryLine, Place, RatingLine, SeasonLine, ShownBoard, StepLine, Towards, boards, entry, exact_rank,
     find_board, kept_rank, listed, ratings_of, seasons,
 };
 pub use results::{MatchResult, Position, keep_in_tx, known_in_tx, stored_in_tx};
+pub use verify::{Chunk, GameSnapshot, game_snapshot, redo_in_tx};
 
 /// The advisory lock of whoever makes boards and ratings: the letters `mpboards`.
 const LOCK: i64 = 0x6d70_626f_6172_6473;

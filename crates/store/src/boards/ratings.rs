@@ -130,6 +130,15 @@ pub async fn save_game_in_tx(tx: &Tx<'_>, game: &RatingGame) -> Result<()> {
     Ok(())
 }
 
+/// Forgets the ratings of a game of which no step is left. There are none then, unless somebody has tampered with them.
+///
+/// # Errors
+/// [`crate::Error`].
+pub async fn forget_ratings_in_tx(tx: &Tx<'_>, game: &str) -> Result<()> {
+    tx.execute("DELETE FROM rating WHERE game = $1", &[&game]).await?;
+    Ok(())
+}
+
 /// Forgets a game that has no sources, once its steps are taken back.
 ///
 /// # Errors
