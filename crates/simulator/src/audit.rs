@@ -54,6 +54,7 @@ pub(crate) fn ids(effects: &SourceEffects) -> BTreeSet<String> {
     ids.extend(effects.grants.keys().map(|key| key.contest.clone()));
     ids.extend(effects.records.keys().cloned());
     ids.extend(effects.stats.keys().cloned());
+    ids.extend(effects.lines.iter().flatten().map(|(id, _)| id.clone()));
     ids.extend(effects.kicks.iter().map(|key| key.match_id.clone()));
     ids.extend(effects.offers.keys().cloned());
     ids.extend(effects.standings.keys().cloned());
@@ -159,6 +160,9 @@ impl Audit<'_> {
         self.maps(&counted(&expected.stats), &counted(&found.stats), |player| {
             (player.clone(), format!("totals of player {player}"))
         });
+        if let (Some(expected), Some(found)) = (&expected.lines, &found.lines) {
+            self.maps(expected, found, |id| (id.clone(), format!("lines of match {id}")));
+        }
         // Who is in good standing and was never banned need not be known.
         let mut standings = found.standings.clone();
         standings.retain(|player, standing| standing.banned || expected.standings.contains_key(player));

@@ -4,11 +4,15 @@
 mod body;
 mod game;
 
+use std::collections::BTreeMap;
+
 use matchpurse_domain::event::{COUNTER_NAMES, UnrecognizedKind};
 
 use crate::delivery::Method;
 use crate::keys::KeyRole;
-use crate::play::{Dice, KickKey, LifeKind, PlayRequest, Script, ScriptedDelivery, cut_short, json_body};
+use crate::play::{
+    Dice, KickKey, LifeKind, PlayRequest, Script, ScriptedDelivery, StatsEffect, cut_short, json_body,
+};
 
 use body::Webhooks;
 use game::Game;
@@ -31,8 +35,15 @@ const fn odd(name: &'static str, weight: u32) -> LifeKind {
 }
 
 /// The lines of the history that are sent when they happen.
-const SENT: &[&str] =
-    &["match_started", "round_end", "player_votekicked", "match_ended", "players_exited", "gotv_stopped", "match_canceled"];
+const SENT: &[&str] = &[
+    "match_started",
+    "round_end",
+    "player_votekicked",
+    "match_ended",
+    "players_exited",
+    "gotv_stopped",
+    "match_canceled",
+];
 
 /// A match's end as it is refused by nobody: the older product's contract, which is another one.
 const OLDER_API: &str = r#"{"id":"ID","game_server_id":"S","map":"de_mirage","team1_stats":{"score":13},"team2_stats":{"score":7},"finished":true}"#;
@@ -187,18 +198,20 @@ impl Life<'_> {
 /// What the match adds to its players' totals.
 fn count(script: &mut Script, game: &Game) {
     let [one, two] = game.score;
+    let mut lines = BTreeMap::new();
     for player in &game.players {
         let (mine, theirs) = if player.side == 0 { (one, two) } else { (two, one) };
-        let stats = script.effects.stats.entry(player.id.clone()).or_default();
-        stats.matches += 1;
-        stats.wins += u64::from(mine > theirs);
-        stats.losses += u64::from(mine < theirs);
-        stats.draws += u64::from(mine == theirs);
-        stats.rounds += u64::from(game.rounds());
-        for (name, count) in COUNTER_NAMES.iter().zip(player.counts.0) {
-            if count != 0 {
-                *stats.counters.entry((*name).to_owned()).or_default() += i64::from(count);
-            }
-        }
+        let counters = COUNTER_NAMES.iter().zip(player.counts.0).filter(|(_, count)| *count != 0);
+        let line = StatsEffect {
+            matches: 1,
+            wins: u64::from(mine > theirs),
+            losses: u64::from(mine < theirs),
+            draws: u64::from(mine == theirs),
+            rounds: u64::from(game.rounds()),
+            counters: counters.map(|(name, count)| ((*name).to_owned(), i64::from(count))).collect(),
+        };
+        lines.insert(player.id.clone(), line);
     }
+    script.effects.stats.clone_from(&lines);
+    script.effects.lines = Some(BTreeMap::from([(game.id.clone(), lines)]));
 }

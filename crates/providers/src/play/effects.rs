@@ -20,6 +20,9 @@ pub struct SourceEffects {
     pub records: BTreeMap<String, RecordEffect>,
     /// Totals over the finished matches on game servers, by player.
     pub stats: BTreeMap<String, StatsEffect>,
+    /// What each finished match on a game server adds to its players' totals, by match and player; none when nobody
+    /// looked.
+    pub lines: Option<BTreeMap<String, BTreeMap<String, StatsEffect>>>,
     /// Who was voted out of which match.
     pub kicks: BTreeSet<KickKey>,
     /// Offers by the provider's id.
@@ -166,6 +169,9 @@ impl SourceEffects {
         }
         for (player, stats) in other.stats {
             self.stats.entry(player).or_default().add(stats);
+        }
+        if let Some(lines) = other.lines {
+            self.lines.get_or_insert_default().extend(lines);
         }
         self.kicks.extend(other.kicks);
         for (offer, effect) in other.offers {

@@ -103,7 +103,7 @@ fn an_audit_names_every_difference() {
     let truth = apply(&plan, &sources, plan.items(), true);
     // Each change to what is there is seen as one difference about that thing.
     type Change = fn(&mut matchpurse_simulator::SourceEffects) -> Option<()>;
-    let changes: [(&str, Change); 14] = [
+    let changes: [(&str, Change); 15] = [
         ("net of player", |e| {
             let staked = e.matches.values_mut().find(|m| !m.net.is_empty())?;
             staked.net.values_mut().next().map(|net| *net += 1)
@@ -119,6 +119,11 @@ fn an_audit_names_every_difference() {
         ("reward ", |e| e.grants.values_mut().next().map(|grant| grant.state = "failed".to_owned())),
         ("record of player", |e| e.records.values_mut().next().map(|record| record.wins += 1)),
         ("totals of player", |e| e.stats.values_mut().next().map(|stats| stats.rounds += 1)),
+        ("lines of match", |e| {
+            let line = e.lines.as_mut()?.values_mut().next()?.values_mut().next()?;
+            line.rounds += 1;
+            Some(())
+        }),
         ("voted out", |e| e.kicks.pop_first().map(drop)),
         ("offer ", |e| e.offers.values_mut().next().map(|offer| offer.open = !offer.open)),
         ("standing of player", |e| {

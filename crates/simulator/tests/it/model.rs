@@ -39,6 +39,8 @@ pub(crate) struct World {
     contests: BTreeMap<ContestKey, Contest>,
     stats: BTreeMap<(String, String), MatchStats>,
     totals: BTreeMap<(String, PlayerId), Totals>,
+    /// The totals of each match that counts, which are its lines.
+    lines: BTreeMap<(String, String), BTreeMap<PlayerId, Totals>>,
     offers: BTreeMap<(String, String), Offer>,
     standings: BTreeMap<(String, PlayerId), PlayerRecord>,
     kicks: BTreeSet<(String, KickKey)>,
@@ -144,6 +146,9 @@ impl World {
                 let outcome = stats::apply(self.stats.get(&key), snapshot, event.received_at);
                 if let Some(anomaly) = &outcome.anomaly {
                     self.anomaly(&name, anomaly.kind.as_str(), snapshot.match_id.clone());
+                }
+                if outcome.is_final {
+                    self.lines.insert(key.clone(), outcome.totals.clone());
                 }
                 for (player, totals) in outcome.totals {
                     self.totals.entry((name.clone(), player)).or_default().add(&totals);
@@ -261,23 +266,32 @@ impl World {
             source(effects, name).kicks.insert(kick.clone());
         }
         for ((name, player), totals) in &self.totals {
-            let counters = COUNTER_NAMES.iter().zip(totals.counters);
-            let number = |count: i64| u64::try_from(count).unwrap();
-            let stats = StatsEffect {
-                matches: number(totals.matches),
-                wins: number(totals.wins),
-                losses: number(totals.losses),
-                draws: number(totals.draws),
-                rounds: number(totals.rounds),
-                counters: counters.map(|(name, sum)| ((*name).to_owned(), sum)).collect(),
-            };
-            source(effects, name).stats.insert(player.as_str().to_owned(), stats);
+            source(effects, name).stats.insert(player.as_str().to_owned(), sums(totals));
+        }
+        for ((name, match_id), lines) in &self.lines {
+            let lines = lines.iter().map(|(player, totals)| (player.as_str().to_owned(), sums(totals)));
+            let all = source(effects, name).lines.get_or_insert_default();
+            all.insert(match_id.clone(), lines.collect());
         }
         for ((name, player), record) in &self.standings {
             let banned = record.standing == Standing::Banned;
             let effect = StandingEffect { banned, changed_at_us: record.changed_at.micros() };
             source(effects, name).standings.insert(player.as_str().to_owned(), effect);
         }
+    }
+}
+
+/// Totals in the words of an audit, in which a counter that is zero is missing.
+fn sums(totals: &Totals) -> StatsEffect {
+    let counters = COUNTER_NAMES.iter().zip(totals.counters).filter(|(_, sum)| *sum != 0);
+    let number = |count: i64| u64::try_from(count).unwrap();
+    StatsEffect {
+        matches: number(totals.matches),
+        wins: number(totals.wins),
+        losses: number(totals.losses),
+        draws: number(totals.draws),
+        rounds: number(totals.rounds),
+        counters: counters.map(|(name, sum)| ((*name).to_owned(), sum)).collect(),
     }
 }
 
