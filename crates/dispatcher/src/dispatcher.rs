@@ -10,7 +10,7 @@ use matchpurse_store::dispatch::{
     self, Claimed, Configured, Endpoint, EndpointId, EndpointSpec, FannedOut, NewNotice, Origin, Wanted,
 };
 use matchpurse_store::redemptions::{self, Audience};
-use matchpurse_store::{ExposeSecret as _, Store};
+use matchpurse_store::{ExposeSecret as _, Store, chain};
 use metrics::{counter, gauge};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
@@ -165,7 +165,9 @@ impl Dispatcher {
         let fanned_out = self.shared.fan_out().await?;
         let begun = self.begin().await?;
         let called = self.begin_calls().await?;
-        self.prune().await?;
+        if let Err(error) = self.prune().await {
+            tracing::warn!(reason = chain(&error), "old history could not be removed; it is tried again");
+        }
         self.turns = self.turns.wrapping_add(1);
         gauge!(metric::IN_FLIGHT).set(f64::from(u32::try_from(self.sends.len()).unwrap_or(u32::MAX)));
         Ok(Turn { fanned_out, begun, called })
@@ -257,7 +259,7 @@ impl Dispatcher {
         let begun = claimed.len();
         for claimed in claimed {
             if claimed.taken_back {
-                shared.withdraw(&claimed, &endpoints, now).await?;
+                shared.withdraw(&claimed, &endpoints, now).await;
                 continue;
             }
             let Some(endpoint) = endpoints.iter().find(|endpoint| endpoint.id == claimed.endpoint) else {
@@ -382,21 +384,25 @@ impl Shared {
     }
 
     /// Ends a delivery that must not be sent any more.
-    async fn withdraw(
-        &self,
-        claimed: &Claimed,
-        endpoints: &[Endpoint],
-        now: Timestamp,
-    ) -> matchpurse_store::Result<()> {
-        let mut client = self.store.client().await?;
-        if dispatch::withdraw(&mut client, claimed, now).await? {
-            let endpoint = endpoints.iter().find(|endpoint| endpoint.id == claimed.endpoint);
-            let endpoint = endpoint.map_or("", |endpoint| endpoint.spec.name.as_str());
-            counter!(metric::WITHDRAWN, "endpoint" => endpoint.to_owned()).increment(1);
-            let (webhook_id, subject) = (claimed.webhook_id, &claimed.subject);
-            tracing::info!(endpoint, %webhook_id, subject, "taken back before it was told; not sent");
+    async fn withdraw(&self, claimed: &Claimed, endpoints: &[Endpoint], now: Timestamp) {
+        let endpoint = endpoints.iter().find(|endpoint| endpoint.id == claimed.endpoint);
+        let endpoint = endpoint.map_or("", |endpoint| endpoint.spec.name.as_str());
+        let (webhook_id, subject) = (claimed.webhook_id, &claimed.subject);
+        let withdrawn = async {
+            let mut client = self.store.client().await?;
+            dispatch::withdraw(&mut client, claimed, now).await
+        };
+        match withdrawn.await {
+            Ok(true) => {
+                counter!(metric::WITHDRAWN, "endpoint" => endpoint.to_owned()).increment(1);
+                tracing::info!(endpoint, %webhook_id, subject, "taken back before it was told; not sent");
+            }
+            Ok(false) => {}
+            Err(error) => {
+                let reason = chain(&error);
+                tracing::warn!(endpoint, %webhook_id, reason, "not sent; it is withdrawn when its lease ends");
+            }
         }
-        Ok(())
     }
 
     /// Hands new notices to the endpoints that want them; returns how many notices there were.

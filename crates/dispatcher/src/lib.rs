@@ -11,7 +11,13 @@
 //! | [`body`] | the bytes of a notice | no |
 //! | [`answer`] | what came back, in the policy's words | no |
 //! | [`Sender`] | one attempt: sign, ask where it may have arrived, send | HTTP |
-//! | [`Dispatcher`] | turns: fan out, claim, send, write down | HTTP, PostgreSQL, clock |
+//! | `callback` | one call to a provider: that a player has got the rewards | HTTP, PostgreSQL |
+//! | [`Dispatcher`] | turns: fan out, claim, send, call, write down, remove what is old | HTTP, PostgreSQL, clock |
+//!
+//! **Providers.** Where a source wants it, its provider is told once for each player of a contest when the studio has
+//! everything that is ours to give. Such calls have their own leases and schedule, and their provider's limit is a
+//! number of slots in the database, each of which is used by one call at a time and rests for the limit's time after it:
+//! so the limit holds for all dispatchers together, and whatever is killed.
 //!
 //! **What bounds it.** At most `sends_max` sends at once, of which one endpoint has `sends_per_endpoint_max`; a body is
 //! held while it is sent. Nothing is held in memory between turns: any number of dispatchers share the work by their
@@ -24,6 +30,7 @@ pub mod answer;
 mod attempt;
 pub mod body;
 pub mod breaker;
+mod callback;
 mod dispatcher;
 pub mod metric;
 pub mod policy;
@@ -32,7 +39,11 @@ mod send;
 mod service;
 pub mod slots;
 
+pub use callback::{CLOCKS_APART_S, check_callbacks};
 pub use dispatcher::{Clock, Dispatcher, Turn};
 pub use process::{healthcheck, serve};
 pub use send::{Sender, Target};
 pub use service::{Context, run, spawn};
+
+/// What others find in their logs.
+const USER_AGENT: &str = concat!("Matchpurse/", env!("CARGO_PKG_VERSION"));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use matchpurse_dispatcher::{healthcheck, serve};
+use matchpurse_dispatcher::{check_callbacks, healthcheck, serve};
 use matchpurse_settings::{Settings, process_environment};
 
 /// Sends the studio's back-end what it must know, signed by Standard Webhooks.
@@ -43,7 +43,10 @@ async fn execute(arguments: Arguments) -> anyhow::Result<()> {
     let settings = Settings::load(arguments.config.as_deref(), process_environment())?;
     match arguments.command.unwrap_or(Command::Run) {
         Command::Run => serve(settings).await?,
-        Command::CheckConfig => print!("{}", settings.render()),
+        Command::CheckConfig => {
+            check_callbacks(&settings)?;
+            print!("{}", settings.render());
+        }
         Command::Healthcheck => healthcheck(&settings).await?,
     }
     Ok(())

@@ -15,6 +15,21 @@ pub const GIVEN_UP: &str = "matchpurse_dispatcher_given_up_total";
 /// Deliveries that were made of new notices.
 pub const FANNED_OUT: &str = "matchpurse_dispatcher_fanned_out_total";
 
+/// Calls to providers about rewards that were given, by `source` and `outcome`.
+pub const CALLS: &str = "matchpurse_dispatcher_calls_total";
+
+/// Seconds of such a call, by `source`.
+pub const CALL_SECONDS: &str = "matchpurse_dispatcher_call_seconds";
+
+/// Calls that were refused or given up, by `source`.
+pub const CALLS_LEFT: &str = "matchpurse_dispatcher_calls_left_total";
+
+/// Deliveries that were not sent because what they say was given had been taken back, by `endpoint`.
+pub const WITHDRAWN: &str = "matchpurse_dispatcher_withdrawn_total";
+
+/// Old deliveries that were removed.
+pub const PRUNED: &str = "matchpurse_dispatcher_pruned_total";
+
 /// Sends in flight.
 pub const IN_FLIGHT: &str = "matchpurse_dispatcher_in_flight";
 

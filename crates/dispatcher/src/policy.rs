@@ -1,7 +1,9 @@
 //! What an answer means, and when a delivery is tried again. Nothing here reads a clock or draws a number.
 
 use matchpurse_domain::time::Timestamp;
+use matchpurse_providers::RedemptionAnswer;
 use matchpurse_store::dispatch::{AttemptOutcome, Next};
+use matchpurse_store::redemptions::CallNext;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -55,14 +57,22 @@ pub struct Decision {
     pub signal: Signal,
 }
 
+/// What follows from a provider's answer to a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallDecision {
+    /// What the attempt is recorded as.
+    pub outcome: AttemptOutcome,
+    /// What becomes of the call.
+    pub next: CallNext,
+    /// Nobody makes a call under the same limit before then.
+    pub not_before: Option<Timestamp>,
+}
+
 /// Decides about a delivery that had `attempts` attempts before this one.
 pub fn decide(webhook_id: Uuid, attempts: u32, answer: &Answer, now: Timestamp) -> Decision {
-    let again = |not_before: Option<Timestamp>| match pause_s(webhook_id, attempts.saturating_add(1)) {
+    let again = |not_before: Option<Timestamp>| match scheduled(webhook_id, attempts, not_before, now) {
         None => Next::GivenUp,
-        Some(pause) => {
-            let scheduled = now.plus_seconds(pause);
-            Next::Again { at: not_before.map_or(scheduled, |time| time.max(scheduled)), counts: true }
-        }
+        Some(at) => Next::Again { at, counts: true },
     };
     let decision = |outcome, next, signal| Decision { outcome, next, signal };
     match answer {
@@ -87,6 +97,47 @@ pub fn decide(webhook_id: Uuid, attempts: u32, answer: &Answer, now: Timestamp) 
             }
         }
     }
+}
+
+/// Decides about a call that had `attempts` attempts before this one, by what its adapter has `read` in the answer, if
+/// there was one. A provider that cannot take more without saying for how long is left alone for `window_s`.
+pub fn decide_call(
+    seed: Uuid,
+    attempts: u32,
+    answer: &Answer,
+    read: Option<RedemptionAnswer>,
+    window_s: i64,
+    now: Timestamp,
+) -> CallDecision {
+    let again =
+        |not_before| scheduled(seed, attempts, not_before, now).map_or(CallNext::GivenUp, CallNext::Again);
+    let decision = |outcome, next, not_before| CallDecision { outcome, next, not_before };
+    match (answer, read) {
+        (Answer::NotSent { .. }, _) => decision(AttemptOutcome::NotSent, again(None), None),
+        (Answer::Confirmed, _) | (_, Some(RedemptionAnswer::Taken)) => {
+            decision(AttemptOutcome::Delivered, CallNext::Told, None)
+        }
+        (_, Some(RedemptionAnswer::Refused)) => decision(AttemptOutcome::Refused, CallNext::Refused, None),
+        (Answer::Status { status, retry_after_s, .. }, _) => {
+            let asked = retry_after_s.map(|s| now.plus_seconds(s.clamp(0, RETRY_AFTER_MAX_S)));
+            let throttled = match status {
+                429 => asked.or(Some(now.plus_seconds(window_s))),
+                503 => asked,
+                _ => None,
+            };
+            match throttled {
+                Some(_) => decision(AttemptOutcome::Throttled, again(throttled), throttled),
+                None => decision(AttemptOutcome::Refused, again(asked), None),
+            }
+        }
+        (Answer::Unknown { .. }, _) => decision(AttemptOutcome::Unknown, again(None), None),
+    }
+}
+
+/// When to try again after `attempts` and one more, not before the time that was asked for; none when it was the last.
+fn scheduled(id: Uuid, attempts: u32, not_before: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    let at = now.plus_seconds(pause_s(id, attempts.saturating_add(1))?);
+    Some(not_before.map_or(at, |time| time.max(at)))
 }
 
 /// The pause before attempt number `attempt`, counted from 0; none when there is no such attempt.
@@ -173,6 +224,44 @@ mod tests {
         assert_eq!(at(Some(i64::MAX)), 86_400);
         let decided = decide(ID, 0, &status(503, Some(60)), NOW);
         assert_eq!(decided.signal, Signal::Slow { not_before: Some(NOW.plus_seconds(60)) });
+    }
+
+    #[test]
+    fn a_providers_answer_means_what_its_adapter_says() {
+        use RedemptionAnswer::{Again, Refused, Taken};
+        let decided = |answer: Answer, read| decide_call(ID, 0, &answer, read, 10, NOW);
+        let soon = CallNext::Again(scheduled(ID, 0, None, NOW).unwrap());
+        let (reason, other) = (String::new(), String::new());
+        for (answer, read, outcome, next, pause_s) in [
+            (status(204, None), Some(Taken), AttemptOutcome::Delivered, CallNext::Told, None),
+            (status(404, None), Some(Refused), AttemptOutcome::Refused, CallNext::Refused, None),
+            (status(500, None), Some(Again), AttemptOutcome::Refused, soon, None),
+            (status(503, None), Some(Again), AttemptOutcome::Refused, soon, None),
+            (status(503, Some(60)), Some(Again), AttemptOutcome::Throttled, again(60), Some(60)),
+            (status(429, Some(120)), Some(Again), AttemptOutcome::Throttled, again(120), Some(120)),
+            (
+                status(429, Some(i64::MAX)),
+                Some(Again),
+                AttemptOutcome::Throttled,
+                again(86_400),
+                Some(86_400),
+            ),
+            (status(429, None), Some(Again), AttemptOutcome::Throttled, again(10), Some(10)),
+            (status(500, Some(30)), Some(Again), AttemptOutcome::Refused, again(30), None),
+            (Answer::NotSent { reason }, None, AttemptOutcome::NotSent, soon, None),
+            (Answer::Unknown { reason: other }, None, AttemptOutcome::Unknown, soon, None),
+        ] {
+            let not_before = pause_s.map(|s| NOW.plus_seconds(s));
+            let shown = format!("{answer:?}");
+            assert_eq!(decided(answer, read), CallDecision { outcome, next, not_before }, "{shown}");
+        }
+        fn again(seconds: i64) -> CallNext {
+            CallNext::Again(NOW.plus_seconds(seconds))
+        }
+        let last = decide_call(ID, 9, &status(500, None), Some(Again), 10, NOW);
+        assert_eq!(last.next, CallNext::GivenUp);
+        let taken = decide_call(ID, 9, &status(200, None), Some(Taken), 10, NOW);
+        assert_eq!(taken.next, CallNext::Told);
     }
 
     #[test]

@@ -13,9 +13,6 @@ use uuid::Uuid;
 use crate::answer;
 use crate::policy::Answer;
 
-/// What the studio finds in its logs.
-const USER_AGENT: &str = concat!("Matchpurse/", env!("CARGO_PKG_VERSION"));
-
 /// How much of an answer is read, in bytes. Its status is what counts.
 const RESPONSE_BYTES_MAX: usize = 64 * 1024;
 
@@ -63,7 +60,7 @@ impl Sender {
             // we must not.
             proxy_from_environment: false,
             public_targets_only,
-            user_agent: USER_AGENT,
+            user_agent: crate::USER_AGENT,
             ..HttpClientOptions::default()
         };
         let (open, guarded) = (HttpClient::new(&options(false))?, HttpClient::new(&options(true))?);

@@ -7,6 +7,8 @@
 //! | [`reverse`] | held, granted, on its way, given, not deliverable | reversed, for ever | `reward.reversed` |
 //! | [`retry`] | any, with deliveries that have not arrived | on its way again | the same notices, under the same ids |
 //!
+//! A retry is also that of the call by which the provider learns that the player has got the rewards.
+//!
 //! A grant is released once and taken back once in its life, so these two need no idempotency key: who asks again
 //! learns that it was done. What a person releases is not counted against limits.
 
@@ -16,7 +18,7 @@ use matchpurse_domain::time::Timestamp;
 use matchpurse_store::dispatch::{self, DeliveryFilter, DeliveryState, Retried};
 use matchpurse_store::grants::{GrantLine, find, lock_in_tx, resolve_anomalies_in_tx, set_state_in_tx, tell};
 use matchpurse_store::operations::{self, Operation, OperationKind, find_in_tx, record_in_tx};
-use matchpurse_store::{Store, Tx, outbox};
+use matchpurse_store::{Store, Tx, outbox, redemptions};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -40,7 +42,8 @@ pub enum Error {
     /// There is nothing that could be taken back: it was never given, or the provider gives it.
     #[error("the grant is {}, so there is nothing to take back", .0.as_str())]
     NotGiven(GrantState),
-    /// Everything that the studio was to be told has arrived, is being sent, or is wanted by no endpoint.
+    /// Everything that the studio was to be told has arrived, is being sent, or is wanted by no endpoint; and the provider
+    /// is to be told nothing, or knows.
     #[error("no notice of the grant waits to be delivered")]
     NothingToRetry,
     /// The idempotency key was used for something else.
@@ -172,8 +175,9 @@ async fn answer_anomalies(tx: &Tx<'_>, line: &GrantLine, operation: EventId, aut
     Ok(())
 }
 
-/// Has the studio told of a grant now: by every delivery of its notices that was given up or waits for its next
-/// attempt. They keep their `webhook-id`s, so an endpoint that has one of them already knows it.
+/// Has the studio told of a grant now, by every delivery of its notices that was given up or waits for its next
+/// attempt, and its provider of what was given, where that was refused or given up or waits. Deliveries keep their
+/// `webhook-id`s, so an endpoint that has one of them already knows it.
 ///
 /// # Errors
 /// [`Error`].
@@ -218,6 +222,19 @@ pub async fn retry(
                 tx.rollback().await?;
             }
         }
+    }
+    let tx = client.begin().await?;
+    let is_ours =
+        done || record_in_tx(&tx, &recorded(operation, OperationKind::RewardRetry, &line, author)).await?;
+    if !is_ours {
+        let earlier = find_in_tx(&tx, operation).await?.ok_or(Error::KeyReused)?.0;
+        return repeated(earlier, line, operation);
+    }
+    if redemptions::retry_in_tx(&tx, line.id, now).await? {
+        tx.commit().await?;
+        done = true;
+    } else {
+        tx.rollback().await?;
     }
     if !done {
         return Err(Error::NothingToRetry);

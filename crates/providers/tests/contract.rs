@@ -12,7 +12,8 @@ mod sources;
 use bytes::Bytes;
 use matchpurse_domain::time::Timestamp;
 use matchpurse_providers::{
-    Delivery, Headers, KeyError, KeyRole, Keys, Method, OptionValue, SettingsError, SignRequest, VerifyError,
+    Delivery, Headers, KeyError, KeyRole, KeySet, Keys, Method, OptionValue, SettingsError, SignRequest,
+    VerifyError,
 };
 
 use sources::{Fixture, NOW, RoleKeys, Source};
@@ -234,6 +235,27 @@ fn a_key_of_a_role_that_the_provider_does_not_have_is_refused() {
         }
     }
     assert!(refused > 0);
+}
+
+/// Who sets a key for calls that are never made believes that something happens which does not.
+#[test]
+fn a_key_for_calls_is_refused_where_nobody_is_called() {
+    let (mut called, mut refused) = (0, 0);
+    for source in sources::all() {
+        let api = KeySet::new([Bytes::from_static(b"a key for calls")]);
+        let found = source.provider.check(&source.settings, &Keys { api, ..source.active_keys() });
+        match found {
+            Ok(()) => called += 1,
+            Err(error) => {
+                let unused = SettingsError::UnusedKey { key: "keys.api" };
+                assert_eq!(error, unused, "{}", source.provider.id());
+                refused += 1;
+            }
+        }
+        let calls = source.provider.redemptions(&source.settings, &source.active_keys());
+        assert!(calls.is_ok_and(|calls| calls.is_none()), "nobody has asked for it");
+    }
+    assert!(called > 0 && refused > 0);
 }
 
 #[test]

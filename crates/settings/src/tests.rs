@@ -418,6 +418,7 @@ options.issuer = "https://issuer.example"
     breaker_pause_max_ms = 600000
     stall_after_ms = 30000
     drain_timeout_ms = 25000
+    history_days = 30
 
     [telemetry]
     log_format = "auto"

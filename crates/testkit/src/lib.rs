@@ -1,10 +1,11 @@
-//! For tests: isolated databases and virtual hosts, a fault proxy, a studio's back-end, builders.
+//! For tests: isolated databases and virtual hosts, a fault proxy, a studio's back-end, a provider's API, builders.
 
 mod broker;
 mod database;
 mod dice;
 mod fault_proxy;
 mod ledger;
+mod provider_api;
 mod studio;
 mod trial;
 
@@ -13,5 +14,6 @@ pub use database::Database;
 pub use dice::Dice;
 pub use fault_proxy::FaultProxy;
 pub use ledger::{LEDGER_SOURCES, fill_ledger};
+pub use provider_api::ProviderApi;
 pub use studio::{Reply, Request, Studio};
 pub use trial::{Trial, event};

@@ -49,7 +49,11 @@ enum Then {
 
 type Behaviour = Box<dyn Fn(&Request, usize) -> Reply + Send + Sync>;
 
+/// What makes two requests the same work.
+pub(crate) type Work = fn(&Request) -> String;
+
 struct Shared {
+    work: Work,
     behaviour: Mutex<Behaviour>,
     seen: Mutex<Seen>,
     count: watch::Sender<usize>,
@@ -146,9 +150,15 @@ impl Studio {
     /// # Errors
     /// When there is none.
     pub async fn start() -> Result<Self> {
+        Self::start_for(|request| request.webhook_id().to_owned()).await
+    }
+
+    /// As [`Studio::start`], for requests that are told apart otherwise.
+    pub(crate) async fn start_for(work: Work) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("no free port")?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
+            work,
             behaviour: Mutex::new(Box::new(|_, _| Reply::ok())),
             seen: Mutex::default(),
             count: watch::channel(0).0,
@@ -245,7 +255,7 @@ impl Shared {
 
     /// Remembers a request and says what to do with it.
     fn take(&self, request: Request) -> Reply {
-        let id = request.webhook_id().to_owned();
+        let id = (self.work)(&request);
         let mut seen = self.seen();
         let reply = match request.path.strip_prefix("/received/") {
             Some(asked) => {
@@ -281,7 +291,7 @@ impl InWork {
         if request.method == "GET" {
             return None;
         }
-        let id = request.webhook_id().to_owned();
+        let id = (shared.work)(request);
         let mut seen = shared.seen();
         let same = seen.in_work.entry(id.clone()).or_default();
         *same += 1;

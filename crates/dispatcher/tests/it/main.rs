@@ -3,14 +3,18 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod callbacks;
 mod endpoints;
 mod faults;
 mod grants;
+mod history;
 mod leases;
 mod neighbours;
 mod operate;
 mod order;
 mod program;
+mod reversals;
+mod rewards;
 mod running;
 mod signature;
 mod stage;

@@ -33,8 +33,19 @@ impl Stage {
         Ok(Self { database, store, clock: Arc::new(AtomicI64::new(BEGIN_S * 1_000_000)) })
     }
 
+    /// When every test begins.
+    pub(crate) fn begin() -> Timestamp {
+        Timestamp::from_seconds(BEGIN_S)
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         Timestamp::from_micros(self.clock.load(Ordering::SeqCst))
+    }
+
+    /// The time that is set, for others.
+    pub(crate) fn clock(&self) -> impl Fn() -> Timestamp + Send + Sync + 'static {
+        let clock = Arc::clone(&self.clock);
+        move || Timestamp::from_micros(clock.load(Ordering::SeqCst))
     }
 
     pub(crate) fn set(&self, now: Timestamp) {

@@ -28,7 +28,7 @@ async fn a_source_that_could_not_verify_stops_the_start() {
     `sources.arena`: no option `isuer`; it has: issuer, audience, azp, any_client, public_key_url, public_key, on_inconsistent
     `sources.duel.provider`: no adapter is called "xprovider2"; there are provider0, provider1, provider2, provider3; did you mean `provider2`?
     `sources.servers`: no secret is configured, so nothing could be verified: set `secrets`
-    `sources.wall.keys`: no role "postbak"; there is `postback`
+    `sources.wall.keys`: no role "postbak"; there are `postback` and `api`
     "#);
 }
 

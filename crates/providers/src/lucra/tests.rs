@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use matchpurse_domain::event::{CreditConversion, Payload, Unrecognized, UnrecognizedKind};
+use matchpurse_domain::grants::ContestKind;
 use matchpurse_domain::ids::{PlayerId, SourceName};
 use matchpurse_domain::money::{Currency, Money};
 use matchpurse_domain::source::{Custody, SourcePolicy, TiePolicy};
@@ -12,6 +13,7 @@ use crate::delivery::{Delivery, Method};
 use crate::keys::{KeyRole, KeySet, Keys};
 use crate::normalized::{NormalizeError, Normalized, Question};
 use crate::provider::{Provider, SignRequest, VerifyError};
+use crate::redemption::{Redemption, RedemptionAnswer};
 use crate::reply::{Outcome, Reply};
 use crate::settings::{AdapterSettings, OptionValue, SettingsError};
 
@@ -201,4 +203,88 @@ fn what_is_no_conversion_or_no_json_is_still_refused() {
     ] {
         assert!(normalize(body).is_err(), "{body}");
     }
+}
+
+/// A source that has Lucra told, and the key that it is told with.
+fn told(url: &str, key: &'static str) -> (AdapterSettings, Keys) {
+    let settings = settings(&[("api_url", OptionValue::Text(url.to_owned()))]);
+    (settings, Keys { api: KeySet::new([Bytes::from_static(key.as_bytes())]), ..Keys::default() })
+}
+
+#[test]
+fn lucra_is_told_as_its_page_says() {
+    let redeemed_at = Timestamp::from_micros(1_720_729_570_344_522);
+    for base in ["https://api.lucrasports.com", "https://api.lucrasports.com/"] {
+        let (settings, keys) = told(base, "the-key");
+        Adapter.check(&settings, &Keys { webhook: KeySet::new([Bytes::from_static(SECRET)]), ..keys.clone() }).unwrap();
+        let calls = Adapter.redemptions(&settings, &keys).unwrap().unwrap();
+        let redemption = Redemption {
+            contest_kind: ContestKind::Contest,
+            contest_id: "7a986e7d-\"quoted\"",
+            player_id: "6b186e7d",
+            redeemed_at,
+        };
+        let request = calls.request(&redemption);
+        assert_eq!(request.method(), http::Method::POST);
+        assert_eq!(request.uri(), "https://api.lucrasports.com/api/rest/user_redeemed_tenant_reward");
+        assert_eq!(request.headers()["x-lucra-api-key"], "the-key");
+        assert!(!format!("{request:?}").contains("the-key"), "the key is not shown");
+        assert_eq!(
+            request.body(),
+            r#"{"event":"UserRewardRedeemed","matchupId":"7a986e7d-\"quoted\"","userId":"6b186e7d","redeemedAt":"2024-07-11T20:26:10.344Z"}"#
+        );
+        assert_eq!(calls.request(&redemption).body(), request.body());
+        let limit = calls.limit();
+        assert_eq!((limit.calls, limit.window_s), (100, 10));
+        assert_eq!(calls.contests(), [ContestKind::Contest, ContestKind::Match]);
+    }
+}
+
+#[test]
+fn an_answer_is_the_end_or_asks_for_a_repeat() {
+    let (settings, keys) = told("https://api.lucrasports.com", "the-key");
+    let calls = Adapter.redemptions(&settings, &keys).unwrap().unwrap();
+    for (status, expected) in [
+        (200, RedemptionAnswer::Taken),
+        (204, RedemptionAnswer::Taken),
+        (301, RedemptionAnswer::Again),
+        (400, RedemptionAnswer::Refused),
+        (401, RedemptionAnswer::Refused),
+        (404, RedemptionAnswer::Refused),
+        (408, RedemptionAnswer::Again),
+        (409, RedemptionAnswer::Refused),
+        (425, RedemptionAnswer::Again),
+        (429, RedemptionAnswer::Again),
+        (500, RedemptionAnswer::Again),
+        (504, RedemptionAnswer::Again),
+    ] {
+        let answer = http::Response::builder().status(status).body(Bytes::new()).unwrap();
+        assert_eq!(calls.read(&answer), expected, "{status}");
+    }
+}
+
+/// Sources that call with one key are under one limit, and the key is not in its name.
+#[test]
+fn a_limit_is_that_of_a_key() {
+    let limit = |url, key| {
+        let (settings, keys) = told(url, key);
+        Adapter.redemptions(&settings, &keys).unwrap().unwrap().limit()
+    };
+    let one = limit("https://api.lucrasports.com", "one");
+    assert_eq!(limit("https://api.sandbox.lucrasports.com", "one"), one);
+    assert_ne!(limit("https://api.lucrasports.com", "other").id, one.id);
+}
+
+#[test]
+fn nothing_is_told_unless_a_source_asks_for_it() {
+    let unasked = Adapter.redemptions(&settings(&[]), &keys());
+    assert!(unasked.is_ok_and(|calls| calls.is_none()));
+    // Only who calls has the key, so the option alone does not stop the ingress.
+    let (asking, key) = told("https://api.lucrasports.com", "the-key");
+    assert_eq!(Adapter.check(&asking, &keys()), Ok(()));
+    let refusal = |settings: &AdapterSettings, keys: &Keys| Adapter.redemptions(settings, keys).err();
+    assert_eq!(refusal(&asking, &keys()), Some(SettingsError::NoApiKey { option: "api_url" }));
+    assert!(matches!(refusal(&settings(&[]), &key), Some(SettingsError::BadOption { option: "api_url", .. })));
+    let (insecure, _) = told("http://api.lucrasports.com", "the-key");
+    assert!(Adapter.check(&insecure, &keys()).is_err());
 }

@@ -75,6 +75,30 @@ pub(super) const REWARD_OPERATIONS: Check = Check {
                      AND g.state IN ('needs_review', 'reserved', 'released', 'recorded'))",
 };
 
+// A fulfilled grant without a call is none of these: which sources want calls stands in the configuration.
+pub(super) const CALLS: Check = Check {
+    name: "a provider is told of rewards that were given, and only when all of a player's are",
+    sql: "SELECT format('call about player %s in contest %s of %s: %s; given %s, on their way %s', r.player_key,
+                        r.contest_key, r.source, r.state, given, on_its_way)
+            FROM redemption_call r
+           CROSS JOIN LATERAL (
+              SELECT count(*) FILTER (WHERE g.state = 'fulfilled') AS given,
+                     count(*) FILTER (WHERE g.state NOT IN ('fulfilled', 'reversed', 'recorded', 'released'))
+                       AS on_its_way
+                FROM reward_grant g WHERE (g.contest_key, g.player_key) = (r.contest_key, r.player_key)) g
+           WHERE r.state IN ('held', 'waiting', 'refused', 'given_up')
+             AND (given = 0 OR (r.state = 'held') <> (on_its_way > 0))",
+};
+
+pub(super) const WITHDRAWN: Check = Check {
+    name: "only what says that something was given which was taken back is withdrawn unsent",
+    sql: "SELECT format('delivery %s of %s: %s about %s is withdrawn, its grant is %s', d.delivery_id, d.webhook_id,
+                        o.kind, o.subject, coalesce(g.state, 'not there'))
+            FROM delivery d JOIN outbox o USING (webhook_id)
+            LEFT JOIN reward_grant g ON g.grant_id::text = o.subject
+           WHERE d.state = 'withdrawn' AND (o.kind = 'reward.granted' AND g.state = 'reversed') IS NOT TRUE",
+};
+
 // The player's credit follows from the word that the provider got.
 pub(super) const CONVERSIONS: Check = Check {
     name: "a wish for credit was recorded with the answer that the provider got",

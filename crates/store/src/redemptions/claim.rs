@@ -118,19 +118,6 @@ pub async fn due(client: &Client, sources: &[&str], now: Timestamp) -> Result<Ve
     client.query(sql, &[&sources, &At(now)]).await?.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
-/// When the next call is due, if one waits, and when there is a slot for it; it may be in the past. For tests that move
-/// time.
-///
-/// # Errors
-/// [`crate::Error`].
-pub async fn next_due(client: &Client, source: &str, budget: Budget) -> Result<Option<Timestamp>> {
-    let sql = "SELECT greatest(min(next_attempt_at), (SELECT min(free_at) FROM call_slot
-                                                       WHERE budget = $2 AND slot <= $3))
-                 FROM redemption_call WHERE source = $1 AND state = 'waiting' HAVING count(*) > 0";
-    let row = client.query_opt(sql, &[&source, &budget.id, &budget.slots]).await?;
-    row.map(|row| Ok(row.try_get::<_, At>(0)?.0)).transpose()
-}
-
 /// Takes calls that are due, the longest due first, as many as there are free slots and the caller can make. The calls
 /// are the caller's until `lease_until`, their slots until `slot_until`: for as long as the provider may count them.
 ///

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 
 use matchpurse_domain::grants::ContestKind;
 
-pub use claim::{Budget, CallEnded, CallNext, Claimed, Wanted, claim, due, finish, next_due, prepare};
+pub use claim::{Budget, CallEnded, CallNext, Claimed, Wanted, claim, due, finish, prepare};
 pub use list::{CallFilter, CallLine, CallState, calls, of_grant};
 pub use note::retry_in_tx;
 pub(crate) use note::{given_in_tx, taken_back_in_tx};

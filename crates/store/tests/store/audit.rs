@@ -312,6 +312,44 @@ const TAMPERINGS: &[(&str, &str, &str)] = &[
         "recorded with the answer",
         "answered COMPLETED, recorded FAILED",
     ),
+    // What providers are told, with a grant that is in no state in which they are, and one that keeps them waiting.
+    (
+        "WITH given AS (
+           INSERT INTO reward_grant (grant_id, contest_key, source, player_key, reward_ref, kind, state, event_id)
+           VALUES (gen_random_uuid(), $player, 'studio', $player, 'r', 'studio', 'reversed', gen_random_uuid()))
+         INSERT INTO redemption_call (contest_key, player_key, source, state, redeemed_at, next_attempt_at, created_at)
+         VALUES ($player, $player, 'studio', 'waiting', now(), now(), now())",
+        "a provider is told of rewards",
+        "of studio: waiting; given 0, on their way 0",
+    ),
+    (
+        "WITH given AS (
+           INSERT INTO reward_grant (grant_id, contest_key, source, player_key, reward_ref, kind, state, event_id)
+           VALUES (gen_random_uuid(), $player, 'studio', $player, 'r', 'studio', 'fulfilled', gen_random_uuid()),
+                  (gen_random_uuid(), $player, 'studio', $player, 's', 'studio', 'failed', gen_random_uuid()))
+         INSERT INTO redemption_call (contest_key, player_key, source, state, redeemed_at, next_attempt_at, created_at)
+         VALUES ($player, $player, 'studio', 'waiting', now(), now(), now())",
+        "a provider is told of rewards",
+        "of studio: waiting; given 1, on their way 1",
+    ),
+    (
+        "WITH given AS (
+           INSERT INTO reward_grant (grant_id, contest_key, source, player_key, reward_ref, kind, state, event_id)
+           VALUES (gen_random_uuid(), $player, 'studio', $player, 'r', 'studio', 'fulfilled', gen_random_uuid()))
+         INSERT INTO redemption_call (contest_key, player_key, source, state, redeemed_at, next_attempt_at, created_at)
+         VALUES ($player, $player, 'studio', 'held', now(), now(), now())",
+        "a provider is told of rewards",
+        "of studio: held; given 1, on their way 0",
+    ),
+    (
+        "WITH told AS (
+           INSERT INTO outbox (webhook_id, source, kind, subject, payload, occurred_at)
+           VALUES ($player, 'studio', 'reward.granted', 'nobody', '{}', now()))
+         INSERT INTO delivery (endpoint_id, webhook_id, position, state, next_attempt_at, created_at, finished_at)
+         VALUES (1, $player, 1, 'withdrawn', now(), now(), now())",
+        "is withdrawn unsent",
+        "reward.granted about nobody is withdrawn, its grant is not there",
+    ),
 ];
 
 async fn filled() -> Result<Database> {
