@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use matchpurse_dispatcher::check_callbacks;
 use matchpurse_ingress::check_sources;
 use matchpurse_reward_fulfillment::RewardFulfillment;
 use matchpurse_settings::{Settings, process_environment};
@@ -86,6 +87,7 @@ pub(crate) async fn migrate(args: ConfigArgs) -> Result<ExitCode> {
 pub(crate) fn check(args: &ConfigArgs) -> Result<ExitCode> {
     let settings = args.load()?;
     check_sources(&settings)?;
+    check_callbacks(&settings)?;
     RewardFulfillment::new(&settings)?;
     print!("{}", settings.render());
     say(&format!("the configuration is good; {} source(s)", settings.sources.len()));

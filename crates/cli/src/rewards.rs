@@ -11,6 +11,7 @@ use matchpurse_operations::rewards::{Author, Done, release, retry, reverse};
 use matchpurse_settings::Settings;
 use matchpurse_store::dispatch::{self, DeliveryFilter};
 use matchpurse_store::grants::{self, GrantFilter, GrantLine};
+use matchpurse_store::redemptions::{self, CallFilter, CallLine, CallState};
 use matchpurse_store::{Client, now};
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
@@ -60,6 +61,21 @@ enum Action {
         /// The grant's id
         grant: Uuid,
     },
+    /// Show what providers are told of rewards that were given: who knows, and what waits for a person. `retry` of one of
+    /// the grants has such a call made again
+    Calls {
+        #[command(flatten)]
+        database: DatabaseArgs,
+        /// Only those in this state: held, waiting, told, refused, given_up, withdrawn
+        #[arg(long, value_parser = call_state)]
+        state: Option<CallState>,
+        /// Only those of this source
+        #[arg(long)]
+        source: Option<String>,
+        /// How many
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
     /// Give one that is held for review
     Release {
         #[command(flatten)]
@@ -78,7 +94,8 @@ enum Action {
         #[command(flatten)]
         author: AuthorArgs,
     },
-    /// Have the studio told of one now, under the same ids, where its endpoints could not be reached
+    /// Have the studio told of one now, under the same ids, where its endpoints could not be reached; and the provider,
+    /// where it could not be told that it was given
     Retry {
         #[command(flatten)]
         database: DatabaseArgs,
@@ -92,8 +109,9 @@ enum Action {
     },
 }
 
+/// Who does something, and why
 #[derive(Debug, clap::Args)]
-struct AuthorArgs {
+pub(crate) struct AuthorArgs {
     /// Who you are; it is recorded
     #[arg(long)]
     actor: String,
@@ -103,7 +121,8 @@ struct AuthorArgs {
 }
 
 impl AuthorArgs {
-    fn author(self) -> Result<Author> {
+    /// Who, and why.
+    pub(crate) fn author(self) -> Result<Author> {
         let Self { actor, reason } = self;
         ensure!(!actor.trim().is_empty() && !reason.trim().is_empty(), "say who you are, and why");
         Ok(Author { actor, reason })
@@ -117,6 +136,13 @@ fn state(text: &str) -> Result<GrantState, String> {
     })
 }
 
+fn call_state(text: &str) -> Result<CallState, String> {
+    CallState::parse(text).ok_or_else(|| {
+        let states = CallState::ALL.map(CallState::as_str);
+        format!("there are {}", states.join(", "))
+    })
+}
+
 /// Shows or decides.
 pub(crate) async fn run(args: RewardsArgs) -> Result<ExitCode> {
     match args.action {
@@ -125,7 +151,8 @@ pub(crate) async fn run(args: RewardsArgs) -> Result<ExitCode> {
             let whose = source.map(|source| (source, player.map(PlayerId::new)));
             let (store, settings) = database.open().await?;
             let client = store.client().await?;
-            let lines = grants::list(&client, &GrantFilter { state, whose, contest, before: None }, limit).await?;
+            let lines =
+                grants::list(&client, &GrantFilter { state, whose, contest, before: None }, limit).await?;
             if lines.is_empty() {
                 say("there are none");
             }
@@ -138,6 +165,18 @@ pub(crate) async fn run(args: RewardsArgs) -> Result<ExitCode> {
             let client = store.client().await?;
             let line = grants::find(&client, grant).await?.context("there is no such grant")?;
             print_whole(&client, &line, settings.as_ref()).await?;
+        }
+        Action::Calls { database, state, source, limit } => {
+            let (store, _) = database.open().await?;
+            let client = store.client().await?;
+            let filter = CallFilter { state, source: source.as_deref() };
+            let lines = redemptions::calls(&client, filter, limit).await?;
+            if lines.is_empty() {
+                say("there are none");
+            }
+            for line in &lines {
+                println!("{}", call_with_its_grant(line));
+            }
         }
         Action::Release { database, grant, author } => {
             let (store, settings) = database.open().await?;
@@ -239,11 +278,42 @@ async fn print_whole(client: &Client, line: &GrantLine, settings: Option<&Settin
             delivery.attempts
         );
     }
+    if let Some(line) = redemptions::of_grant(client, line.id).await? {
+        println!("  {}", call(&line));
+    }
     Ok(())
 }
 
+/// `grant call: told after 1 attempts, …`
+fn call_with_its_grant(line: &CallLine) -> String {
+    let grant = line.grant_id.map_or_else(|| "no grant".to_owned(), |grant| grant.to_string());
+    let (kind, contest) = (line.contest_kind.as_str(), &line.contest_id);
+    format!("{grant} player {}: {kind} {contest} of {}\n    {}", line.player_id, line.source, call(line))
+}
+
+/// Whether the provider knows that the player has got what was won.
+fn call(line: &CallLine) -> String {
+    let CallLine { state, attempts, redeemed_at, next_attempt_at, last, last_status, last_detail, .. } = line;
+    let why = match state {
+        CallState::Held => ": other rewards of the player are on their way",
+        CallState::Withdrawn => ": what was given has been taken back",
+        _ => "",
+    };
+    let next = next_attempt_at.map_or_else(String::new, |at| format!(", next at {}", clock(at)));
+    let last = last.map_or_else(String::new, |(outcome, at)| {
+        let status = last_status.map_or_else(String::new, |status| format!(" {status}"));
+        let words = if last_detail.is_empty() { String::new() } else { format!(", {last_detail:?}") };
+        format!(", last {}{status} at {}{words}", outcome.as_str(), clock(at))
+    });
+    let state = state.as_str();
+    format!(
+        "given {}, the provider's call {state}{why} after {attempts} attempts{next}{last}",
+        clock(*redeemed_at)
+    )
+}
+
 /// A day and time, UTC.
-fn clock(at: Timestamp) -> String {
+pub(crate) fn clock(at: Timestamp) -> String {
     const SHOWN: &[BorrowedFormatItem<'_>] =
         format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
     let shown = OffsetDateTime::from_unix_timestamp(at.seconds()).ok().and_then(|at| at.format(SHOWN).ok());
@@ -256,6 +326,7 @@ mod tests {
     use matchpurse_domain::grants::{ContestKey, ContestKind, Grant, ReviewReason, Slot};
     use matchpurse_domain::ids::EventId;
     use matchpurse_domain::money::CurrencyCode;
+    use matchpurse_store::dispatch::AttemptOutcome;
 
     use super::*;
 
@@ -306,6 +377,43 @@ mod tests {
                 "{id} needs_review studio drink-1 for player ann: postback c1 of wall\n    \
                  held for payload_refused: \"sku\" is a required property"
             )
+        );
+    }
+
+    #[test]
+    fn a_call_tells_whether_the_provider_knows() {
+        let mut line = CallLine {
+            source: "lounge".to_owned(),
+            contest_kind: ContestKind::Contest,
+            contest_id: "c1".to_owned(),
+            player_id: "ann".to_owned(),
+            grant_id: Some(Uuid::nil()),
+            state: CallState::Held,
+            redeemed_at: Timestamp::default(),
+            attempts: 0,
+            next_attempt_at: None,
+            last: None,
+            last_status: None,
+            last_detail: String::new(),
+        };
+        assert_eq!(
+            call_with_its_grant(&line),
+            format!(
+                "{} player ann: contest c1 of lounge\n    given 1970-01-01 00:00:00, the provider's call held: other \
+                 rewards of the player are on their way after 0 attempts",
+                Uuid::nil()
+            )
+        );
+        line.state = CallState::Waiting;
+        line.attempts = 2;
+        line.next_attempt_at = Some(Timestamp::from_seconds(300));
+        line.last = Some((AttemptOutcome::Refused, Timestamp::from_seconds(5)));
+        line.last_status = Some(500);
+        line.last_detail = "no".to_owned();
+        assert_eq!(
+            call(&line),
+            "given 1970-01-01 00:00:00, the provider's call waiting after 2 attempts, next at 1970-01-01 00:05:00, \
+             last refused 500 at 1970-01-01 00:00:05, \"no\""
         );
     }
 

@@ -6,8 +6,8 @@ use crate::delivery::{Delivery, Method};
 use crate::keys::{KeyError, KeyRole, Keys, RemoteKeys};
 use crate::normalized::{NormalizeError, Normalized};
 use crate::play::{LifeKind, PlayRequest, Script};
-use crate::reply::{Outcome, Reply};
 use crate::redemption::Redemptions;
+use crate::reply::{Outcome, Reply};
 use crate::settings::{AdapterSettings, SettingsError};
 
 /// One provider's contract. No method has a default: a forgotten verification must not compile.
@@ -67,7 +67,6 @@ pub trait Provider: Sync {
     /// What the sender is answered.
     fn reply(&self, outcome: Outcome<'_>) -> Reply;
 
-    /// Signs a body as the provider would, for the simulator and tests.
     /// How the provider is told that a player has got a reward; none where it wants no such word, or the source does
     /// not ask for it.
     ///
@@ -80,6 +79,7 @@ pub trait Provider: Sync {
         keys: &Keys,
     ) -> Result<Option<Box<dyn Redemptions>>, SettingsError>;
 
+    /// Signs a body as the provider would, for the simulator and tests.
     ///
     /// # Errors
     /// When the key is none that can sign.
