@@ -1,9 +1,12 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use matchpurse_domain::grants::Limits;
 use matchpurse_domain::ids::SourceName;
 use matchpurse_domain::source::SourcePolicy;
+use matchpurse_operations::parked::Outlet;
+use matchpurse_reading::Readings;
 use matchpurse_settings::Settings;
 use matchpurse_store::{Store, StoreOptions};
 use tokio::runtime::Handle;
@@ -32,6 +35,10 @@ pub(crate) struct Api {
     pub(crate) stream_patience: Duration,
     /// Whether endpoints that are made here may be in private networks.
     pub(crate) endpoints_allow_private: bool,
+    /// Today's adapters, for what nobody could read when it came.
+    pub(crate) readings: Arc<Readings>,
+    /// Where events go that are new to everybody.
+    pub(crate) outlet: Outlet,
     /// For a body to arrive.
     pub(crate) body_time: Duration,
     runtime: Handle,
@@ -61,6 +68,8 @@ impl Api {
             limits: settings.sources.iter().filter_map(limits).collect(),
             approvals: settings.operations.correction_approvals.into(),
             endpoints_allow_private: settings.api.endpoints_allow_private,
+            readings: Arc::new(Readings::new(settings)),
+            outlet: if settings.broker.url.is_some() { Outlet::Broker } else { Outlet::Workers },
             body_time: Duration::from_millis(settings.api.request_timeout_ms),
             runtime: Handle::current(),
             work: TaskTracker::new(),

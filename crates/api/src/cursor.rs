@@ -6,25 +6,37 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 /// A list with pages. A cursor of one is no cursor of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum List {
+    Anomalies,
     Corrections,
+    Events,
+    Parked,
     Deliveries,
     Endpoints,
     Rewards,
+    /// Of any player.
+    PlayedMatches,
     /// Of any source.
     Offers,
     /// Of one account.
     Entries(i64),
+    /// Of one board, as it is defined now.
+    Leaderboard(i32),
 }
 
 impl List {
     fn prefix(self) -> String {
         match self {
+            Self::Anomalies => "anomalies:".to_owned(),
             Self::Corrections => "corrections:".to_owned(),
+            Self::Events => "events:".to_owned(),
+            Self::Parked => "parked:".to_owned(),
             Self::Deliveries => "deliveries:".to_owned(),
             Self::Endpoints => "endpoints:".to_owned(),
             Self::Rewards => "rewards:".to_owned(),
+            Self::PlayedMatches => "played-matches:".to_owned(),
             Self::Offers => "offers:".to_owned(),
             Self::Entries(account) => format!("entries:{account}:"),
+            Self::Leaderboard(board) => format!("leaderboard:{board}:"),
         }
     }
 

@@ -4,11 +4,23 @@
 //! | --- | --- | --- |
 //! | `GET /v1/players/{source}/{player}?at=` | the player's balances by currency | read |
 //! | `POST /v1/players/{source}/{player}/deposits`, `/withdrawals` | the player's money, where the studio holds the stakes | operate |
+//! | `GET /v1/players/{source}/{player}/statistics?identity_only=` | sums, figures and streaks over all ids of the person, and over each | read |
+//! | `GET /v1/players/{source}/{player}/matches?identity_only=&cursor=&limit=` | the person's lines in counted matches, the latest first | read |
+//! | `GET`, `PUT /v1/players/{source}/{player}/links`, `DELETE …/links/{source}/{player}` | which ids are the same person's | read, operate |
+//! | `GET /v1/matches/{source}/{match}/statistics` | both teams, every line with its figures, who was voted out, what happened | read |
+//! | `POST /v1/matches/{source}/{match}/statistics/corrections` | which of two ends of a match stands | operate |
 //! | `GET /v1/matches/{source}/{match}?kind=` | a match with its participants and sums | read |
 //! | `GET /v1/matches/{source}/{match}/timeline` | its whole story | read |
 //! | `POST /v1/matches/{source}/{match}/corrections?kind=` | sets its end, or shows what that would do | operate |
 //! | `GET /v1/corrections?state=&cursor=&limit=`, `GET /v1/corrections/{id}` | corrections, the newest first | read |
 //! | `POST /v1/corrections/{id}/approve`, `/reject` | the word of a second person | operate |
+//! | `GET /v1/leaderboards` | the boards with their seasons | read |
+//! | `GET /v1/leaderboards/{board}?season=&limit=&cursor=` | a board's players from the top | read |
+//! | `GET /v1/leaderboards/{board}/around/{source}/{player}?season=&span=` | the players around one | read |
+//! | `GET /v1/leaderboards/{board}/players/{source}/{player}?season=` | a player's exact rank | read |
+//! | `GET /v1/leaderboards/{board}/exclusions` | who was taken off it, and why | read |
+//! | `PUT`, `DELETE /v1/leaderboards/{board}/exclusions/{source}/{player}` | takes a player off, or lets one back | operate |
+//! | `GET /v1/players/{source}/{player}/ratings` | the player's skill ratings by game, with the last matches | read |
 //! | `GET /v1/ledger/trial-balance?at=` | what all accounts hold together, by source and currency | read |
 //! | `GET /v1/ledger/accounts/{id}?at=`, `/entries?cursor=&limit=` | an account, and every movement on it | read |
 //! | `GET /v1/offers/{source}?state=&cursor=&limit=`, `GET /v1/offers/{source}/{offer}` | which offers there are | read |
@@ -33,6 +45,7 @@
 //!
 //! **Bounds.** A body of 64 KiB, a page of 200 rows, the time limits of the settings.
 
+mod anomalies;
 mod api;
 mod application;
 mod auth;
@@ -41,17 +54,25 @@ mod corrections;
 mod cursor;
 mod deliveries;
 mod endpoints;
+mod events;
 mod failure;
+mod figures;
 mod funds;
+mod leaderboards;
 mod ledger;
+mod links;
+mod match_statistics;
 mod matches;
 pub mod metrics;
 mod moment;
 mod observe;
 mod offers;
 mod operation_failure;
+mod parked;
+mod player_statistics;
 mod players;
 mod process;
+mod ratings;
 mod refusal;
 mod request;
 mod rewards;

@@ -5,7 +5,10 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, ResponseError as _, Route, guard};
 
 use crate::failure::Failure;
-use crate::{auth, corrections, deliveries, endpoints, funds, ledger, matches, offers, players, rewards};
+use crate::{
+    anomalies, auth, corrections, deliveries, endpoints, events, funds, leaderboards, ledger, links,
+    match_statistics, matches, offers, parked, player_statistics, players, ratings, rewards,
+};
 
 /// Everything below `/v1`, for who has a token; everything else is nothing.
 pub(crate) fn all(config: &mut ServiceConfig) {
@@ -14,6 +17,24 @@ pub(crate) fn all(config: &mut ServiceConfig) {
         .service(read("/players/{source}/{player}", look().to(players::balances)))
         .service(write("/players/{source}/{player}/deposits", web::post().to(funds::deposit)))
         .service(write("/players/{source}/{player}/withdrawals", web::post().to(funds::withdraw)))
+        .service(read("/players/{source}/{player}/statistics", look().to(player_statistics::statistics)))
+        .service(read("/players/{source}/{player}/matches", look().to(player_statistics::matches)))
+        .service(
+            web::resource("/players/{source}/{player}/links")
+                .route(look().to(links::list))
+                .route(web::put().to(links::put))
+                .default_service(not_allowed("GET, HEAD, PUT")),
+        )
+        .service(
+            web::resource("/players/{source}/{player}/links/{other_source}/{other_player}")
+                .route(web::delete().to(links::remove))
+                .default_service(not_allowed("DELETE")),
+        )
+        .service(read("/matches/{source}/{match}/statistics", look().to(match_statistics::one)))
+        .service(write(
+            "/matches/{source}/{match}/statistics/corrections",
+            web::post().to(match_statistics::stand),
+        ))
         .service(read("/matches/{source}/{match}", look().to(matches::one)))
         .service(read("/matches/{source}/{match}/timeline", look().to(matches::timeline)))
         .service(write("/matches/{source}/{match}/corrections", web::post().to(corrections::correct)))
@@ -67,6 +88,27 @@ pub(crate) fn all(config: &mut ServiceConfig) {
         .service(read("/deliveries", look().to(deliveries::list)))
         .service(read("/deliveries/{id}", look().to(deliveries::one)))
         .service(write("/deliveries/{id}/retry", web::post().to(deliveries::retry)))
+        .service(read("/parked", look().to(parked::list)))
+        .service(read("/parked/{id}", look().to(parked::one)))
+        .service(write("/parked/{id}/replay", web::post().to(parked::again)))
+        .service(write("/parked/{id}/discard", web::post().to(parked::unwanted)))
+        .service(read("/anomalies", look().to(anomalies::list)))
+        .service(read("/anomalies/{id}", look().to(anomalies::one)))
+        .service(write("/anomalies/{id}/resolve", web::post().to(anomalies::decide)))
+        .service(read("/events", look().to(events::list)))
+        .service(read("/events/{id}", look().to(events::one)))
+        .service(read("/players/{source}/{player}/ratings", look().to(ratings::of_player)))
+        .service(read("/leaderboards", look().to(leaderboards::list)))
+        .service(read("/leaderboards/{board}", look().to(leaderboards::top)))
+        .service(read("/leaderboards/{board}/around/{source}/{player}", look().to(leaderboards::around)))
+        .service(read("/leaderboards/{board}/players/{source}/{player}", look().to(leaderboards::rank)))
+        .service(read("/leaderboards/{board}/exclusions", look().to(leaderboards::excluded)))
+        .service(
+            web::resource("/leaderboards/{board}/exclusions/{source}/{player}")
+                .route(web::put().to(leaderboards::exclude))
+                .route(web::delete().to(leaderboards::readmit))
+                .default_service(not_allowed("PUT, DELETE")),
+        )
         .default_service(web::route().to(astray));
     config.service(v1).default_service(web::route().to(astray));
 }

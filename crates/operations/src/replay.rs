@@ -57,7 +57,7 @@ pub struct Page {
 ///
 /// # Errors
 /// [`matchpurse_store::Error`].
-pub async fn begin(store: &Store, id: Uuid, scope: Scope, author: &Author) -> Result<Replaying> {
+pub async fn begin(store: &Store, scope: Scope, author: &Author) -> Result<Replaying> {
     let filter = &scope.filter;
     let noted = json!({
         "source": filter.source,
@@ -67,7 +67,7 @@ pub async fn begin(store: &Store, id: Uuid, scope: Scope, author: &Author) -> Re
         "to_us": filter.to.map(|at| at.micros()),
         "workers": scope.workers.iter().map(|queue| queue.worker()).collect::<Vec<_>>(),
     });
-    replays::begin(&store.client().await?, id, &author.actor, &author.reason, &noted).await?;
+    let id = replays::begin(&store.client().await?, &author.actor, &author.reason, &noted).await?;
     Ok(Replaying { id, scope, after: None })
 }
 

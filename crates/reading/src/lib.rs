@@ -38,7 +38,7 @@ pub enum Unreadable {
 }
 
 /// The configured sources, ready to read what was archived.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Readings {
     sources: BTreeMap<SourceName, (&'static dyn Provider, AdapterSettings)>,
 }

@@ -26,14 +26,14 @@ pub struct Replay {
     pub finished_at: Option<Timestamp>,
 }
 
-/// Notes that a replay begins.
+/// Notes that a replay begins, and returns its id.
 ///
 /// # Errors
 /// [`crate::Error`].
-pub async fn begin(client: &Client, id: Uuid, actor: &str, reason: &str, scope: &Value) -> Result<()> {
-    let sql = "INSERT INTO replay (replay_id, actor, reason, scope) VALUES ($1, $2, $3, $4)";
-    client.execute(sql, &[&id, &actor, &reason, scope]).await?;
-    Ok(())
+pub async fn begin(client: &Client, actor: &str, reason: &str, scope: &Value) -> Result<Uuid> {
+    let sql = "INSERT INTO replay (replay_id, actor, reason, scope) VALUES (gen_random_uuid(), $1, $2, $3)
+               RETURNING replay_id";
+    Ok(client.query_one(sql, &[&actor, &reason, scope]).await?.try_get(0)?)
 }
 
 /// Counts events that are handed over in this transaction.
