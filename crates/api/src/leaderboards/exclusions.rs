@@ -1,0 +1,138 @@
+//! Whom operators take off a board, and let back.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, web};
+use matchpurse_store::boards::{Decision, exclude_in_tx, exclusions, is_known, readmit_in_tx};
+use matchpurse_store::now;
+use serde::{Deserialize, Serialize};
+
+use super::{find, whose};
+use crate::api::Api;
+use crate::auth::Actor;
+use crate::body::{Body, reason};
+use crate::failure::Result;
+use crate::matches::NoQuery;
+use crate::moment::Moment;
+use crate::request::{Query, unknown_player};
+use crate::wire::{Page, answer};
+
+/// The most that are shown.
+const SHOWN_MAX: u32 = 1000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReasonBody {
+    reason: String,
+}
+
+/// What was decided; asked for again, nothing changes.
+#[derive(Serialize)]
+struct Decided {
+    board: String,
+    source: String,
+    player_id: String,
+    excluded: bool,
+    changed: bool,
+}
+
+#[derive(Serialize)]
+struct Exclusion {
+    source: String,
+    player_id: String,
+    actor: String,
+    reason: String,
+    at: Moment,
+}
+
+/// `PUT /leaderboards/{board}/exclusions/{source}/{player}`
+pub(crate) async fn exclude(
+    api: web::Data<Api>,
+    actor: Actor,
+    path: web::Path<(String, String, String)>,
+    body: Body<ReasonBody>,
+) -> Result<HttpResponse> {
+    decide(&api, actor, path.into_inner(), &body.0, true).await
+}
+
+/// `DELETE /leaderboards/{board}/exclusions/{source}/{player}`
+pub(crate) async fn readmit(
+    api: web::Data<Api>,
+    actor: Actor,
+    path: web::Path<(String, String, String)>,
+    body: Body<ReasonBody>,
+) -> Result<HttpResponse> {
+    decide(&api, actor, path.into_inner(), &body.0, false).await
+}
+
+async fn decide(
+    api: &Api,
+    actor: Actor,
+    path: (String, String, String),
+    body: &ReasonBody,
+    excluded: bool,
+) -> Result<HttpResponse> {
+    let (board, source, player) = whose(path)?;
+    let decision = Decision {
+        board,
+        player: player.key(&source),
+        actor: actor.as_str().to_owned(),
+        reason: reason(&body.reason)?,
+    };
+    let unknown = api.not_found(&source, unknown_player());
+    let store = api.store.clone();
+    let decided = api
+        .run(async move {
+            let mut client = store.client().await?;
+            find(&client, &decision.board).await?;
+            if !is_known(&client, decision.player).await? {
+                return Err(unknown);
+            }
+            let tx = client.begin().await?;
+            let changed = match excluded {
+                true => exclude_in_tx(&tx, &decision, now()).await?,
+                false => readmit_in_tx(&tx, &decision, now()).await?,
+            };
+            tx.commit().await?;
+            let board = decision.board.as_str().to_owned();
+            if changed {
+                let (actor, source) = (decision.actor.as_str(), source.as_str());
+                tracing::info!(
+                    board,
+                    actor,
+                    source,
+                    excluded,
+                    "a player's place on a leaderboard was decided"
+                );
+            }
+            let (source, player_id) = (source.as_str().to_owned(), player.as_str().to_owned());
+            Ok(Decided { board, source, player_id, excluded, changed })
+        })
+        .await?;
+    Ok(answer(StatusCode::OK, &decided))
+}
+
+/// `GET /leaderboards/{board}/exclusions`
+pub(crate) async fn list(
+    api: web::Data<Api>,
+    path: web::Path<String>,
+    _: Query<NoQuery>,
+) -> Result<HttpResponse> {
+    let board = super::board(&path.into_inner())?;
+    let store = api.store.clone();
+    let shown = api
+        .run(async move {
+            let client = store.client().await?;
+            find(&client, &board).await?;
+            let lines = exclusions(&client, &board, SHOWN_MAX).await?;
+            let item = |line: matchpurse_store::boards::ExclusionLine| Exclusion {
+                source: line.source.as_str().to_owned(),
+                player_id: line.player_id.as_str().to_owned(),
+                actor: line.actor,
+                reason: line.reason,
+                at: line.at.into(),
+            };
+            Ok(Page { items: lines.into_iter().map(item).collect(), next: None })
+        })
+        .await?;
+    Ok(answer(StatusCode::OK, &shown))
+}
