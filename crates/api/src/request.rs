@@ -7,6 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::{FromRequest, HttpRequest, web};
 use matchpurse_domain::event::MatchKind;
 use matchpurse_domain::ids::{EventId, PlayerId, SourceName};
+use matchpurse_store::links::Identity;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
@@ -102,6 +103,11 @@ pub(crate) fn source(text: &str) -> Result<SourceName> {
 /// A player's id in the path.
 pub(crate) fn player(text: String) -> Result<PlayerId> {
     if is_id(&text) { Ok(PlayerId::new(text)) } else { Err(unknown_player()) }
+}
+
+/// A player's id at a source, in the path.
+pub(crate) fn identity((source_name, player_id): (String, String)) -> Result<Identity> {
+    Ok(Identity { source: source(&source_name)?, player_id: player(player_id)? })
 }
 
 /// A match's id in the path.
