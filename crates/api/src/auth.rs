@@ -99,6 +99,11 @@ fn scope(method: &Method, pattern: Option<&str>) -> ApiScope {
     }
 }
 
+/// Whether a request changes nothing. It need not stand in the log, and there may be thousands of them in a second.
+pub(crate) fn only_looks(method: &Method, pattern: &str) -> bool {
+    scope(method, Some(pattern)) == ApiScope::Read
+}
+
 /// Lets through who has a token with the scope that the request needs. Before that holds no body is read.
 pub(crate) async fn authenticate(
     request: ServiceRequest,

@@ -12,7 +12,7 @@ use actix_web::{Error, HttpMessage as _};
 use sha2::{Digest as _, Sha256};
 use tracing::Instrument as _;
 
-use crate::auth::Actor;
+use crate::auth::{self, Actor};
 use crate::failure::Cause;
 use crate::metrics;
 
@@ -31,7 +31,7 @@ pub(crate) async fn observe(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let began = Instant::now();
     let id = sent_id(request.headers()).unwrap_or_else(own_id);
-    let method = known(request.method());
+    let (asked, method) = (request.method().clone(), known(request.method()));
     let span = tracing::info_span!("request", request_id = id);
     let mut answer = next.call(request).instrument(span).await?;
     if let Ok(value) = HeaderValue::from_str(&id) {
@@ -48,7 +48,7 @@ pub(crate) async fn observe(
         let answered = answer.response().extensions();
         let cause = answered.get::<Cause>().map(|cause| cause.0.as_str());
         tracing::error!(request_id = id, actor, method, route, status, took_ms, cause, "failed");
-    } else if matches!(method, "GET" | "HEAD") {
+    } else if auth::only_looks(&asked, &route) {
         tracing::debug!(request_id = id, actor, method, route, status, took_ms, "answered");
     } else {
         tracing::info!(request_id = id, actor, method, route, status, took_ms, "answered");

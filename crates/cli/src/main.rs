@@ -9,6 +9,7 @@ mod demo_sources;
 mod dev;
 mod explain;
 mod observe;
+mod offers;
 mod rewards;
 mod servers;
 mod services;
@@ -56,6 +57,8 @@ enum Command {
     VerifyEndpoint(verify_endpoint::VerifyEndpointArgs),
     /// See rewards, and decide about those that a person must look at
     Rewards(rewards::RewardsArgs),
+    /// See offers, ask what a player may see, and watch what changes
+    Offers(offers::OffersArgs),
     /// Bring the database's schema up to date
     Migrate(config::ConfigArgs),
     /// Check the configuration and print the one in effect, without its secrets
@@ -76,6 +79,7 @@ async fn main() -> ExitCode {
         Command::Corrections(args) => correct::manage(args).await,
         Command::VerifyEndpoint(args) => verify_endpoint::run(args).await,
         Command::Rewards(args) => rewards::run(args).await,
+        Command::Offers(args) => offers::run(args).await,
         Command::Migrate(args) => config::migrate(args).await,
         Command::CheckConfig(args) => config::check(&args),
     };

@@ -4,7 +4,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_postgres::{AsyncMessage, NoTls};
 
-use crate::{Result, StoreOptions};
+use crate::{Error, Result, StoreOptions};
 
 /// A connection of its own, on which PostgreSQL tells that there is something new. It ends with this value.
 pub struct Listener {
@@ -18,7 +18,7 @@ impl Listener {
     /// Begins to listen to a channel of ours. What was told before is not told again, so whoever listens looks once
     /// by himself.
     pub(crate) async fn to(options: &StoreOptions, channel: &'static str) -> Result<Self> {
-        let (client, mut connection) = options.connection()?.connect(NoTls).await?;
+        let (client, mut connection) = options.connection()?.connect(NoTls).await.map_err(Error::Connection)?;
         // One place is enough: who has not looked yet will see whatever else is told meanwhile.
         let (tell, told) = mpsc::channel(1);
         let connection = tokio::spawn(async move {

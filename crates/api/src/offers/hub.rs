@@ -9,7 +9,7 @@ use matchpurse_domain::ids::SourceName;
 use matchpurse_store::offers::{self, Position};
 use matchpurse_store::{Listener, Store, StoreOptions, chain};
 use tokio::sync::{broadcast, mpsc, oneshot};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::stream::frame;
@@ -95,7 +95,7 @@ impl Reader {
     ) {
         let mut beat = interval_at(Instant::now() + beat_every, beat_every);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut pause = LOOK_EVERY;
+        let (mut pause, mut look_at) = (LOOK_EVERY, Instant::now());
         loop {
             if self.tell.receiver_count() == 0 {
                 (self.listener, self.upto) = (None, None);
@@ -112,8 +112,12 @@ impl Reader {
                         self.listener = None;
                     }
                     pause = self.look(HELD_FOR).await;
+                    look_at = Instant::now() + pause;
                 }
-                () = sleep(pause), if watching => pause = self.look(pause.saturating_mul(2)).await,
+                () = sleep_until(look_at), if watching => {
+                    pause = self.look(pause.saturating_mul(2)).await;
+                    look_at = Instant::now() + pause;
+                }
                 _ = beat.tick(), if watching => drop(self.tell.send(Told::Beat(self.upto))),
             }
         }

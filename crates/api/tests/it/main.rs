@@ -12,6 +12,8 @@ mod harness;
 mod http;
 mod ledger;
 mod matches;
+mod offer_stream;
+mod offers;
 mod operators;
 mod process;
 mod requests;
