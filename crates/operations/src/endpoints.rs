@@ -44,7 +44,7 @@ pub enum Error {
     )]
     Configured(EndpointName),
     /// Nothing is sent to the endpoint, so it cannot be tried.
-    #[error("nothing is sent to the endpoint ({}): enable it first", .0.as_str())]
+    #[error("nothing is sent to the endpoint, because {}: enable it first", why(*.0))]
     Disabled(Disabled),
     /// The idempotency key was used for something else.
     #[error("the idempotency key was used for another request")]
@@ -61,6 +61,14 @@ pub enum Error {
     /// The database; see [`matchpurse_store::Error::is_transient`] for whether to try again.
     #[error(transparent)]
     Store(#[from] matchpurse_store::Error),
+}
+
+const fn why(disabled: Disabled) -> &'static str {
+    match disabled {
+        Disabled::Gone => "it answered 410",
+        Disabled::Operator => "somebody has stopped it",
+        Disabled::Removed => "it was removed",
+    }
 }
 
 /// What is to be changed of an endpoint; what is none stays.

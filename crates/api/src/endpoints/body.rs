@@ -39,9 +39,13 @@ pub(crate) struct NewBody {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChangeBody {
+    #[serde(default, deserialize_with = "there")]
     url: Option<String>,
+    #[serde(default, deserialize_with = "there")]
     events: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "there")]
     sources: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "there")]
     ordered: Option<bool>,
     /// Null stands for nobody who is asked.
     #[serde(default, deserialize_with = "there")]
@@ -66,9 +70,9 @@ enum Choice {
     Given(String),
 }
 
-/// Tells a member that is null from one that is not there.
-fn there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::<String>::deserialize(deserializer).map(Some)
+/// Tells a member that is null from one that is not there: only what may be null takes it.
+fn there<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 impl NewBody {

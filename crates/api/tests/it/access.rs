@@ -10,7 +10,7 @@ use crate::http::Request;
 use crate::script::shown;
 
 /// One request of each kind of resource; none of them finds anything.
-const REQUESTS: [(&str, &str); 13] = [
+const REQUESTS: [(&str, &str); 30] = [
     ("GET", "/v1/players/ours/x"),
     ("POST", "/v1/players/ours/x/deposits"),
     ("POST", "/v1/players/ours/x/withdrawals"),
@@ -24,6 +24,23 @@ const REQUESTS: [(&str, &str); 13] = [
     ("GET", "/v1/ledger/trial-balance"),
     ("GET", "/v1/ledger/accounts/x"),
     ("GET", "/v1/ledger/accounts/x/entries"),
+    ("GET", "/v1/rewards"),
+    ("GET", "/v1/rewards/x"),
+    ("POST", "/v1/rewards/x/release"),
+    ("POST", "/v1/rewards/x/reverse"),
+    ("POST", "/v1/rewards/x/retry"),
+    ("GET", "/v1/endpoints"),
+    ("POST", "/v1/endpoints"),
+    ("GET", "/v1/endpoints/x"),
+    ("PATCH", "/v1/endpoints/x"),
+    ("DELETE", "/v1/endpoints/x"),
+    ("PUT", "/v1/endpoints/x/secrets"),
+    ("POST", "/v1/endpoints/x/enable"),
+    ("POST", "/v1/endpoints/x/disable"),
+    ("POST", "/v1/endpoints/x/test"),
+    ("GET", "/v1/deliveries"),
+    ("GET", "/v1/deliveries/x"),
+    ("POST", "/v1/deliveries/x/retry"),
 ];
 
 #[tokio::test]
@@ -31,7 +48,7 @@ async fn every_resource_asks_for_its_scope() -> Result<()> {
     let api = Api::start().await?;
     let mut table = String::new();
     for (method, path) in REQUESTS {
-        write!(table, "{method:4} {path:32}")?;
+        write!(table, "{method:6} {path:32}")?;
         for secret in
             [None, Some("a-guess-of-whoever-thinks-it-helps"), Some(READER), Some(WRITER), Some(ANN)]
         {
@@ -43,21 +60,38 @@ async fn every_resource_asks_for_its_scope() -> Result<()> {
         }
         table.push('\n');
     }
-    assert_snapshot!(format!("{:38} none bad read oper both\n{table}", ""), @"
-                                           none bad read oper both
-    GET  /v1/players/ours/x               401 401 404 403 404
-    POST /v1/players/ours/x/deposits      401 401 403 415 415
-    POST /v1/players/ours/x/withdrawals   401 401 403 415 415
-    GET  /v1/matches/ours/x               401 401 404 403 404
-    GET  /v1/matches/ours/x/timeline      401 401 404 403 404
-    POST /v1/matches/ours/x/corrections   401 401 403 415 415
-    GET  /v1/corrections                  401 401 200 403 200
-    GET  /v1/corrections/x                401 401 404 403 404
-    POST /v1/corrections/x/approve        401 401 403 404 404
-    POST /v1/corrections/x/reject         401 401 403 415 415
-    GET  /v1/ledger/trial-balance         401 401 200 403 200
-    GET  /v1/ledger/accounts/x            401 401 404 403 404
-    GET  /v1/ledger/accounts/x/entries    401 401 404 403 404
+    assert_snapshot!(format!("{:40} none bad read oper both\n{table}", ""), @"
+                                             none bad read oper both
+    GET    /v1/players/ours/x               401 401 404 403 404
+    POST   /v1/players/ours/x/deposits      401 401 403 415 415
+    POST   /v1/players/ours/x/withdrawals   401 401 403 415 415
+    GET    /v1/matches/ours/x               401 401 404 403 404
+    GET    /v1/matches/ours/x/timeline      401 401 404 403 404
+    POST   /v1/matches/ours/x/corrections   401 401 403 415 415
+    GET    /v1/corrections                  401 401 200 403 200
+    GET    /v1/corrections/x                401 401 404 403 404
+    POST   /v1/corrections/x/approve        401 401 403 404 404
+    POST   /v1/corrections/x/reject         401 401 403 415 415
+    GET    /v1/ledger/trial-balance         401 401 200 403 200
+    GET    /v1/ledger/accounts/x            401 401 404 403 404
+    GET    /v1/ledger/accounts/x/entries    401 401 404 403 404
+    GET    /v1/rewards                      401 401 200 403 200
+    GET    /v1/rewards/x                    401 401 404 403 404
+    POST   /v1/rewards/x/release            401 401 403 415 415
+    POST   /v1/rewards/x/reverse            401 401 403 415 415
+    POST   /v1/rewards/x/retry              401 401 403 415 415
+    GET    /v1/endpoints                    401 401 200 403 200
+    POST   /v1/endpoints                    401 401 403 415 415
+    GET    /v1/endpoints/x                  401 401 404 403 404
+    PATCH  /v1/endpoints/x                  401 401 403 415 415
+    DELETE /v1/endpoints/x                  401 401 403 400 400
+    PUT    /v1/endpoints/x/secrets          401 401 403 415 415
+    POST   /v1/endpoints/x/enable           401 401 403 415 415
+    POST   /v1/endpoints/x/disable          401 401 403 415 415
+    POST   /v1/endpoints/x/test             401 401 403 415 415
+    GET    /v1/deliveries                   401 401 200 403 200
+    GET    /v1/deliveries/x                 401 401 404 403 404
+    POST   /v1/deliveries/x/retry           401 401 403 415 415
     ");
     api.stop().await
 }

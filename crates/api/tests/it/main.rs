@@ -3,7 +3,10 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod access;
+mod backend;
 mod corrections;
+mod deliveries;
+mod endpoints;
 mod events;
 mod funds;
 mod harness;
@@ -12,9 +15,8 @@ mod harness;
 mod http;
 mod ledger;
 mod matches;
-mod offer_stream;
-mod offers;
 mod operators;
 mod process;
 mod requests;
+mod rewards;
 mod script;
