@@ -1,15 +1,22 @@
 //! `matchpurse`: every service in one process, and the operator's commands.
 
+mod anomalies;
 mod archive;
 mod audit;
 mod config;
 mod correct;
+mod deliveries;
 mod demo;
 mod demo_sources;
 mod dev;
+mod endpoints;
 mod explain;
+mod moment;
 mod observe;
 mod offers;
+mod parked;
+mod rebuild;
+mod replay;
 mod rewards;
 mod servers;
 mod services;
@@ -47,8 +54,18 @@ enum Command {
     VerifyArchive(verify_archive::VerifyArchiveArgs),
     /// See the archive's days, export them, and take old ones out
     Archive(archive::ArchiveArgs),
+    /// Build all state anew from the archive and the records, in a schema of its own
+    Rebuild(rebuild::RebuildArgs),
+    /// Compare a rebuild with the state that is there
+    Diff(rebuild::DiffArgs),
     /// Tell the whole story of one match, contest, offer or player
     Explain(explain::ExplainArgs),
+    /// See the deliveries that could not be applied, and have them applied after all, or not
+    Parked(parked::ParkedArgs),
+    /// Apply archived events once more, or say what that would do
+    Replay(replay::ReplayArgs),
+    /// See what contradicts itself, and decide about it
+    Anomalies(anomalies::AnomaliesArgs),
     /// Set the end of a match that nobody told, or another end than the ledger has
     Correct(correct::CorrectArgs),
     /// See corrections, and decide about those that wait for a second person
@@ -59,6 +76,10 @@ enum Command {
     Rewards(rewards::RewardsArgs),
     /// See offers, ask what a player may see, and watch what changes
     Offers(offers::OffersArgs),
+    /// See where notices go, stop and try it, and add endpoints that the configuration does not have
+    Endpoints(endpoints::EndpointsArgs),
+    /// See what was sent to which endpoint and what came of it, and have it sent again
+    Deliveries(deliveries::DeliveriesArgs),
     /// Bring the database's schema up to date
     Migrate(config::ConfigArgs),
     /// Check the configuration and print the one in effect, without its secrets
@@ -74,12 +95,19 @@ async fn main() -> ExitCode {
         Command::Audit(args) => audit::run(args).await,
         Command::VerifyArchive(args) => verify_archive::run(args).await,
         Command::Archive(args) => archive::run(args).await,
+        Command::Rebuild(args) => rebuild::run(args).await,
+        Command::Diff(args) => rebuild::diff(args).await,
         Command::Explain(args) => explain::run(args).await,
+        Command::Parked(args) => parked::run(args).await,
+        Command::Replay(args) => replay::run(args).await,
+        Command::Anomalies(args) => anomalies::run(args).await,
         Command::Correct(args) => correct::run(args).await,
         Command::Corrections(args) => correct::manage(args).await,
         Command::VerifyEndpoint(args) => verify_endpoint::run(args).await,
         Command::Rewards(args) => rewards::run(args).await,
         Command::Offers(args) => offers::run(args).await,
+        Command::Endpoints(args) => endpoints::run(args).await,
+        Command::Deliveries(args) => deliveries::run(args).await,
         Command::Migrate(args) => config::migrate(args).await,
         Command::CheckConfig(args) => config::check(&args),
     };

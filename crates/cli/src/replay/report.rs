@@ -1,0 +1,183 @@
+use std::collections::BTreeMap;
+
+use matchpurse_domain::event::Event;
+use matchpurse_domain::money::{format_major, known_exponent};
+use matchpurse_store::rehearsal::{Effect, Rows};
+use matchpurse_worker_kit::Rehearsed;
+use serde_json::{Value, json};
+
+use crate::moment::printable;
+
+/// What a replay would do.
+#[derive(Default)]
+pub(super) struct Report {
+    /// The events that were looked at.
+    pub(super) events: u64,
+    /// What each would do, by the worker; only those that would do something.
+    effects: Vec<(Named, Effect)>,
+    /// Those that could not be applied.
+    failures: Vec<(Named, String)>,
+}
+
+/// An event, and the worker.
+struct Named {
+    event_id: String,
+    source: String,
+    subject: String,
+    payload: &'static str,
+    worker: &'static str,
+}
+
+impl Named {
+    fn text(&self) -> String {
+        let Self { event_id, source, subject, payload, worker } = self;
+        format!("{event_id} {payload} {source}/{} by {worker}", printable(subject))
+    }
+
+    fn json(&self) -> Value {
+        let Self { event_id, source, subject, payload, worker } = self;
+        json!({ "event_id": event_id, "source": source, "subject": subject, "payload": payload, "worker": worker })
+    }
+}
+
+impl Report {
+    pub(super) fn add(&mut self, event: &Event, rehearsed: Rehearsed) {
+        let named = Named {
+            event_id: event.id.to_string(),
+            source: event.source.as_str().to_owned(),
+            subject: event.subject.clone(),
+            payload: event.payload.name().as_str(),
+            worker: rehearsed.queue.worker(),
+        };
+        match rehearsed.outcome {
+            Ok(effect) if effect.is_empty() => {}
+            Ok(effect) => self.effects.push((named, effect)),
+            Err(reason) => self.failures.push((named, reason)),
+        }
+    }
+
+    /// Minor units by currency and kind of transfer.
+    fn money(&self) -> BTreeMap<(String, String), i64> {
+        let mut money = BTreeMap::new();
+        for transfer in self.effects.iter().flat_map(|(_, effect)| &effect.transfers) {
+            let sum: &mut i64 = money.entry((transfer.currency.clone(), transfer.kind.clone())).or_default();
+            *sum = sum.saturating_add(transfer.amount);
+        }
+        money
+    }
+
+    fn rows(&self) -> BTreeMap<String, Rows> {
+        let mut rows: BTreeMap<String, Rows> = BTreeMap::new();
+        for (table, more) in self.effects.iter().flat_map(|(_, effect)| &effect.rows) {
+            let sum = rows.entry(table.clone()).or_default();
+            sum.added = sum.added.saturating_add(more.added);
+            sum.changed = sum.changed.saturating_add(more.changed);
+        }
+        rows
+    }
+
+    pub(super) fn print(&self) {
+        for (named, effect) in &self.effects {
+            println!("{}", named.text());
+            for moved in &effect.transfers {
+                let player = moved.player_id.as_deref().map(|id| format!(", player {}", printable(id)));
+                println!(
+                    "  {} {}{}",
+                    moved.kind,
+                    amount(moved.amount, &moved.currency),
+                    player.unwrap_or_default()
+                );
+            }
+            for grant in &effect.grants {
+                let worth = grant.amount.as_ref().map(|(minor, currency)| amount(*minor, currency));
+                let player = printable(&grant.player_id);
+                println!(
+                    "  reward {} {}{} for player {player}",
+                    grant.kind,
+                    grant.state,
+                    worth.map_or_else(String::new, |w| format!(", {w},"))
+                );
+            }
+            for kind in &effect.anomalies {
+                println!("  anomaly {kind}");
+            }
+            for (kind, subject) in &effect.notices {
+                println!("  notice {kind} {}", printable(subject));
+            }
+            println!("  rows: {}", rows_text(&effect.rows));
+        }
+        for (named, reason) in &self.failures {
+            println!("{}: it could not be applied: {}", named.text(), printable(reason));
+        }
+        for ((currency, kind), sum) in self.money() {
+            println!("would move: {kind} {}", amount(sum, &currency));
+        }
+        let (effects, failures) = (self.effects.len(), self.failures.len());
+        if effects == 0 && failures == 0 {
+            println!("{} events, and nothing would change", self.events);
+        } else {
+            println!(
+                "{} events; {effects} effects, {failures} that could not be applied; rows: {}",
+                self.events,
+                rows_text(&self.rows())
+            );
+        }
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        let rows = |rows: &BTreeMap<String, Rows>| {
+            let row = |(table, rows): (&String, &Rows)| {
+                (table.clone(), json!({ "added": rows.added, "changed": rows.changed }))
+            };
+            Value::Object(rows.iter().map(row).collect())
+        };
+        let effect = |(named, effect): &(Named, Effect)| {
+            let mut whole = named.json();
+            whole["transfers"] = effect
+                .transfers
+                .iter()
+                .map(|t| json!({ "kind": t.kind, "minor_units": t.amount, "currency": t.currency, "player_id": t.player_id }))
+                .collect();
+            whole["grants"] = effect
+                .grants
+                .iter()
+                .map(|g| json!({ "kind": g.kind, "state": g.state, "player_id": g.player_id,
+                    "amount": g.amount.as_ref().map(|(minor, currency)| json!({ "minor_units": minor, "currency": currency })) }))
+                .collect();
+            whole["anomalies"] = json!(effect.anomalies);
+            whole["notices"] = effect
+                .notices
+                .iter()
+                .map(|(kind, subject)| json!({ "kind": kind, "subject": subject }))
+                .collect();
+            whole["rows"] = rows(&effect.rows);
+            whole
+        };
+        let failure = |(named, reason): &(Named, String)| {
+            let mut whole = named.json();
+            whole["reason"] = json!(reason);
+            whole
+        };
+        let money = |((currency, kind), sum): ((String, String), i64)| json!({ "kind": kind, "minor_units": sum, "currency": currency });
+        json!({
+            "events": self.events,
+            "effects": self.effects.iter().map(effect).collect::<Vec<_>>(),
+            "failures": self.failures.iter().map(failure).collect::<Vec<_>>(),
+            "money": self.money().into_iter().map(money).collect::<Vec<_>>(),
+            "rows": rows(&self.rows()),
+        })
+    }
+}
+
+fn rows_text(rows: &BTreeMap<String, Rows>) -> String {
+    let one = |(table, rows): (&String, &Rows)| match (rows.added, rows.changed) {
+        (added, 0) => format!("{table} +{added}"),
+        (0, changed) => format!("{table} ~{changed}"),
+        (added, changed) => format!("{table} +{added} ~{changed}"),
+    };
+    rows.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+fn amount(minor_units: i64, currency: &str) -> String {
+    format!("{} {currency}", format_major(minor_units, known_exponent(currency).unwrap_or(0)))
+}
