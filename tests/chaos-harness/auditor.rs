@@ -23,10 +23,14 @@ const NEVER: &[&str] = &[
     "SELECT format('notice %s of a grant that is %s', o.webhook_id, coalesce(g.state, 'not there'))
        FROM outbox o LEFT JOIN reward_grant g ON o.subject = g.grant_id::text
       WHERE o.kind = 'reward.granted' AND coalesce(g.state, '') NOT IN ('fulfilled', 'reversed')",
-    "SELECT format('notice %s has %s deliveries, %s of them delivered', webhook_id, count(d.delivery_id),
-                   count(*) FILTER (WHERE d.state = 'delivered'))
+    // What was taken back before anybody can have heard of it need not be told.
+    "SELECT format('notice %s has %s deliveries, %s of them ended well', webhook_id, count(d.delivery_id),
+                   count(*) FILTER (WHERE d.state IN ('delivered', 'withdrawn')))
        FROM outbox LEFT JOIN delivery d USING (webhook_id) GROUP BY webhook_id
-     HAVING count(d.delivery_id) <> 2 OR count(*) FILTER (WHERE d.state = 'delivered') <> 2",
+     HAVING count(d.delivery_id) <> 2 OR count(*) FILTER (WHERE d.state IN ('delivered', 'withdrawn')) <> 2",
+    "SELECT format('the delivery of %s is withdrawn, and its grant is %s', o.webhook_id, coalesce(g.state, 'not there'))
+       FROM delivery d JOIN outbox o USING (webhook_id) LEFT JOIN reward_grant g ON o.subject = g.grant_id::text
+      WHERE d.state = 'withdrawn' AND g.state IS DISTINCT FROM 'reversed'",
     "SELECT format('endpoint %s is disabled: %s', name, disabled) FROM endpoint WHERE disabled IS NOT NULL",
     "SELECT format('the balances of %s in %s add up to %s', source, currency, sum(balance))
        FROM account GROUP BY source, currency HAVING sum(balance) <> 0",
@@ -161,7 +165,10 @@ async fn archive(rig: &Rig, wrong: &mut Vec<String>) -> Result<()> {
 
 /// What the database says that the studio was told, and what the studio took, are the same.
 async fn notices(rig: &mut Rig, wrong: &mut Vec<String>) -> Result<()> {
-    let sql = "SELECT webhook_id, source, kind, subject, sha256(body) FROM outbox ORDER BY position";
+    let sql = "SELECT webhook_id, source, kind, subject, sha256(body),
+                      ARRAY (SELECT name FROM delivery JOIN endpoint USING (endpoint_id)
+                              WHERE delivery.webhook_id = outbox.webhook_id AND state = 'withdrawn')
+                 FROM outbox ORDER BY position";
     let mut grants: BTreeMap<(String, String), Uuid> = BTreeMap::new();
     let rows = rig.system.client.query(sql, &[]).await?;
     for stand_in in &mut rig.stand_ins {
@@ -174,7 +181,11 @@ async fn notices(rig: &mut Rig, wrong: &mut Vec<String>) -> Result<()> {
             let (source, kind, subject): (String, String, String) =
                 (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
             let digest: Option<Vec<u8>> = row.try_get(4)?;
+            let withdrawn: Vec<String> = row.try_get(5)?;
             let Some(taken) = stand_in.taken.get(&id) else {
+                if withdrawn.iter().any(|name| name == stand_in.name) {
+                    continue;
+                }
                 wrong.push(format!("{}: notice {id} ({kind}) never came", stand_in.name));
                 continue;
             };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use matchpurse_testkit::Dice;
 
+use crate::links::{Break, Link};
 use crate::system::service::Service;
 
 /// A kind of fault. Its name is what `--faults` takes.
@@ -35,6 +36,16 @@ pub(crate) enum Fault {
     BrokerAndService,
     /// kill -9 of PostgreSQL and of a service
     PostgresAndService,
+    /// A connection between a service and a server cut, for up to 8 s
+    Cut,
+    /// A connection between a service and a server on which nothing flows, for up to 25 s; then it goes on
+    Pause,
+    /// A connection between a service and a server that is dead, and nobody says so
+    HalfOpen,
+    /// 200 ms in each direction between a service and a server, for 8 s
+    Latency,
+    /// The tables that everybody needs locked, for up to 12 s: locks and statements time out
+    LockTables,
     /// The studio fails: it does the work and answers 500, hangs, or hangs up
     StudioFails,
 }
@@ -49,6 +60,8 @@ pub(crate) enum Blow {
     PostgresKill(Duration),
     BrokerKill,
     BrokerRestart,
+    Break(Link, Break, Duration),
+    LockTables(Duration),
 }
 
 /// A blow and its moment.
@@ -72,7 +85,7 @@ pub(crate) struct Schedule {
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::KillRewards,
         Self::KillOne,
         Self::KillPair,
@@ -85,8 +98,18 @@ impl Fault {
         Self::BrokerRestart,
         Self::BrokerAndService,
         Self::PostgresAndService,
+        Self::Cut,
+        Self::Pause,
+        Self::HalfOpen,
+        Self::Latency,
+        Self::LockTables,
         Self::StudioFails,
     ];
+
+    /// Whether a connection between a service and a server is broken.
+    pub(crate) fn breaks_a_link(self) -> bool {
+        matches!(self, Self::Cut | Self::Pause | Self::HalfOpen | Self::Latency)
+    }
 
     /// Whether it is done to a server, which must be ours then.
     pub(crate) fn hits_a_server(self) -> bool {
@@ -137,6 +160,19 @@ impl Schedule {
             (Fault::BrokerRestart, _) => "RabbitMQ restarted in order".to_owned(),
             (Fault::BrokerAndService, _) => "kill -9 of RabbitMQ and a service".to_owned(),
             (Fault::PostgresAndService, _) => "kill -9 of PostgreSQL and a service".to_owned(),
+            (
+                Fault::Cut | Fault::Pause | Fault::HalfOpen | Fault::Latency,
+                Some(Blow::Break(link, how, _)),
+            ) => {
+                let server = if matches!(link, Link::Broker(_)) { "RabbitMQ" } else { "PostgreSQL" };
+                match how {
+                    Break::Cut => format!("a service cut off from {server}"),
+                    Break::Pause => format!("silence between a service and {server}"),
+                    Break::Abandon => format!("half-open connections of a service to {server}"),
+                    Break::Slow => format!("200 ms between a service and {server}"),
+                }
+            }
+            (Fault::LockTables, _) => "tables locked".to_owned(),
             (Fault::StudioFails, _) => "the studio fails".to_owned(),
             (fault, _) => fault.to_string(),
         }
@@ -156,6 +192,12 @@ fn service(dice: &mut Dice) -> Service {
 
 fn down(dice: &mut Dice) -> Duration {
     Duration::from_millis([0, 500, 2_000, 8_000][dice.below(4)])
+}
+
+fn broken(dice: &mut Dice, how: Break, times_ms: &[u64]) -> Step {
+    let time = Duration::from_millis(times_ms[dice.below(times_ms.len())]);
+    let link = Link::some(dice);
+    some_time(dice, Blow::Break(link, how, time))
 }
 
 fn steps(fault: Fault, dice: &mut Dice) -> Vec<Step> {
@@ -205,6 +247,14 @@ fn steps(fault: Fault, dice: &mut Dice) -> Vec<Step> {
         Fault::PostgresAndService => {
             let (killed, stopped) = (Blow::Kill(vec![service(dice)]), Blow::PostgresKill(down(dice)));
             vec![some_time(dice, stopped), some_time(dice, killed)]
+        }
+        Fault::Cut => vec![broken(dice, Break::Cut, &[0, 500, 2_000, 8_000])],
+        Fault::Pause => vec![broken(dice, Break::Pause, &[2_000, 8_000, 25_000])],
+        Fault::HalfOpen => vec![broken(dice, Break::Abandon, &[0])],
+        Fault::Latency => vec![broken(dice, Break::Slow, &[8_000])],
+        Fault::LockTables => {
+            let time = Duration::from_millis([1_000, 4_000, 12_000][dice.below(3)]);
+            vec![some_time(dice, Blow::LockTables(time))]
         }
         Fault::StudioFails => vec![],
     }

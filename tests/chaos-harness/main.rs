@@ -6,6 +6,7 @@
 //! | [`options`] | what `tests/chaos` understands |
 //! | [`servers`] | PostgreSQL and RabbitMQ: given ones, or private ones that may be killed |
 //! | [`faults`] | the schedule of a round: a pure function of the seed and the round's number |
+//! | [`links`] | the connections between services and servers, each of which can be broken |
 //! | [`rig`] | all programs on a database and a virtual host of their own, and how a blow is struck |
 //! | [`stand_in`] | the studio: takes notices and writes down what it took |
 //! | [`round`] | traffic, blows, waiting until everything is through |
@@ -23,6 +24,7 @@
 
 mod auditor;
 mod faults;
+mod links;
 mod options;
 mod rig;
 mod round;

@@ -13,8 +13,11 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::faults::Blow;
+use crate::links::Links;
 use crate::servers::Servers;
 use crate::stand_in::StandIn;
+use crate::system::http::Request;
+use crate::system::service::Service;
 use crate::system::sources::Source;
 use crate::system::{Folder, Plan, START_PATIENCE, System};
 
@@ -33,6 +36,7 @@ pub(crate) struct Rig {
     // Dropped in this order: programs first, and what they stand on last.
     pub(crate) system: System,
     pub(crate) stand_ins: [StandIn; 2],
+    links: Links,
     pub(crate) vhost: Vhost,
     database: Database,
     /// Before this no server is killed.
@@ -46,7 +50,8 @@ pub(crate) struct Rig {
 }
 
 impl Rig {
-    pub(crate) async fn build(servers: &Servers) -> Result<Self> {
+    /// Starts everything; services and servers are connected through [`Links`] where these are to be broken.
+    pub(crate) async fn build(servers: &Servers, through_links: bool) -> Result<Self> {
         let database = Database::create_on(&servers.database).await?;
         let vhost = Vhost::create_on(&servers.amqp, &servers.management)?;
         let folder = Folder::new()?;
@@ -54,6 +59,7 @@ impl Rig {
             StandIn::start("any-order", false, &folder.0).await?,
             StandIn::start("in-order", true, &folder.0).await?,
         ];
+        let (links, variables) = Links::lay(&database, &vhost).await?;
         let sources = matchpurse_providers::all().iter().map(|one| Source::new(*one, one.id()));
         let plan = Plan {
             sources: sources.collect::<Result<_>>()?,
@@ -64,11 +70,12 @@ impl Rig {
             ingress: "request_timeout_ms = 60000",
             dispatcher: DISPATCHER,
             more: stand_ins.iter().map(StandIn::toml).collect(),
+            variables: if through_links { variables } else { BTreeMap::new() },
         };
         let system = System::start_with(plan).await?;
         let declared = Instant::now();
         let (expected, accepted) = (Expected::default(), BTreeMap::new());
-        Ok(Self { system, stand_ins, vhost, database, declared, expected, accepted, folder })
+        Ok(Self { system, stand_ins, links, vhost, database, declared, expected, accepted, folder })
     }
 
     /// The sources, as they are played.
@@ -113,6 +120,16 @@ impl Rig {
                 self.system.service(*service)?.signal(Signal::CONT)?;
                 Instant::now()
             }
+            Blow::Break(link, how, time) => {
+                self.links.break_one(*link, *how)?;
+                tokio::time::sleep(*time).await;
+                self.links.mend(*link)?;
+                Instant::now()
+            }
+            Blow::LockTables(time) => {
+                self.lock_tables(*time).await?;
+                Instant::now()
+            }
             Blow::TerminateBackends => {
                 let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                             WHERE datname = current_database() AND pid <> pg_backend_pid()";
@@ -140,6 +157,31 @@ impl Rig {
         };
         self.system.ready().await?;
         Ok(since.elapsed())
+    }
+
+    /// Starts again, as an orchestrator does, whoever says of itself that it is not alive; how many that were.
+    pub(crate) async fn revive(&mut self) -> Result<usize> {
+        let mut revived = 0;
+        for service in Service::ALL {
+            let admin = self.system.service(service)?.admin_address().to_owned();
+            let answer = Request::new("GET", "/healthz", b"").send(&admin).await?;
+            if answer.status != 200 {
+                println!("{} is not alive, and started again: {}", service.name(), answer.body.trim());
+                self.system.kill9(service)?;
+                self.system.restart(service).await?;
+                revived += 1;
+            }
+        }
+        Ok(revived)
+    }
+
+    /// Holds what everybody needs, for longer than they wait for a lock or a statement.
+    async fn lock_tables(&self, time: Duration) -> Result<()> {
+        let client = self.database.connection().await?;
+        let sql = "BEGIN; LOCK TABLE match, reward_grant, archive_head, stats_match, offer, delivery IN ACCESS EXCLUSIVE MODE";
+        client.batch_execute(sql).await?;
+        tokio::time::sleep(time).await;
+        Ok(client.batch_execute("ROLLBACK").await?)
     }
 
     async fn return_postgres(&mut self, down: Duration, servers: &Mutex<Servers>) -> Result<Instant> {
@@ -172,8 +214,16 @@ impl Rig {
 
     /// Stops everything in order; every program must end well.
     pub(crate) async fn stop(self) -> Result<()> {
-        self.system.stop().await?;
-        drop((self.vhost, self.database));
-        Ok(())
+        let Self { system, links, vhost, database, .. } = self;
+        system.stop().await?;
+        drop(links);
+        // Elsewhere, because it blocks: PostgreSQL drops no database while a session of another lane waits for us to
+        // read what it sends.
+        Ok(tokio::task::spawn_blocking(move || drop((vhost, database))).await?)
+    }
+
+    /// Ends everything as it is; that shows the logs.
+    pub(crate) async fn abandon(self) -> Result<()> {
+        Ok(tokio::task::spawn_blocking(move || drop(self)).await?)
     }
 }

@@ -16,11 +16,16 @@ use crate::faults::{Fault, Schedule};
 use crate::options::Options;
 use crate::rig::Rig;
 use crate::servers::Servers;
+use crate::system::tables::Tables;
 
 /// A delivery to the studio that failed twice waits for five minutes, so this is longer.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(480);
 /// How often it is looked whether everything is through.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often an orchestrator asks whether a service is alive.
+const LIVENESS_EVERY: Duration = Duration::from_secs(5);
+/// For so long nothing must change before it is believed that nothing will.
+const REST: Duration = Duration::from_secs(2);
 /// Requests under way at once; those that are tried again are among them.
 const IN_FLIGHT_MAX: usize = 256;
 /// A request that is not taken after this time never is: longer than any fault.
@@ -40,6 +45,8 @@ pub(crate) struct Outcome {
     pub(crate) ready: Vec<Duration>,
     /// From the end of traffic and blows until everything was through.
     pub(crate) drained: Duration,
+    /// How often a service said of itself that it is not alive, and was started again.
+    pub(crate) revived: usize,
     pub(crate) violations: Vec<String>,
 }
 
@@ -88,7 +95,7 @@ pub(crate) async fn run(
     }
     rig.system.ready().await?;
     let ended = Instant::now();
-    drain(rig, &accepted).await?;
+    outcome.revived = drain(rig, &accepted).await?;
     outcome.drained = ended.elapsed();
     outcome.violations.extend(auditor::violations(rig).await?);
     Ok(outcome)
@@ -109,22 +116,27 @@ fn plan(rig: &Rig, schedule: &Schedule, options: &Options, repeats: u32, forged:
 }
 
 /// Waits until everything that was taken is through.
-async fn drain(rig: &mut Rig, accepted: &[Uuid]) -> Result<()> {
+async fn drain(rig: &mut Rig, accepted: &[Uuid]) -> Result<usize> {
     let deadline = Instant::now() + DRAIN_PATIENCE;
+    let (mut revived, mut next_look) = (0, Instant::now() + LIVENESS_EVERY);
     while let Some(objection) = auditor::not_through(rig, accepted).await? {
         if Instant::now() > deadline {
             bail!("not through after {DRAIN_PATIENCE:?}: {objection}");
         }
+        if Instant::now() > next_look {
+            next_look = Instant::now() + LIVENESS_EVERY;
+            revived += rig.revive().await?;
+        }
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    Ok(())
+    Ok(revived)
 }
 
 /// Sends everything of a round once more: nothing may change, and nothing may be sent to the studio.
 pub(crate) async fn replay(rig: &mut Rig, schedule: &Schedule, options: &Options) -> Result<Vec<String>> {
     let plan = Arc::new(plan(rig, schedule, options, 0, 0)?);
     let ids: BTreeMap<Uuid, u64> = plan.delivery_ids().map(|id| (id.uuid(), 1)).collect();
-    let before = rig.system.tables(&[]).await?;
+    let before = tables(rig).await?;
     let consumed = rig.consumed().await?;
     let play_options = PlayOptions::new(format!("http://{}", rig.system.ingress()));
     let played = Traffic::start(&plan, play_options).end().await?;
@@ -145,8 +157,25 @@ pub(crate) async fn replay(rig: &mut Rig, schedule: &Schedule, options: &Options
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    let changes = before.changes(&rig.system.tables(&[]).await?);
+    let changes = before.changes(&tables(rig).await?);
     Ok(changes.into_iter().map(|change| format!("a replay changed something: {change}")).collect())
+}
+
+/// All tables, when what is made beside the workers has come to rest too.
+async fn tables(rig: &Rig) -> Result<Tables> {
+    let deadline = Instant::now() + DRAIN_PATIENCE;
+    let mut last = rig.system.tables(&[]).await?;
+    loop {
+        tokio::time::sleep(REST).await;
+        let now = rig.system.tables(&[]).await?;
+        if last == now {
+            return Ok(now);
+        }
+        if Instant::now() > deadline {
+            bail!("no rest after {DRAIN_PATIENCE:?}: {:?}", last.changes(&now).first());
+        }
+        last = now;
+    }
 }
 
 /// A plan that is being played.

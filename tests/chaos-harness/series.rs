@@ -94,8 +94,12 @@ impl Series<'_> {
         while let Some(schedule) = next {
             let mut on = match rig.take() {
                 Some(rig) => rig,
-                None => Rig::build(&*self.servers.lock().await).await?,
+                None => {
+                    let through_links = self.faults.iter().any(|fault| fault.breaks_a_link());
+                    Rig::build(&*self.servers.lock().await, through_links).await?
+                }
             };
+            println!("round {} begins: {:?}", schedule.number, schedule.steps);
             let mut outcome = match round::run(&mut on, &self.servers, &schedule, self.options).await {
                 Ok(outcome) => outcome,
                 Err(error) => Outcome {
@@ -116,14 +120,13 @@ impl Series<'_> {
             } else {
                 on_this_rig = 0;
                 println!("logs and journals are in {}", on.folder.keep().display());
-                // Dropped, not stopped: that shows the logs.
+                on.abandon().await?;
             }
             println!("{}", table::line(&schedule, &outcome));
             if !outcome.violations.is_empty() {
                 let names: Vec<String> = self.faults.iter().map(ToString::to_string).collect();
                 let (seed, number) = (self.options.seed, schedule.number);
                 println!("  again: --seed {seed} --first {number} --rounds 1 --faults {}", names.join(","));
-                println!("  {:?}", schedule.steps);
             }
             self.outcomes.borrow_mut().push(outcome);
         }
@@ -150,5 +153,6 @@ async fn finish(mut rig: Rig, schedule: &Schedule, options: &Options, outcome: &
         outcome.violations.extend(rig.stop().await.err().map(|error| format!("{error:#}")));
     } else {
         println!("logs and journals are in {}", rig.folder.keep().display());
+        outcome.violations.extend(rig.abandon().await.err().map(|error| format!("{error:#}")));
     }
 }

@@ -26,6 +26,9 @@ pub(crate) fn line(schedule: &Schedule, outcome: &Outcome) -> String {
         outcome.ready.iter().map(|time| seconds(*time)).collect::<Vec<_>>().join(", "),
         seconds(outcome.drained),
     );
+    if outcome.revived > 0 {
+        line.push_str(&format!(", {} started again because not alive", outcome.revived));
+    }
     for violation in outcome.violations.iter().take(SHOWN) {
         line.push_str("\n  VIOLATION ");
         line.push_str(violation);

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -17,6 +18,8 @@ enum Mode {
     Open,
     /// Connections stay open, but nothing flows: a half-open connection, a stopped process.
     Paused,
+    /// Bytes flow, but each piece arrives later by this much.
+    Slow(Duration),
     /// Connections stay open, and what is sent is lost.
     Swallowing,
     /// Connections are closed, and new ones as soon as they are made.
@@ -31,6 +34,8 @@ struct State {
     mode: Mode,
     /// How often it was cut: a connection from before the last cut ends, even if it never saw the cut itself.
     cuts: u64,
+    /// How often it was abandoned: a connection from before the last time is silent for ever.
+    abandoned: u64,
 }
 
 /// A proxy on a free port of 127.0.0.1. Dropping it ends every connection through it.
@@ -52,7 +57,7 @@ impl FaultProxy {
     pub async fn start(target: &str) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let (state, watched) = watch::channel(State { mode: Mode::Open, cuts: 0 });
+        let (state, watched) = watch::channel(State { mode: Mode::Open, cuts: 0, abandoned: 0 });
         let accepted = Arc::new(AtomicU64::new(0));
         let said = broadcast::Sender::new(16);
         let served = Served {
@@ -95,12 +100,23 @@ impl FaultProxy {
 
     /// Closes every connection, and new ones as soon as they are made.
     pub fn cut(&self) {
-        self.state.send_modify(|state| *state = State { mode: Mode::Cut, cuts: state.cuts + 1 });
+        self.state.send_modify(|state| *state = State { mode: Mode::Cut, cuts: state.cuts + 1, ..*state });
     }
 
     /// Lets nothing through, but keeps connections open and accepts new ones.
     pub fn pause(&self) {
         self.state.send_modify(|state| state.mode = Mode::Paused);
+    }
+
+    /// Keeps the connections that are open, but nothing will ever flow through them: the other side is gone, and nobody
+    /// says so. New ones work.
+    pub fn abandon(&self) {
+        self.state.send_modify(|state| state.abandoned += 1);
+    }
+
+    /// Delays everything that is sent, in both directions.
+    pub fn slow(&self, delay: Duration) {
+        self.state.send_modify(|state| state.mode = Mode::Slow(delay));
     }
 
     /// Lets everything through again. Connections that were cut stay closed.
@@ -137,7 +153,10 @@ async fn serve(client: TcpStream, served: Served) {
     let Served { target, mut state, said, swallowed } = served;
     // A paused target accepts too, in its kernel; so does the proxy, without connecting on.
     let begun = state.wait_for(|state| state.mode != Mode::Paused).await.map(|state| *state);
-    let Ok(State { mode: Mode::Open | Mode::Swallowing, cuts }) = begun else { return };
+    let Ok(begun) = begun else { return };
+    if begun.mode == Mode::Cut {
+        return;
+    }
     let Ok(server) = TcpStream::connect(&target).await else { return };
     // Small frames must not wait for each other: the proxy is to be invisible while it is open.
     if client.set_nodelay(true).and_then(|()| server.set_nodelay(true)).is_err() {
@@ -148,8 +167,8 @@ async fn serve(client: TcpStream, served: Served) {
     // Only clients are told things, and only their words are kept.
     let (nothing_said, dropped) = (broadcast::Sender::new(1), Swallowed::default());
     tokio::select! {
-        () = copy(from_client, to_server, state.clone(), cuts, nothing_said.subscribe(), swallowed) => {}
-        () = copy(from_server, to_client, state, cuts, said.subscribe(), dropped) => {}
+        () = copy(from_client, to_server, state.clone(), begun, nothing_said.subscribe(), swallowed) => {}
+        () = copy(from_server, to_client, state, begun, said.subscribe(), dropped) => {}
     }
 }
 
@@ -158,28 +177,32 @@ async fn copy(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut state: watch::Receiver<State>,
-    cuts: u64,
+    begun: State,
     mut said: broadcast::Receiver<Vec<u8>>,
     swallowed: Swallowed,
 ) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let now = *state.borrow_and_update();
-        if now.cuts != cuts {
+        if now.cuts != begun.cuts {
             return;
         }
+        let silent = now.mode == Mode::Paused || now.abandoned != begun.abandoned;
         let bytes: &[u8] = tokio::select! {
             changed = state.changed() => match changed {
                 Ok(()) => continue,
                 Err(_) => return,
             },
             Ok(words) = said.recv() => &words.clone(),
-            read = from.read(&mut buffer), if now.mode != Mode::Paused => {
+            read = from.read(&mut buffer), if !silent => {
                 let Ok(count @ 1..) = read else { return };
                 let bytes = buffer.get(..count).unwrap_or_default();
                 if now.mode == Mode::Swallowing {
                     swallowed.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
                     continue;
+                }
+                if let Mode::Slow(delay) = now.mode {
+                    tokio::time::sleep(delay).await;
                 }
                 bytes
             }
@@ -249,13 +272,36 @@ mod tests {
         proxy.pause();
         stream.write_all(b"late").await.unwrap();
         let mut answer = [0; 4];
-        let heard =
-            tokio::time::timeout(std::time::Duration::from_millis(100), stream.read_exact(&mut answer));
+        let heard = tokio::time::timeout(Duration::from_millis(100), stream.read_exact(&mut answer));
         assert!(heard.await.is_err(), "nothing may come through while paused");
 
         proxy.restore();
         stream.read_exact(&mut answer).await.unwrap();
         assert_eq!(answer, *b"late");
+    }
+
+    #[tokio::test]
+    async fn who_is_abandoned_hears_nothing_more_and_others_do() {
+        let proxy = FaultProxy::start(&echo().await.to_string()).await.unwrap();
+        let mut old = TcpStream::connect(proxy.address()).await.unwrap();
+        assert_eq!(say(&mut old, b"ping").await.unwrap(), *b"ping");
+        proxy.abandon();
+        let heard = tokio::time::timeout(Duration::from_millis(100), say(&mut old, b"lost"));
+        assert!(heard.await.is_err(), "an abandoned connection must be silent, and stay open");
+        let mut new = TcpStream::connect(proxy.address()).await.unwrap();
+        assert_eq!(say(&mut new, b"pong").await.unwrap(), *b"pong");
+        proxy.cut();
+        assert!(say(&mut old, b"gone").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_is_slowed_arrives_later() {
+        let proxy = FaultProxy::start(&echo().await.to_string()).await.unwrap();
+        let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
+        proxy.slow(Duration::from_millis(30));
+        let begun = std::time::Instant::now();
+        assert_eq!(say(&mut stream, b"ping").await.unwrap(), *b"ping");
+        assert!(begun.elapsed() >= Duration::from_millis(60));
     }
 
     #[tokio::test]

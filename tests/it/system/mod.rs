@@ -6,6 +6,7 @@ pub(crate) mod settle;
 pub(crate) mod sources;
 pub(crate) mod tables;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -46,6 +47,7 @@ pub(crate) struct System {
     ingress: String,
     api: String,
     config: PathBuf,
+    variables: BTreeMap<Service, Vec<(String, String)>>,
     folder: Folder,
     stopped: bool,
     _vhost: Option<Vhost>,
@@ -70,6 +72,8 @@ pub(crate) struct Plan {
     pub(crate) dispatcher: &'static str,
     /// More tables.
     pub(crate) more: String,
+    /// What is another's for one service: its variables.
+    pub(crate) variables: BTreeMap<Service, Vec<(String, String)>>,
 }
 
 impl System {
@@ -113,6 +117,7 @@ impl System {
             ingress: format!("127.0.0.1:{}", ports.ingress),
             api: format!("127.0.0.1:{}", ports.api),
             config,
+            variables: plan.variables,
             folder,
             stopped: false,
             _vhost: vhost,
@@ -120,7 +125,9 @@ impl System {
         };
         for (service, port) in Service::ALL.into_iter().zip(ports.admin) {
             let admin = format!("127.0.0.1:{port}");
-            system.services.push(Running::start(service, &system.config, &admin, &system.folder.0)?);
+            let variables = system.variables_of(service);
+            let running = Running::start(service, &system.config, &variables, &admin, &system.folder.0)?;
+            system.services.push(running);
         }
         system.ready().await?;
         Ok(system)
@@ -228,9 +235,14 @@ impl System {
     /// Starts a program again that was killed.
     pub(crate) fn start_again(&mut self, service: Service) -> Result<()> {
         let (config, folder) = (self.config.clone(), self.folder.0.clone());
+        let variables = self.variables_of(service);
         let running = self.service(service)?;
-        *running = Running::start(service, &config, running.admin_address(), &folder)?;
+        *running = Running::start(service, &config, &variables, running.admin_address(), &folder)?;
         Ok(())
+    }
+
+    fn variables_of(&self, service: Service) -> Vec<(String, String)> {
+        self.variables.get(&service).cloned().unwrap_or_default()
     }
 
     /// Waits until every program says that it is ready.

@@ -84,13 +84,20 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts it; its log is appended to `FOLDER/NAME.log`.
-    pub(crate) fn start(service: Service, config: &Path, admin: &str, folder: &Path) -> Result<Self> {
+    /// Starts it, with these variables; its log is appended to `FOLDER/NAME.log`.
+    pub(crate) fn start(
+        service: Service,
+        config: &Path,
+        variables: &[(String, String)],
+        admin: &str,
+        folder: &Path,
+    ) -> Result<Self> {
         let log = folder.join(format!("{}.log", service.name()));
         let file = OpenOptions::new().create(true).append(true).open(&log)?;
         let child = program(&format!("matchpurse-{}", service.name()))?
             .arg("--config")
             .arg(config)
+            .envs(variables.iter().cloned())
             .stdout(Stdio::null())
             .stderr(file)
             .spawn()

@@ -206,7 +206,7 @@ impl Source {
         let set = |name: &str| {
             KeySet::new(self.keys.get(name).map(|keys| Bytes::copy_from_slice(keys.verify.as_bytes())))
         };
-        Keys { webhook: set("webhook"), postback: set("postback") }
+        Keys { webhook: set("webhook"), postback: set("postback"), api: set("api") }
     }
 
     /// The headers with which the provider would send a body now, or at another time, or with another key.
