@@ -17,7 +17,8 @@ CREATE TABLE offer_change (
   PRIMARY KEY (xid, id)
 ) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.1);
 CREATE INDEX offer_change_source ON offer_change (source, xid, id);
-CREATE INDEX offer_change_subject ON offer_change (source, subject, xid DESC);
+-- By the subject first: one that began with the source would be taken for the order of the stream, which it has not.
+CREATE INDEX offer_change_subject ON offer_change (subject, source, xid DESC);
 CREATE INDEX offer_change_recorded ON offer_change (recorded_at);
 
 -- The last place that was pruned: who has read no further than before it has missed something.

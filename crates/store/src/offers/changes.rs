@@ -179,9 +179,11 @@ pub async fn changes_after(
     let condition = if source.is_some() { "source = $4" } else { "$4::text IS NULL" };
     // All in one statement, so that what was pruned, what is shown and what still runs are of one moment.
     let sql = format!(
-        "WITH present AS MATERIALIZED (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS xmin)
+        "WITH present AS MATERIALIZED (
+           SELECT pg_snapshot_xmin(pg_current_snapshot()) AS xmin,
+                  (SELECT xid FROM offer_change ORDER BY xid DESC, id DESC LIMIT 1) AS last_xid)
          SELECT present.xmin::text, horizon.xid::text AS horizon_xid, horizon.id AS horizon_id,
-                EXISTS (SELECT FROM offer_change WHERE xid >= present.xmin) AS held,
+                coalesce(present.last_xid >= present.xmin, false) AS held,
                 c.xid::text, c.id, c.source, c.kind, c.subject, c.state, c.changed_at
            FROM present CROSS JOIN offer_change_horizon horizon
            LEFT JOIN LATERAL (
