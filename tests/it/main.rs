@@ -17,5 +17,6 @@ mod errors;
 mod forgeries;
 mod kill;
 mod orders;
+mod replay;
 mod spool;
 mod system;

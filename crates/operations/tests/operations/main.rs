@@ -12,4 +12,7 @@ mod corrections;
 mod deadlines;
 mod funds;
 mod ground;
+mod links;
+mod parked;
 mod rewards;
+mod stats;

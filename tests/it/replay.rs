@@ -1,0 +1,81 @@
+//! Replaying everything changes nothing, and what is missing is made good.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use crate::system::System;
+use crate::system::service::program;
+use crate::system::sources::{Fixture, Source, fixtures};
+
+/// What a replay leaves on purpose, and what only says when something was seen.
+const WITHOUT: [&str; 4] = ["inbox", "replay", "updated_at", "seen_at"];
+
+fn command(system: &System, args: &[&str]) -> Result<String> {
+    let config = system.config().to_str().context("the folder's name is no text")?;
+    let run = program("matchpurse")?.args(args).args(["--config", config]).output()?;
+    let (out, told) = (String::from_utf8(run.stdout)?, String::from_utf8_lossy(&run.stderr).into_owned());
+    ensure!(run.status.success(), "{args:?}: {out}{told}");
+    Ok(out)
+}
+
+fn dry_run(system: &System) -> Result<Value> {
+    Ok(serde_json::from_str(&command(system, &["replay", "--dry-run", "--json", "--rate", "100000"])?)?)
+}
+
+fn replay(system: &System) -> Result<String> {
+    let who = ["--actor", "tester", "--reason", "everything once more"];
+    command(system, &[&["replay", "--rate", "100000"][..], &who[..]].concat())
+}
+
+#[tokio::test]
+async fn replaying_everything_changes_nothing_and_makes_good_what_is_missing() -> Result<()> {
+    let mut sources = Vec::new();
+    let mut deliveries: Vec<(String, Fixture)> = Vec::new();
+    for provider in matchpurse_providers::all() {
+        for fixture in fixtures(*provider)? {
+            let name = format!("{:03}-{}", sources.len(), fixture.name.to_ascii_lowercase());
+            let name: String = name.chars().take(40).collect();
+            sources.push(Source::new(*provider, &name)?);
+            deliveries.push((name, fixture));
+        }
+    }
+    let mut system = System::start(sources).await?;
+    for (source, fixture) in &deliveries {
+        system.deliver(source, fixture).await?;
+    }
+    system.settle().await?;
+    let before = system.tables(&WITHOUT).await?;
+    ensure!(before.rows("transfer") > 20 && before.rows("reward_grant") > 5, "too little has happened");
+    ensure!(before.rows("stats_match") > 0 && before.rows("offer") > 0, "too little has happened");
+
+    let looked = dry_run(&system)?;
+    ensure!(looked["events"].as_u64() > Some(100), "{looked:#}");
+    ensure!(looked["effects"].as_array().is_some_and(Vec::is_empty), "{:#}", looked["effects"]);
+    ensure!(looked["money"].as_array().is_some_and(Vec::is_empty), "{:#}", looked["money"]);
+    let changes = before.changes(&system.tables(&WITHOUT).await?);
+    ensure!(changes.is_empty(), "a dry run changed something:\n{}", changes.join("\n"));
+
+    ensure!(replay(&system)?.contains(" handed on to workers"));
+    system.settle().await?;
+    let changes = before.changes(&system.tables(&WITHOUT).await?);
+    ensure!(changes.is_empty(), "replaying everything changed something:\n{}", changes.join("\n"));
+    let noted = system.lines("SELECT actor || ': ' || reason FROM replay WHERE finished_at IS NOT NULL").await?;
+    ensure!(noted == ["tester: everything once more"], "{noted:?}");
+
+    // Somebody has lost rows: a dry run names them, a replay makes them good.
+    ensure!(before.rows("player_kick") > 0, "nobody was voted out");
+    system.client.execute("DELETE FROM player_kick", &[]).await?;
+    let looked = dry_run(&system)?;
+    let effects: Vec<&Value> = looked["effects"].as_array().context("no effects")?.iter().collect();
+    let workers: BTreeSet<&str> = effects.iter().filter_map(|effect| effect["worker"].as_str()).collect();
+    ensure!(workers == BTreeSet::from(["player-stats"]), "{effects:#?}");
+    let added = looked["rows"]["player_kick"]["added"].as_u64();
+    ensure!(added == u64::try_from(before.rows("player_kick")).ok(), "{:#}", looked["rows"]);
+    replay(&system)?;
+    system.settle().await?;
+    let changes = before.changes(&system.tables(&WITHOUT).await?);
+    ensure!(changes.is_empty(), "what was lost was not made good:\n{}", changes.join("\n"));
+    system.stop().await
+}
