@@ -209,17 +209,21 @@ pub async fn entry(client: &Client, board: BoardId, season: &str, player: Uuid) 
     client.query_opt(&sql, &[&board.0, &season, &player]).await?.as_ref().map(entry_line).transpose()
 }
 
-/// The rank that a place has at this moment, from 1, and how many are listed; both are counted.
+/// The rank that the place of a listed player has at this moment, from 1, and how many are listed; all are counted.
 ///
 /// # Errors
 /// [`crate::Error`].
 pub async fn exact_rank(client: &Client, board: BoardId, season: &str, place: Place) -> Result<(i64, i64)> {
-    let sql = "SELECT count(*) FILTER (WHERE (place, reached_at, player_key) < ($3, $4, $5)) + 1, count(*)
-                 FROM board_entry WHERE board_id = $1 AND season = $2 AND unlisted IS NULL";
+    // Two ranges of one index: no row is looked at to know on which side of the place it is.
+    let sql = "SELECT (SELECT count(*) FROM board_entry WHERE board_id = $1 AND season = $2 AND unlisted IS NULL
+                          AND (place, reached_at, player_key) < ($3, $4, $5)) AS better,
+                      (SELECT count(*) FROM board_entry WHERE board_id = $1 AND season = $2 AND unlisted IS NULL
+                          AND (place, reached_at, player_key) >= ($3, $4, $5)) AS others";
     let row = client
         .query_one(sql, &[&board.0, &season, &place.place, &At(place.reached_at), &place.player])
         .await?;
-    Ok((row.try_get(0)?, row.try_get(1)?))
+    let (better, others): (i64, i64) = (row.try_get("better")?, row.try_get("others")?);
+    Ok((better.saturating_add(1), better.saturating_add(others)))
 }
 
 /// The rank that a place has by the kept ranks, and as of when they are; none where none are kept.
