@@ -362,7 +362,8 @@ fn api_endpoint(name: &str, url: &str) -> EndpointSpec {
     }
 }
 
-/// What the API adds is sent to from the next turn on, with its own secrets, and never in a private network.
+/// What the API adds is sent to from the next turn on, with its own secrets, and in a private
+/// network only where the configuration says so.
 #[tokio::test]
 async fn an_endpoint_of_the_api_is_known_at_once_and_never_private() -> Result<()> {
     let (stage, studio) = (Stage::new().await?, Studio::start().await?);
@@ -376,10 +377,14 @@ async fn an_endpoint_of_the_api_is_known_at_once_and_never_private() -> Result<(
     stage.tell(&notices(1)).await?;
     dispatcher.settle().await?;
     assert_eq!(stage.outcomes().await?, ["not_sent"]);
-    // Only for this test the guard is taken away, to see the rest.
+    // A row could not say otherwise; only who writes the configuration can.
     let allow =
         "ALTER TABLE endpoint DROP CONSTRAINT endpoint_check1; UPDATE endpoint SET allow_private = true";
     stage.database.connection().await?.batch_execute(allow).await?;
+    stage.advance(60);
+    dispatcher.settle().await?;
+    assert_eq!(stage.outcomes().await?, ["not_sent", "not_sent"]);
+    let mut dispatcher = stage.dispatcher("api.endpoints_allow_private = true").await?;
     stage.live(&mut dispatcher, LONG_S).await?;
     let request = studio.requests().pop().unwrap();
     let (at, signatures) = (request.header("webhook-timestamp"), request.header("webhook-signature"));
