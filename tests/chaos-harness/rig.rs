@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use matchpurse_contracts::topology::{DEAD_LETTER_QUEUE, Queue};
 use matchpurse_simulator::{Expected, SimulatedSource};
 use matchpurse_testkit::{Database, Vhost};
 use rustix::process::Signal;
 use tokio::sync::Mutex;
+use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 use crate::faults::Blow;
@@ -178,8 +179,16 @@ impl Rig {
     /// Holds what everybody needs, for longer than they wait for a lock or a statement.
     async fn lock_tables(&self, time: Duration) -> Result<()> {
         let client = self.database.connection().await?;
-        let sql = "BEGIN; LOCK TABLE match, reward_grant, archive_head, stats_match, offer, delivery IN ACCESS EXCLUSIVE MODE";
-        client.batch_execute(sql).await?;
+        let tables = "match, reward_grant, archive_head, stats_match, offer, delivery";
+        let sql = format!("BEGIN; LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE");
+        // They are taken one by one, and whoever meets us in a circle may make us its victim.
+        while let Err(error) = client.batch_execute(&sql).await {
+            ensure!(
+                error.code() == Some(&SqlState::T_R_DEADLOCK_DETECTED),
+                "the tables are not locked: {error}"
+            );
+            client.batch_execute("ROLLBACK").await?;
+        }
         tokio::time::sleep(time).await;
         Ok(client.batch_execute("ROLLBACK").await?)
     }

@@ -22,13 +22,17 @@ use crate::{BusOptions, Status};
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// After so many looks in a row that found waiting messages and no delivery, the consumer subscribes anew.
 const STARVED_MAX: u32 = 3;
+/// How long the broker may take to open a channel, and a subscription. While the connection lives its heartbeats tell
+/// nothing about an answer that never comes.
+const OPEN_PATIENCE: Duration = Duration::from_secs(10);
 /// Cancelling and closing at shutdown are courtesies.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 
-/// What is done with a batch. Every delivery in it has to be settled, here or by the end of the channel.
+/// What is done with a batch. Every delivery in it has to be settled, here or by the end of the channel, which an error
+/// brings about.
 #[async_trait]
 pub(super) trait BatchSink: Send + Sync {
-    async fn take(&self, batch: Vec<Incoming>);
+    async fn take(&self, batch: Vec<Incoming>) -> Result<(), String>;
 }
 
 /// Takes from `queue` until `shutdown`; then the batch in hand is finished first.
@@ -89,14 +93,16 @@ async fn subscribe(
     status: &Status,
     shutdown: &CancellationToken,
 ) -> Result<(), String> {
-    let channel = connection.create_channel().await.map_err(|error| chain(&error))?;
-    let mut subscription =
-        Subscription::open(&channel, queue, options).await.map_err(|error| chain(&error))?;
+    let not_opened = |_| format!("the broker has not opened the subscription for {OPEN_PATIENCE:?}");
+    let opening = tokio::time::timeout(OPEN_PATIENCE, connection.create_channel());
+    let channel = opening.await.map_err(not_opened)?.map_err(|error| chain(&error))?;
+    let opening = tokio::time::timeout(OPEN_PATIENCE, Subscription::open(&channel, queue, options));
+    let mut subscription = opening.await.map_err(not_opened)?.map_err(|error| chain(&error))?;
     status.set_consuming();
     status.progressed();
     tracing::info!(queue, "consuming");
     while let Some(batch) = subscription.batch(status, shutdown).await? {
-        sink.take(batch).await;
+        sink.take(batch).await?;
         status.progressed();
     }
     subscription.close().await;

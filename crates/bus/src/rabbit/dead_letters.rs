@@ -21,7 +21,7 @@ pub(super) struct DeadLetters {
 
 #[async_trait]
 impl BatchSink for DeadLetters {
-    async fn take(&self, batch: Vec<Incoming>) {
+    async fn take(&self, batch: Vec<Incoming>) -> Result<(), String> {
         // There is no further fence behind this queue, so the batch is kept in hand until it is parked. If that
         // takes longer than the broker's patience the channel ends, and the batch comes again.
         let mut backoff = Backoff::new(self.options.reconnect_min, self.options.reconnect_max);
@@ -31,11 +31,11 @@ impl BatchSink for DeadLetters {
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 // Unsettled: the broker keeps them.
-                () = self.shutdown.cancelled() => return,
+                () = self.shutdown.cancelled() => return Ok(()),
             }
         }
         tracing::warn!(dead_letters = batch.len(), "parked what the broker gave up");
-        settle(&batch, &vec![Settlement::Ack; batch.len()]).await;
+        settle(&batch, &vec![Settlement::Ack; batch.len()]).await
     }
 }
 

@@ -18,8 +18,21 @@ pub(super) enum Settlement {
 /// pause a broker that takes no publishes would be asked in a hot loop.
 pub(super) const BEFORE_REQUEUE: Duration = Duration::from_secs(5);
 
-/// Tells the broker, with as few frames as possible.
-pub(super) async fn settle(batch: &[Incoming], settlements: &[Settlement]) {
+/// How long telling the broker may take. It only has to be handed to the connection, but in a connection that breaks at
+/// that very moment lapin may never say that it was not.
+const TELLING_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Tells the broker.
+///
+/// # Errors
+/// When that hangs. The channel has to end then, so that the broker hands out again what it was not told about.
+pub(super) async fn settle(batch: &[Incoming], settlements: &[Settlement]) -> Result<(), String> {
+    let told = tokio::time::timeout(TELLING_PATIENCE, tell(batch, settlements)).await;
+    told.map_err(|_| format!("an acknowledgement was not sent within {TELLING_PATIENCE:?}"))
+}
+
+/// With as few frames as possible.
+async fn tell(batch: &[Incoming], settlements: &[Settlement]) {
     // Every earlier delivery of the channel is settled, so one frame may acknowledge all up to a tag.
     let run = settlements.iter().take_while(|settlement| **settlement == Settlement::Ack).count();
     if let Some(last) = run.checked_sub(1).and_then(|last| batch.get(last)) {

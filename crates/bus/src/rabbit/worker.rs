@@ -25,7 +25,7 @@ pub(super) struct Worker {
 
 #[async_trait]
 impl BatchSink for Worker {
-    async fn take(&self, batch: Vec<Incoming>) {
+    async fn take(&self, batch: Vec<Incoming>) -> Result<(), String> {
         let deliveries: Vec<Delivery> = batch.iter().map(|incoming| incoming.delivery.clone()).collect();
         let dispositions =
             process(self.queue, self.handler.as_ref(), self.failure_log.as_ref(), &deliveries).await;
@@ -48,7 +48,7 @@ impl BatchSink for Worker {
                 Disposition::Retry(_) => requeued,
             })
             .collect();
-        settle(&batch, &settlements).await;
+        settle(&batch, &settlements).await
     }
 }
 
