@@ -83,6 +83,8 @@ INSERT INTO match_participant (match_no, player_key, group_id, state, hold, payo
               WHEN won THEN 'WIN' ELSE 'LOSS' END
     FROM seat, LATERAL (SELECT (j < 2) <> (life = 'corrected') AS won) w
    ORDER BY n, player_key;
+UPDATE match_participant p SET ended_at = m.settled_at, currency = m.currency
+  FROM match m WHERE m.match_no = p.match_no AND m.settlement IN ('payout', 'tie') AND p.outcome IS NOT NULL;
 
 INSERT INTO transfer (match_no, subject, kind, generation, debit_id, credit_id, amount, event_id, event_at,
                       recorded_at)

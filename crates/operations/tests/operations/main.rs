@@ -14,5 +14,6 @@ mod funds;
 mod ground;
 mod links;
 mod parked;
+mod records;
 mod rewards;
 mod stats;

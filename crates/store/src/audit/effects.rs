@@ -36,6 +36,41 @@ pub(super) const TOTALS: Check = Check {
            WHERE t.sums IS DISTINCT FROM c.sums",
 };
 
+pub(super) const LINES: Check = Check {
+    name: "a line has the end and the outcome of its match where that counts",
+    sql: "SELECT format('match %s of %s, player %s: ended %s, %s', m.match_id, m.source, s.player_key,
+                        coalesce(s.ended_at::text, 'never'), coalesce(s.outcome, 'no outcome'))
+            FROM player_match_stats s JOIN stats_match m USING (stats_key)
+           CROSS JOIN LATERAL (SELECT m.counted AND s.side <> 'spectator' AS counts) c
+           WHERE s.ended_at IS DISTINCT FROM CASE WHEN counts THEN m.ended_at END
+              OR s.outcome IS DISTINCT FROM CASE WHEN NOT counts THEN NULL
+                                                 WHEN m.result IS NULL OR m.result = 'draw' THEN m.result
+                                                 WHEN m.result = s.side THEN 'win' ELSE 'loss' END",
+};
+
+pub(super) const RECORDS: Check = Check {
+    name: "a seat has the end and the currency of its match where that was settled",
+    sql: concat!(
+        "SELECT ",
+        match_label!(),
+        " || ', ' || ",
+        player_label!("p.player_key"),
+        " || format(': ended %s, %s', coalesce(p.ended_at::text, 'never'), coalesce(p.currency, 'no currency'))
+            FROM match_participant p JOIN match m USING (match_no)
+           CROSS JOIN LATERAL (
+              SELECT m.settlement IN ('payout', 'tie') AND p.outcome IS NOT NULL AS counts) c
+           WHERE p.ended_at IS DISTINCT FROM CASE WHEN counts THEN coalesce(m.ended_at, m.settled_at) END
+              OR p.currency IS DISTINCT FROM CASE WHEN counts THEN m.currency END"
+    ),
+};
+
+pub(super) const LINKS: Check = Check {
+    name: "a person is two identities or more, and each is known",
+    sql: "SELECT format('person %s: %s identities, %s of them known', person, count(*), count(player_id))
+            FROM player_link LEFT JOIN player USING (player_key)
+           GROUP BY person HAVING count(*) < 2 OR count(*) <> count(player_id)",
+};
+
 pub(super) const GRANTS: Check = Check {
     name: "a reward is only reserved while its contest runs, and no longer once it is decided",
     sql: "SELECT 'grant ' || g.grant_id || ': ' || g.state || ', contest ' || coalesce(c.ending, 'undecided')

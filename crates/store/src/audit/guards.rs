@@ -56,6 +56,10 @@ pub(super) const GUARDS: Check = Check {
               ('trigger', 'delivery', 'delivery_history_guard'),
               ('trigger', 'outbox', 'outbox_history_guard'),
               ('trigger', 'reward_grant', 'reward_grant_guard'),
+              ('trigger', 'stats_match', 'stats_match_guard'),
+              ('constraint', 'player_match_stats', 'player_match_stats_pkey'),
+              ('constraint', 'player_link', 'player_link_pkey'),
+              ('trigger', 'player_link', 'player_link_guard'),
               ('trigger', 'conversion_answer', 'conversion_answer_guard'),
               ('trigger', 'conversion_answer', 'conversion_answer_guard_truncate'),
               ('trigger', 'parked', 'parked_guard')

@@ -10,7 +10,7 @@
 //! | matches | status, sums, seats, escrow, deadlines; generations that were overruled |
 //! | operations | deposits, withdrawals, corrections and deadlines against what they moved |
 //! | guards | that the constraints and triggers that refuse all this are in force |
-//! | effects | totals of statistics; promises of rewards, what is counted against limits, what people did to them; answers; what providers are told of them |
+//! | effects | totals, lines and records of players, their links; promises of rewards, what is counted against limits, what people did to them; answers; what providers are told of them |
 //! | the archive | every source's chain of hashes |
 
 #[macro_use]
@@ -84,6 +84,9 @@ pub const CHECKS: &[Check] = &[
     operations::CAUSES,
     operations::TIMEOUTS,
     effects::TOTALS,
+    effects::LINES,
+    effects::RECORDS,
+    effects::LINKS,
     effects::GRANTS,
     effects::COUNTS,
     effects::REWARD_OPERATIONS,

@@ -152,7 +152,7 @@ async fn seats(tx: &Tx<'_>, changes: &[MatchChange]) -> Result<()> {
     let outcomes: Vec<Option<&str>> = seats().map(|s| s.outcome.map(|o| o.as_str())).collect();
     let sql = "INSERT INTO match_participant AS p
                       (match_no, player_key, group_id, state, hold, payout, refund, outcome, ended_at, currency)
-               SELECT s.*, settled.ended_at, settled.currency
+               SELECT s.*, coalesce(settled.ended_at, settled.settled_at), settled.currency
                  FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::smallint[], $5::bigint[],
                              $6::bigint[], $7::bigint[], $8::text[]) AS s (m, k, g, st, h, pay, back, o)
                  LEFT JOIN match settled ON settled.match_no = s.m AND settled.settlement IN ('payout', 'tie')

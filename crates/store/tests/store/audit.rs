@@ -287,6 +287,30 @@ const TAMPERINGS: &[(&str, &str, &str)] = &[
         "matches none",
     ),
     (
+        "WITH played AS (
+           INSERT INTO stats_match (stats_key, source, match_id, finished, counted, ended_at, first_event_id,
+                                    last_event_id)
+           VALUES ($player, 'studio', 's', true, true, now(), $player, $player))
+         INSERT INTO player_match_stats
+         SELECT r.* FROM (SELECT jsonb_object_agg(column_name, 0) AS zeros FROM information_schema.columns
+                           WHERE table_name = 'player_match_stats') z,
+                jsonb_populate_record(NULL::player_match_stats, zeros || jsonb_build_object(
+                  'stats_key', $player, 'player_key', $player, 'side', 'spectator', 'nickname', '', 'kicked', false,
+                  'ended_at', '2026-02-03', 'outcome', NULL)) r",
+        "a line has the end",
+        "match s of studio, player ",
+    ),
+    (
+        "UPDATE match_participant SET ended_at = NULL, currency = NULL WHERE match_no = 3 AND player_key = $player",
+        "a seat has the end",
+        "match 3 (studio/match-3, recreational), player player-3: ended never, no currency",
+    ),
+    (
+        "INSERT INTO player_link VALUES ($player, '00000000-0000-0000-0000-000000000003')",
+        "a person is two identities",
+        "person 00000000-0000-0000-0000-000000000003: 1 identities, 1 of them known",
+    ),
+    (
         "INSERT INTO reward_grant (grant_id, contest_key, source, player_key, reward_ref, kind, state, event_id)
          VALUES ('00000000-0000-0000-0000-000000000002', gen_random_uuid(), 'studio', $player, 'r', 'studio',
                  'reserved', gen_random_uuid())",
