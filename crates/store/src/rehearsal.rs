@@ -85,7 +85,9 @@ impl<'c> Rehearsal<'c> {
         let tx = client.begin_repeatable().await?;
         let position = tx.query_one("SELECT coalesce(max(position), 0) FROM outbox", &[]).await?;
         let position = position.try_get(0)?;
-        Ok(Self { tx, counts: BTreeMap::new(), position })
+        // The session's earlier transactions may still be counted with this one.
+        let counts = counts(&tx).await?;
+        Ok(Self { tx, counts, position })
     }
 
     /// The transaction, to apply an event in.
