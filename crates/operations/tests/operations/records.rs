@@ -49,10 +49,10 @@ async fn only_settled_matches_count_and_only_their_last_generation() -> Result<(
     ground.correct("theirs", End::Tie {}, "k2", 1).await?;
     let tied = "1 0-0-1, staked 1000, won 0, returned 1000, net 0 USD, draw";
     assert_eq!(record(&ground, "theirs", "a").await?, tied);
-    ground.correct("theirs", End::Refund {}, "k3", 1).await?;
-    assert_eq!(record(&ground, "theirs", "a").await?, "");
-    ground.correct("theirs", winners("g1"), "k4", 1).await?;
+    ground.correct("theirs", winners("g1"), "k3", 1).await?;
     assert_eq!(record(&ground, "theirs", "a").await?, won);
+    ground.correct("theirs", End::Refund {}, "k4", 1).await?;
+    assert_eq!(record(&ground, "theirs", "a").await?, "");
     ground.sound().await
 }
 
