@@ -85,7 +85,7 @@ pub(crate) async fn run(args: ArchiveArgs) -> Result<ExitCode> {
             let (source, from, to) =
                 (source.as_ref().map(SourceName::as_str), from.as_deref(), to.as_deref());
             let rows = if out == Path::new("-") {
-                export(&store, source, from, to, &mut stdout().lock()).await?
+                export(&store, source, from, to, &mut BufWriter::new(stdout())).await?
             } else {
                 let mut file = create(&out)?;
                 let rows = export(&store, source, from, to, &mut file).await?;

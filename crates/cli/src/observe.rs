@@ -38,6 +38,8 @@ async fn of_source(client: &Client, source: &SourceName) -> Result<SourceEffects
         grants: grants(client, source).await?,
         records: records(client, source).await?,
         stats: stats(client, source).await?,
+        // The figures of single matches are not read here.
+        lines: None,
         kicks: survey::kicks(client, source)
             .await?
             .into_iter()

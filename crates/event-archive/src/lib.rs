@@ -1,7 +1,10 @@
 //! The event archive: every event with the body that brought it, in a chain of hashes a source.
 //!
 //! It also makes visible what cannot be applied: events that nobody can read, and what the broker gave up. And
-//! it keeps house: old inbox rows are forgotten here, for all workers.
+//! it keeps house: old inbox rows are forgotten here, for all workers; the archive's days are made ahead, and let go when
+//! they are old enough.
+
+mod days;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +16,8 @@ use matchpurse_domain::event::Event;
 use matchpurse_domain::time::Timestamp;
 use matchpurse_store::{Store, Tx, archive, parked};
 use matchpurse_worker_kit::{Context, Effects, Plan};
+
+pub use days::let_go;
 
 /// How long the inbox remembers. The longest that a provider is known to repeat a delivery is 7 days; an
 /// event that comes again later still changes nothing, because every effect has a permanent key.
@@ -52,6 +57,7 @@ pub fn plan() -> Plan<EventArchive> {
         .job("dead letters", drain_dead_letters)
         .job("relay", Context::relay)
         .job("inbox pruning", prune_inbox)
+        .job("archive days", days::keep)
 }
 
 /// Parks what the broker itself has given up, for whichever queue. The spool gives up nothing.

@@ -164,3 +164,34 @@ async fn the_program_survives_being_killed_and_stops_when_asked() -> Result<()> 
     assert_eq!((report.verified, report.broken), (u64::try_from(EVENTS)?, None));
     Ok(())
 }
+
+#[tokio::test]
+async fn days_leave_when_they_are_old_enough_and_whole() -> Result<()> {
+    let database = Database::create().await?;
+    let store = database.store().await?;
+    let mut client = store.client().await?;
+    for (n, days_ago) in [(1, 12), (2, 11), (3, 3)] {
+        let tx = client.begin().await?;
+        let at = matchpurse_store::now().plus_seconds(-days_ago * 86_400);
+        matchpurse_store::archive::append_in_tx(&tx, &[event(n, kicked(n))?], at).await?;
+        tx.commit().await?;
+    }
+    drop(client);
+    let attached = async || {
+        let parts = store.archive_parts().await?;
+        anyhow::Ok(parts.iter().filter(|part| part.attached).count())
+    };
+    matchpurse_event_archive::let_go(&store, 30).await?;
+    assert_eq!(attached().await?, 3);
+    // One whose chain does not hold stays, and so do those behind it.
+    let owner = database.connection().await?;
+    owner.batch_execute("UPDATE archive SET raw = raw || '\\x00' WHERE seq = 2").await?;
+    matchpurse_event_archive::let_go(&store, 10).await?;
+    assert_eq!(attached().await?, 2);
+    owner.batch_execute("UPDATE archive SET raw = substring(raw for octet_length(raw) - 1) WHERE seq = 2").await?;
+    matchpurse_event_archive::let_go(&store, 10).await?;
+    assert_eq!(attached().await?, 1);
+    let report = store.verify_chain(&SourceName::parse("main")?).await?;
+    assert_eq!((report.verified, report.broken), (1, None));
+    Ok(())
+}

@@ -26,8 +26,8 @@ pub use endpoint::EndpointSettings;
 pub use matchpurse_service_kit::config::{ConfigError, SecretUrl, SecretValue, process_environment};
 pub use rewards::{RewardSettings, SchemaText};
 pub use sections::{
-    ApiScope, ApiSettings, ApiToken, BrokerSettings, DatabaseSettings, DispatcherSettings, IngressSettings,
-    OperationsSettings, TelemetrySettings, WorkerSettings, WorkersSettings,
+    ApiScope, ApiSettings, ApiToken, ArchiveSettings, BrokerSettings, DatabaseSettings, DispatcherSettings,
+    IngressSettings, OperationsSettings, TelemetrySettings, WorkerSettings, WorkersSettings,
 };
 pub use source::{OptionValue, SourceSettings};
 
@@ -54,6 +54,8 @@ pub struct Settings {
     pub api: ApiSettings,
     /// What operators may do.
     pub operations: OperationsSettings,
+    /// How long events are kept.
+    pub archive: ArchiveSettings,
     /// What applies the events.
     pub workers: WorkersSettings,
     /// What tells the studio.
@@ -79,6 +81,7 @@ struct Document {
     ingress: IngressSettings,
     api: ApiSettings,
     operations: OperationsSettings,
+    archive: ArchiveSettings,
     workers: WorkersSettings,
     dispatcher: DispatcherSettings,
     telemetry: TelemetrySettings,
@@ -141,14 +144,25 @@ impl Settings {
         if !problems.is_empty() {
             return Err(ConfigError::Problems(problems));
         }
-        let Document { database, broker, ingress, api, operations, workers, dispatcher, telemetry, .. } =
-            document;
+        let Document {
+            database,
+            broker,
+            ingress,
+            api,
+            operations,
+            archive,
+            workers,
+            dispatcher,
+            telemetry,
+            ..
+        } = document;
         Ok(Self {
             database,
             broker,
             ingress,
             api,
             operations,
+            archive,
             workers,
             dispatcher,
             telemetry,

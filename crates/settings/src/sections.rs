@@ -131,6 +131,13 @@ pub struct OperationsSettings {
     pub correction_approvals: u8,
 }
 
+/// `[archive]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct ArchiveSettings {
+    /// After how many days a day leaves the archive; 0: never.
+    pub keep_days: u16,
+}
+
 /// `[workers]`
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct WorkersSettings {

@@ -6,13 +6,22 @@ use matchpurse_domain::time::Timestamp;
 use crate::time::At;
 use crate::{Client, Result};
 
+mod event;
+mod find;
+mod player;
+
+pub use event::{EventStory, Fate, of_event};
+pub use find::{Found, find};
+pub use player::{PlayerStory, of_player};
+
 /// One line of a story.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
     /// When it was written.
     pub at: Timestamp,
     /// `event`, `hold`, `payout`, `refund`, `fee`, `top-up`, `reversal`, `deposit`, `withdrawal`, `correction`,
-    /// `deadline`, `reward`, `reward_release`, `reward_reversal`, `reward_retry`, `anomaly` or `notice`.
+    /// `deadline`, `reward`, `reward_release`, `reward_reversal`, `reward_retry`, `stats_correction`, `statistics`,
+    /// `kick`, `offer`, `standing`, `conversion`, `anomaly`, `parked`, `notice` or `told`.
     pub what: String,
     /// In words.
     pub detail: String,
@@ -31,17 +40,25 @@ pub struct Figures {
     pub amounts: [i64; 5],
 }
 
-/// The story of a match, contest, offer or player of a source: what came in, what moved, what was told.
+/// The story of a match, contest or offer of a source: what came in and who has applied it, what moved, what was told
+/// and whether it arrived; of a player what is about the player alone, and [`of_player`] has the rest.
 ///
 /// # Errors
 /// [`crate::Error`].
 pub async fn of_subject(client: &Client, source: &SourceName, subject: &str) -> Result<Vec<Line>> {
     let sql = "
+      WITH own_grants AS MATERIALIZED (
+        SELECT g.grant_id::text AS id FROM contest c JOIN reward_grant g USING (contest_key)
+         WHERE c.source = $1 AND c.contest_id = $2
+           AND c.kind IN ('contest', 'match', 'postback', 'conversion'))
       SELECT at, what, detail, amount, currency FROM (
         SELECT received_at AS at, 0 AS rank, seq AS place, 'event' AS what,
                payload || coalesce(nullif(' (' || provider_type || ')', ' ()'), '') || ', event ' || event_id
+               || coalesce('; applied by ' || (SELECT string_agg(w, ', ') FROM unnest(ARRAY['match-escrow',
+                    'reward-fulfillment', 'player-stats', 'offer-removal']) w
+                   WHERE EXISTS (SELECT FROM inbox i WHERE (i.worker, i.event_id) = (w, a.event_id))), '')
                AS detail, NULL::bigint AS amount, NULL::text AS currency
-          FROM archive WHERE source = $1 AND subject = $2
+          FROM archive a WHERE source = $1 AND subject = $2
         UNION ALL
         SELECT t.recorded_at, 1, t.generation * 10 + t.kind,
                (ARRAY['hold', 'payout', 'refund', 'fee', 'reward', 'top-up', 'reversal', 'deposit',
@@ -80,23 +97,62 @@ pub async fn of_subject(client: &Client, source: &SourceName, subject: &str) -> 
         SELECT at, 3, id, 'anomaly', kind || ': ' || coalesce(detail ->> 'what', detail::text), NULL, NULL
           FROM anomaly WHERE source = $1 AND subject = $2
         UNION ALL
-        SELECT created_at, 4, position, 'notice', kind || ', webhook-id ' || webhook_id, NULL, NULL
-          FROM outbox WHERE source = $1 AND subject = $2
+        SELECT updated_at, 2, 0, 'statistics',
+               CASE WHEN canceled THEN 'called off' || coalesce(': ' || cancel_reason, '')
+                    WHEN counted THEN 'counted' ELSE 'running' END
+               || coalesce(', ' || nullif(team1_name, '') || ' ' || team1_score || ' : ' || team2_score || ' '
+                           || nullif(team2_name, ''), '')
+               || ', ' || rounds_played || ' rounds' || coalesce(' on ' || map, ''), NULL, NULL
+          FROM stats_match WHERE source = $1 AND match_id = $2
+        UNION ALL
+        SELECT k.at, 2, 0, 'kick', 'player ' || p.player_id || ' was voted out', NULL, NULL
+          FROM stats_match m JOIN player_kick k USING (stats_key) JOIN player p USING (player_key)
+         WHERE m.source = $1 AND m.match_id = $2
+        UNION ALL
+        SELECT updated_at, 2, 0, 'offer', state || coalesce(' since ' || (state_at AT TIME ZONE 'UTC')::text, '')
+               || coalesce(', described ' || (data_at AT TIME ZONE 'UTC')::text, ''), NULL, NULL
+          FROM offer WHERE source = $1 AND offer_id = $2
+        UNION ALL
+        SELECT s.updated_at, 2, 0, 'standing', s.standing || coalesce(': ' || s.reason, ''), NULL, NULL
+          FROM player p JOIN player_standing s USING (player_key)
+         WHERE p.source = $1 AND p.player_id = $2 AND s.standing IS NOT NULL
+        UNION ALL
+        SELECT c.at, 2, 0, 'conversion', 'player ' || p.player_id || ' asked for ' || c.converted_amount
+               || ' of credit and was answered ' || c.answer, c.amount, c.currency
+          FROM credit_conversion c JOIN player p USING (player_key)
+         WHERE c.source = $1 AND c.intent_id = $2
+        UNION ALL
+        SELECT p.parked_at, 3, p.id, 'parked', '#' || p.id || ' at ' || p.queue || ': ' || p.reason
+               || coalesce('; ' || p.resolution || ' by ' || p.resolved_by, '; nobody has decided'), NULL, NULL
+          FROM archive a JOIN parked p USING (event_id) WHERE a.source = $1 AND a.subject = $2
+        UNION ALL
+        SELECT o.created_at, 4, o.position, 'notice', o.kind || ', webhook-id ' || o.webhook_id, NULL, NULL
+          FROM outbox o WHERE o.source = $1 AND o.subject IN (SELECT $2 UNION ALL SELECT id FROM own_grants)
+        UNION ALL
+        SELECT coalesce(d.finished_at, t.at, d.created_at), 5, d.delivery_id, 'told',
+               e.name || ' of ' || o.kind || ': ' || replace(d.state, '_', ' ')
+               || CASE WHEN t.n > 0 THEN ' after ' || t.n || CASE t.n WHEN 1 THEN ' attempt' ELSE ' attempts' END
+                       ELSE '' END
+               || coalesce(', last answer ' || t.status, ''), NULL, NULL
+          FROM outbox o JOIN delivery d USING (webhook_id) JOIN endpoint e USING (endpoint_id)
+          LEFT JOIN LATERAL (SELECT count(*) AS n, max(x.at) AS at,
+                                    (array_agg(x.status ORDER BY x.claim DESC))[1] AS status
+                               FROM delivery_attempt x WHERE x.delivery_id = d.delivery_id) t ON true
+         WHERE o.source = $1 AND o.subject IN (SELECT $2 UNION ALL SELECT id FROM own_grants)
       ) AS story ORDER BY at, rank, place, detail";
     let rows = client.query(sql, &[&source.as_str(), &subject]).await?;
-    rows.iter()
-        .map(|row| {
-            let at: At = row.try_get(0)?;
-            let amount: Option<i64> = row.try_get(3)?;
-            let currency: Option<String> = row.try_get(4)?;
-            Ok(Line {
-                at: at.0,
-                what: row.try_get(1)?,
-                detail: row.try_get(2)?,
-                amount: amount.zip(currency),
-            })
-        })
-        .collect()
+    lines(&rows)
+}
+
+/// Lines of time, what, detail, amount and currency.
+fn lines(rows: &[tokio_postgres::Row]) -> Result<Vec<Line>> {
+    let line = |row: &tokio_postgres::Row| {
+        let at: At = row.try_get(0)?;
+        let amount: Option<i64> = row.try_get(3)?;
+        let currency: Option<String> = row.try_get(4)?;
+        Ok(Line { at: at.0, what: row.try_get(1)?, detail: row.try_get(2)?, amount: amount.zip(currency) })
+    };
+    rows.iter().map(line).collect()
 }
 
 /// The matches of this id; a provider may use one id for matches of several kinds.

@@ -82,6 +82,42 @@ impl Store {
         walk_chain(&tx, source, from, walked, found).await
     }
 
+    /// Walks along every source's chain on one day, from the hash before the day's first row, and names every place
+    /// where it does not hold.
+    ///
+    /// # Errors
+    /// [`crate::Error`].
+    pub async fn verify_archive_day(
+        &self,
+        day: &str,
+        found: &mut (dyn FnMut(&str, ChainBreak) + Send),
+    ) -> Result<()> {
+        let mut client = self.client().await?;
+        let tx = client.begin_snapshot().await?;
+        let day: String =
+            tx.query_one("SELECT to_char($1::text::date, 'YYYY-MM-DD')", &[&day]).await?.try_get(0)?;
+        let sql = format!(
+            "SELECT source, min(seq) FROM archive WHERE day = '{day}' GROUP BY source ORDER BY source"
+        );
+        for row in tx.query_once(&sql, &[]).await? {
+            let (source, first): (&str, i64) = (row.try_get(0)?, row.try_get(1)?);
+            let detached = detached_in_tx(&tx, source).await?;
+            let chain = begin(&tx, source, first, &detached).await?;
+            let mut broken = |broken| found(source, broken);
+            let mut walk = Walk {
+                chain,
+                rows: 0,
+                recorded: 0,
+                holding: 0,
+                whole: true,
+                walked: &mut |_| {},
+                found: &mut broken,
+            };
+            walk.along(&tx, source, &day).await?;
+        }
+        Ok(())
+    }
+
     /// The hash of a source's row, as the archive has it, or what is recorded of a day that has left it; none where
     /// neither knows.
     ///

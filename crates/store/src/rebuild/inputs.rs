@@ -14,8 +14,8 @@ use crate::operations::{self, Operation};
 use crate::time::At;
 use crate::{Error, Result, Tx};
 
-/// The most events that are applied together: as many as a worker takes.
-const EVENTS_MAX: i64 = 256;
+/// The most events that are applied together: the longest batch that a worker can be configured for.
+const EVENTS_MAX: i64 = 4096;
 
 /// How far a rebuild is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +57,8 @@ struct Step {
     day: Option<String>,
 }
 
+const COLUMNS: &str = "position, kind, worker, id, at, to_char(day, 'YYYY-MM-DD')";
+
 fn read(row: &Row) -> Result<Step> {
     Ok(Step {
         position: row.try_get(0)?,
@@ -84,18 +86,31 @@ impl Rebuild {
     /// # Errors
     /// [`crate::Error`].
     pub async fn next(&self) -> Result<Option<(i64, Input)>> {
-        let sql = "SELECT position, kind, worker, id, at, to_char(day, 'YYYY-MM-DD') FROM rebuild_step
-                    WHERE position > (SELECT done FROM rebuild_state) ORDER BY position LIMIT $1";
-        let rows = self.built.client().await?.query(sql, &[&EVENTS_MAX]).await?;
-        let mut steps = rows.iter().map(read).collect::<Result<Vec<Step>>>()?;
-        let Some(first) = steps.first() else { return Ok(None) };
+        let client = self.built.client().await?;
+        let sql = format!(
+            "SELECT {COLUMNS} FROM rebuild_step WHERE position > (SELECT done FROM rebuild_state)
+              ORDER BY position LIMIT 1"
+        );
+        let Some(row) = client.query_opt(&sql, &[]).await? else { return Ok(None) };
+        let first = read(&row)?;
         let (position, at, id) = (first.position, first.at, EventId::from_uuid(first.id));
         let input = match first.kind.as_str() {
             "event" => {
-                let worker = first.worker.clone();
-                let others = steps.iter().position(|step| step.worker != worker || step.kind != "event");
-                steps.truncate(others.unwrap_or(steps.len()));
-                return self.events(&worker, &steps).await.map(Some);
+                // What a worker applied together is applied together: where an event follows another one of its match
+                // in one transaction, only the last of them is remembered.
+                let sql = format!(
+                    "SELECT {COLUMNS} FROM rebuild_step
+                      WHERE kind = 'event' AND worker = $1 AND at = $2 AND position >= $3
+                      ORDER BY position LIMIT $4"
+                );
+                let rows = client.query(&sql, &[&first.worker, &At(at), &position, &EVENTS_MAX]).await?;
+                let mut steps = rows.iter().map(read).collect::<Result<Vec<Step>>>()?;
+                let gap = steps.windows(2).position(|pair| match pair {
+                    [one, next] => next.position != one.position.saturating_add(1),
+                    _ => false,
+                });
+                steps.truncate(gap.map_or(steps.len(), |at| at.saturating_add(1)));
+                return self.events(&first.worker, &steps).await.map(Some);
             }
             "operation" => {
                 let found = operations::find(&self.live.client().await?, id).await?;
@@ -162,11 +177,13 @@ impl Rebuild {
         Ok(row.try_get::<_, At>(0)?.0)
     }
 
-    /// Notes that everything up to this place is applied, in the transaction that did it.
+    /// Notes that everything up to this place is applied, in the transaction that did it. A crash of the server may
+    /// take both back together.
     ///
     /// # Errors
     /// [`crate::Error`].
     pub async fn advance_in_tx(&self, tx: &Tx<'_>, position: i64) -> Result<()> {
+        tx.relax_durability().await?;
         tx.execute("UPDATE rebuild_state SET done = $1", &[&position]).await?;
         Ok(())
     }

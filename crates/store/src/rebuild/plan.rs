@@ -37,7 +37,7 @@ impl Rebuild {
     ///
     /// Events come in the order in which their worker applied them, by the inbox; those that the inbox has forgotten in
     /// the order in which they were archived. What people and the clock did comes where it was recorded. Workers share
-    /// nothing, so between two such places each worker's events come in one piece.
+    /// nothing, so between two such places each worker's events come in one piece, batch by batch.
     ///
     /// # Errors
     /// [`RebuildError`].

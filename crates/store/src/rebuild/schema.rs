@@ -167,6 +167,7 @@ async fn make(session: &Session, url: &SecretString, live: &str, schema: &str) -
            at timestamptz NOT NULL,
            source text, seq bigint, day date,
            UNIQUE (id, kind, worker));
+         CREATE INDEX rebuild_step_batch ON rebuild_step (worker, at, position) WHERE kind = 'event';
          CREATE TABLE rebuild_state (
            one boolean PRIMARY KEY DEFAULT true CHECK (one),
            done bigint NOT NULL DEFAULT 0,
