@@ -11,10 +11,12 @@ mod demo_sources;
 mod dev;
 mod endpoints;
 mod explain;
+mod leaderboards;
 mod moment;
 mod observe;
 mod offers;
 mod parked;
+mod ratings;
 mod rebuild;
 mod replay;
 mod rewards;
@@ -74,6 +76,10 @@ enum Command {
     VerifyEndpoint(verify_endpoint::VerifyEndpointArgs),
     /// See rewards, and decide about those that a person must look at
     Rewards(rewards::RewardsArgs),
+    /// See leaderboards, and a player's rank
+    Leaderboards(leaderboards::LeaderboardsArgs),
+    /// See whether skill ratings are what the matches say
+    Ratings(ratings::RatingsArgs),
     /// See offers, ask what a player may see, and watch what changes
     Offers(offers::OffersArgs),
     /// See where notices go, stop and try it, and add endpoints that the configuration does not have
@@ -105,6 +111,8 @@ async fn main() -> ExitCode {
         Command::Corrections(args) => correct::manage(args).await,
         Command::VerifyEndpoint(args) => verify_endpoint::run(args).await,
         Command::Rewards(args) => rewards::run(args).await,
+        Command::Leaderboards(args) => leaderboards::run(args).await,
+        Command::Ratings(args) => ratings::run(args).await,
         Command::Offers(args) => offers::run(args).await,
         Command::Endpoints(args) => endpoints::run(args).await,
         Command::Deliveries(args) => deliveries::run(args).await,

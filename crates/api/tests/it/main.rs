@@ -13,6 +13,7 @@ mod harness;
 // The system tests' client.
 #[path = "../../../../tests/it/system/http.rs"]
 mod http;
+mod leaderboards;
 mod ledger;
 mod matches;
 mod operators;

@@ -258,7 +258,7 @@ pub(crate) fn season_of_matches() -> Vec<Event> {
     let mut events = Vec::new();
     for number in 0..40 {
         let order = dice.shuffled(names.to_vec());
-        let ended_at = NOW - 86_400 * 90 + i64::try_from(number / 2).unwrap() * 86_400 * 4;
+        let ended_at = NOW - 86_400 * 90 + i64::from(number / 2) * 86_400 * 4;
         let id = format!("m{number}");
         if dice.below(3) == 0 {
             events.push(staked(&id, ended_at, order[0], order[1]));
