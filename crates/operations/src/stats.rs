@@ -103,12 +103,8 @@ pub(crate) async fn correct_as(
     now: Timestamp,
 ) -> Result<Done> {
     let event = match choice {
-        Choice::Event(id) => Some(store.archived(id).await?.ok_or(Error::NoSnapshot(id))?.event),
+        Choice::Event(id) => store.archived(id).await?.map(|archived| archived.event),
         Choice::Keep => None,
-    };
-    let told = match &event {
-        Some(event) => Some((event, snapshot_of(event, key).ok_or(Error::NoSnapshot(event.id))?)),
-        None => None,
     };
     let mut client = store.client().await?;
     let tx = client.begin().await?;
@@ -121,11 +117,13 @@ pub(crate) async fn correct_as(
         return if same { Ok(Done { operation, repeated: true }) } else { Err(Error::KeyReused) };
     }
     let first = first.ok_or(Error::NoMatch)?;
-    match told {
-        Some((event, snapshot)) => {
-            replace(&tx, key, &first, event, snapshot, &(operation, author), now).await?;
+    match choice {
+        Choice::Event(id) => {
+            let told = event.as_ref().and_then(|event| Some((event, snapshot_of(event, key)?)));
+            let told = told.ok_or(Error::NoSnapshot(id))?;
+            replace(&tx, key, &first, told, &(operation, author), now).await?;
         }
-        None => record(&tx, key, choice, &first, None, &(operation, author)).await?,
+        Choice::Keep => record(&tx, key, choice, &first, None, &(operation, author)).await?,
     }
     let answered = resolve_anomalies_in_tx(&tx, key, operation, &author.actor).await?;
     if answered == 0 && choice == Choice::Keep {
@@ -182,8 +180,7 @@ async fn replace(
     tx: &Tx<'_>,
     key: &StatsKey,
     first: &MatchStats,
-    event: &Event,
-    snapshot: &MatchStatsSnapshot,
+    (event, snapshot): (&Event, &MatchStatsSnapshot),
     by: &(EventId, &Author),
     now: Timestamp,
 ) -> Result<()> {

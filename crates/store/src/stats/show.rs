@@ -111,8 +111,11 @@ pub struct CorrectionRecord {
 }
 
 impl Line {
-    /// The line as sums over one match of `rounds` rounds, for figures.
+    /// The line as sums over one match of `rounds` rounds, for figures; who only watched played none of them.
     pub fn totals(&self, rounds: u32) -> Totals {
+        if self.side == Side::Spectator {
+            return Totals::default();
+        }
         let one = |outcome| i64::from(self.outcome == Some(outcome));
         Totals {
             matches: 1,
