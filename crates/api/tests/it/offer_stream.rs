@@ -42,6 +42,9 @@ impl Client {
 
     /// Reads some more. False at the end of the stream.
     async fn read(&mut self) -> Result<bool> {
+        if self.ended {
+            return Ok(false);
+        }
         let mut buffer = [0; 16 * 1024];
         let read = timeout(PATIENCE, self.connection.read(&mut buffer)).await.context("nothing came")??;
         self.bytes.extend(&buffer[..read]);
