@@ -80,7 +80,7 @@ pub(crate) struct Entry {
 pub(crate) struct Rank {
     /// None of who is not listed.
     pub(crate) rank: Option<i64>,
-    /// Among how many; only where they were counted.
+    /// Among how many, as they were last counted; only beside an exact rank.
     #[serde(skip_serializing_if = "Option::is_none")]
     of: Option<i64>,
     /// `exact`: counted for this answer. `kept`: by the ranks of a moment ago.

@@ -209,21 +209,22 @@ pub async fn entry(client: &Client, board: BoardId, season: &str, player: Uuid) 
     client.query_opt(&sql, &[&board.0, &season, &player]).await?.as_ref().map(entry_line).transpose()
 }
 
-/// The rank that the place of a listed player has at this moment, from 1, and how many are listed; all are counted.
+/// The rank that a place has at this moment, from 1, which is counted; and how many players were listed when they were
+/// last counted.
 ///
 /// # Errors
 /// [`crate::Error`].
 pub async fn exact_rank(client: &Client, board: BoardId, season: &str, place: Place) -> Result<(i64, i64)> {
-    // Two ranges of one index: no row is looked at to know on which side of the place it is.
+    // One range of one index. To count those behind it too would take as long again, for a number that nobody needs to
+    // the last player.
     let sql = "SELECT (SELECT count(*) FROM board_entry WHERE board_id = $1 AND season = $2 AND unlisted IS NULL
-                          AND (place, reached_at, player_key) < ($3, $4, $5)) AS better,
-                      (SELECT count(*) FROM board_entry WHERE board_id = $1 AND season = $2 AND unlisted IS NULL
-                          AND (place, reached_at, player_key) >= ($3, $4, $5)) AS others";
+                          AND (place, reached_at, player_key) < ($3, $4, $5)) + 1 AS rank,
+                      coalesce((SELECT players FROM board_season WHERE board_id = $1 AND season = $2), 0) AS players";
     let row = client
         .query_one(sql, &[&board.0, &season, &place.place, &At(place.reached_at), &place.player])
         .await?;
-    let (better, others): (i64, i64) = (row.try_get("better")?, row.try_get("others")?);
-    Ok((better.saturating_add(1), better.saturating_add(others)))
+    let (rank, players): (i64, i64) = (row.try_get("rank")?, row.try_get("players")?);
+    Ok((rank, players.max(rank)))
 }
 
 /// The rank that a place has by the kept ranks, and as of when they are; none where none are kept.
