@@ -11,11 +11,13 @@ mod demo_sources;
 mod dev;
 mod endpoints;
 mod explain;
+mod figures;
 mod leaderboards;
 mod moment;
 mod observe;
 mod offers;
 mod parked;
+mod players;
 mod ratings;
 mod rebuild;
 mod replay;
@@ -23,6 +25,7 @@ mod rewards;
 mod servers;
 mod services;
 mod simulate;
+mod stats;
 mod summary;
 mod verify_archive;
 mod verify_endpoint;
@@ -76,6 +79,10 @@ enum Command {
     VerifyEndpoint(verify_endpoint::VerifyEndpointArgs),
     /// See rewards, and decide about those that a person must look at
     Rewards(rewards::RewardsArgs),
+    /// See what is known of a player: balances, records, statistics
+    Players(players::PlayersArgs),
+    /// See the statistics of a match, and decide which of two ends of it stands
+    Stats(stats::StatsArgs),
     /// See leaderboards, and a player's rank
     Leaderboards(leaderboards::LeaderboardsArgs),
     /// See whether skill ratings are what the matches say
@@ -111,6 +118,8 @@ async fn main() -> ExitCode {
         Command::Corrections(args) => correct::manage(args).await,
         Command::VerifyEndpoint(args) => verify_endpoint::run(args).await,
         Command::Rewards(args) => rewards::run(args).await,
+        Command::Players(args) => players::run(args).await,
+        Command::Stats(args) => stats::run(args).await,
         Command::Leaderboards(args) => leaderboards::run(args).await,
         Command::Ratings(args) => ratings::run(args).await,
         Command::Offers(args) => offers::run(args).await,
