@@ -142,14 +142,15 @@ fn text(line: &DeliveryLine) -> String {
     let unknown = if line.unknown { ", may have arrived" } else { "" };
     let last = line.last.as_ref().map_or_else(String::new, |last| format!("\n    last {}", attempt(last)));
     format!(
-        "{} {} {} of {} about {} to {}: {} attempts{due}{unknown}{last}",
+        "{} {} {} of {} about {} to {}: {} attempt{}{due}{unknown}{last}",
         line.delivery_id,
         line.state.as_str(),
         line.kind,
         line.source,
         line.subject,
         line.endpoint,
-        line.attempts
+        line.attempts,
+        if line.attempts == 1 { "" } else { "s" }
     )
 }
 

@@ -192,9 +192,9 @@ pub(crate) async fn run(args: EndpointsArgs) -> Result<ExitCode> {
             let store = database.connect().await?;
             let tested = endpoints::test(&store, &name, &author.author()?, &key.key()?, now()).await?;
             println!("{}", tested.webhook_id);
-            let before = if tested.repeated { " it was asked for before;" } else { "" };
+            let before = if tested.repeated { "it was asked for before; " } else { "" };
             say(&format!(
-                "{before} what comes of it: matchpurse deliveries list --webhook-id {}",
+                "{before}what comes of it: matchpurse deliveries list --webhook-id {}",
                 tested.webhook_id
             ));
         }
