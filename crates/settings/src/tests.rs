@@ -378,6 +378,9 @@ options.issuer = "https://issuer.example"
     [operations]
     correction_approvals = 1
 
+    [archive]
+    keep_days = 0
+
     [workers]
     attempts_max = 20
     retry_min_ms = 200
