@@ -1,5 +1,7 @@
 //! Every order of the events of one offer, cut into batches in every way: one state, and what is told ends with it.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeSet;
 
 use anyhow::Result;
