@@ -14,6 +14,7 @@ use matchpurse_store::{Store, story};
 use serde_json::{Value, json};
 
 use crate::config::DatabaseArgs;
+use crate::member::set;
 use crate::moment::{printable, shown};
 use crate::say;
 
@@ -160,8 +161,8 @@ async fn show(store: &Store, line: &AnomalyLine, json: bool) -> Result<()> {
         .collect();
     if json {
         let mut whole = outline(line);
-        whole["ours"] = json!(ours);
-        whole["event"] = event.unwrap_or_default();
+        set(&mut whole, "ours", ours);
+        set(&mut whole, "event", event.unwrap_or_default());
         println!("{whole:#}");
         return Ok(());
     }

@@ -13,6 +13,7 @@ mod endpoints;
 mod explain;
 mod figures;
 mod leaderboards;
+mod member;
 mod moment;
 mod observe;
 mod offers;

@@ -16,6 +16,7 @@ use matchpurse_store::parked::{Parked, ParkedFilter, ParkedKind};
 use serde_json::{Value, json};
 
 use crate::config::DatabaseArgs;
+use crate::member::set;
 use crate::moment::{moment, printable, shown};
 use crate::say;
 
@@ -307,11 +308,11 @@ async fn whole(store: &Store, parked: &Parked) -> Result<Value> {
                 let first = store.archived(event.delivery_id).await?;
                 raw = first.map(|first| first.event.raw).unwrap_or_default();
             }
-            shown["body"] = body(&raw);
-            shown["event"] =
-                serde_json::to_value(v1::Event::from(Event { raw: Vec::new().into(), ..event }))?;
+            set(&mut shown, "body", body(&raw));
+            let event = serde_json::to_value(v1::Event::from(Event { raw: Vec::new().into(), ..event }))?;
+            set(&mut shown, "event", event);
         }
-        Err(_) => shown["body"] = body(&parked.body),
+        Err(_) => set(&mut shown, "body", body(&parked.body)),
     }
     Ok(shown)
 }
@@ -332,8 +333,8 @@ fn print_whole(parked: &Parked, whole: &Value) {
         let (at, reason) = (shown(resolved.at), printable(&resolved.reason));
         println!("{} at {at} by {}: {reason}", resolved.resolution, printable(&resolved.by));
     }
-    for (name, value) in [("event", &whole["event"]), ("body", &whole["body"])] {
-        if !value.is_null() {
+    for name in ["event", "body"] {
+        if let Some(value) = whole.get(name) {
             println!("{name}:\n{}", printable(&format!("{value:#}")));
         }
     }

@@ -34,6 +34,7 @@ mod traceparent;
 
 pub use application::{Application, BuildError};
 pub use egress::{Egress, EgressError};
+pub use matchpurse_reading::adapter_settings;
 pub use process::{healthcheck, run};
 pub use rejected::{Rejected, RejectedLog};
-pub use sources::{adapter_settings, check_sources};
+pub use sources::check_sources;

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use matchpurse_domain::ids::SourceName;
-use matchpurse_providers::{AdapterSettings, KeySet, Keys, OptionValue, Provider};
+use matchpurse_providers::{AdapterSettings, KeySet, Keys, Provider};
+use matchpurse_reading::adapter_settings;
 use matchpurse_service_kit::config::{ConfigError, Problem, Reason, join, nearest};
 use matchpurse_service_kit::http_client::HttpClient;
-use matchpurse_settings::{OptionValue as ConfiguredOption, SecretValue, Settings, SourceSettings};
+use matchpurse_settings::{SecretValue, Settings, SourceSettings};
 
 use crate::keyring::Keyring;
 use crate::metrics::SourceMeter;
@@ -150,15 +151,6 @@ impl Checked {
     }
 }
 
-/// What an adapter is told of a source, to verify, normalize or sign.
-pub fn adapter_settings(source: &SourceSettings) -> AdapterSettings {
-    let options = source.options().iter();
-    AdapterSettings {
-        policy: source.policy().clone(),
-        options: options.map(|(name, value)| (name.clone(), option_value(value))).collect(),
-    }
-}
-
 fn unknown_provider(id: &str) -> String {
     let known: Vec<&str> = matchpurse_providers::all().iter().map(|adapter| adapter.id()).collect();
     let hint = nearest(id, known.iter().copied())
@@ -168,14 +160,4 @@ fn unknown_provider(id: &str) -> String {
 
 fn key_set(secrets: &[SecretValue]) -> KeySet {
     KeySet::new(secrets.iter().map(|secret| Bytes::copy_from_slice(secret.expose().as_bytes())))
-}
-
-/// Adapters know nothing of the configuration's schema, and it knows nothing of them.
-fn option_value(value: &ConfiguredOption) -> OptionValue {
-    match value {
-        ConfiguredOption::Text(text) => OptionValue::Text(text.clone()),
-        ConfiguredOption::Flag(flag) => OptionValue::Flag(*flag),
-        ConfiguredOption::Number(number) => OptionValue::Number(*number),
-        ConfiguredOption::Texts(texts) => OptionValue::Texts(texts.clone()),
-    }
 }

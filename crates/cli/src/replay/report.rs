@@ -6,6 +6,7 @@ use matchpurse_store::rehearsal::{Effect, Rows};
 use matchpurse_worker_kit::Rehearsed;
 use serde_json::{Value, json};
 
+use crate::member::set;
 use crate::moment::printable;
 
 /// What a replay would do.
@@ -133,29 +134,27 @@ impl Report {
         };
         let effect = |(named, effect): &(Named, Effect)| {
             let mut whole = named.json();
-            whole["transfers"] = effect
-                .transfers
-                .iter()
-                .map(|t| json!({ "kind": t.kind, "minor_units": t.amount, "currency": t.currency, "player_id": t.player_id }))
-                .collect();
-            whole["grants"] = effect
-                .grants
-                .iter()
-                .map(|g| json!({ "kind": g.kind, "state": g.state, "player_id": g.player_id,
-                    "amount": g.amount.as_ref().map(|(minor, currency)| json!({ "minor_units": minor, "currency": currency })) }))
-                .collect();
-            whole["anomalies"] = json!(effect.anomalies);
-            whole["notices"] = effect
-                .notices
-                .iter()
-                .map(|(kind, subject)| json!({ "kind": kind, "subject": subject }))
-                .collect();
-            whole["rows"] = rows(&effect.rows);
+            let transfers = effect.transfers.iter().map(|t| {
+                json!({ "kind": t.kind, "minor_units": t.amount, "currency": t.currency, "player_id": t.player_id })
+            });
+            let worth =
+                |(minor, currency): &(i64, String)| json!({ "minor_units": minor, "currency": currency });
+            let grants = effect.grants.iter().map(|g| {
+                let amount = g.amount.as_ref().map(worth);
+                json!({ "kind": g.kind, "state": g.state, "player_id": g.player_id, "amount": amount })
+            });
+            let notices = effect.notices.iter();
+            let notices = notices.map(|(kind, subject)| json!({ "kind": kind, "subject": subject }));
+            set(&mut whole, "transfers", transfers.collect::<Value>());
+            set(&mut whole, "grants", grants.collect::<Value>());
+            set(&mut whole, "anomalies", effect.anomalies.clone());
+            set(&mut whole, "notices", notices.collect::<Value>());
+            set(&mut whole, "rows", rows(&effect.rows));
             whole
         };
         let failure = |(named, reason): &(Named, String)| {
             let mut whole = named.json();
-            whole["reason"] = json!(reason);
+            set(&mut whole, "reason", reason.as_str());
             whole
         };
         let money = |((currency, kind), sum): ((String, String), i64)| json!({ "kind": kind, "minor_units": sum, "currency": currency });
