@@ -188,7 +188,9 @@ async fn days_leave_when_they_are_old_enough_and_whole() -> Result<()> {
     owner.batch_execute("UPDATE archive SET raw = raw || '\\x00' WHERE seq = 2").await?;
     matchpurse_event_archive::let_go(&store, 10).await?;
     assert_eq!(attached().await?, 2);
-    owner.batch_execute("UPDATE archive SET raw = substring(raw for octet_length(raw) - 1) WHERE seq = 2").await?;
+    owner
+        .batch_execute("UPDATE archive SET raw = substring(raw for octet_length(raw) - 1) WHERE seq = 2")
+        .await?;
     matchpurse_event_archive::let_go(&store, 10).await?;
     assert_eq!(attached().await?, 1);
     let report = store.verify_chain(&SourceName::parse("main")?).await?;

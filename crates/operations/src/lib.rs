@@ -38,8 +38,8 @@ pub use error::{Error, Result};
 use matchpurse_domain::escrow::Outcome;
 use matchpurse_domain::ids::EventId;
 use matchpurse_domain::time::Timestamp;
-use matchpurse_store::escrow::{LoadedMatch, MatchChange, save_in_tx, tell};
 use matchpurse_store::anomalies::open_in_tx;
+use matchpurse_store::escrow::{LoadedMatch, MatchChange, save_in_tx, tell};
 use matchpurse_store::{Tx, outbox};
 
 /// Writes what became of a match, with what the studio is told.

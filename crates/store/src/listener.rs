@@ -18,7 +18,8 @@ impl Listener {
     /// Begins to listen to a channel of ours. What was told before is not told again, so whoever listens looks once
     /// by himself.
     pub(crate) async fn to(options: &StoreOptions, channel: &'static str) -> Result<Self> {
-        let (client, mut connection) = options.connection()?.connect(NoTls).await.map_err(Error::Connection)?;
+        let (client, mut connection) =
+            options.connection()?.connect(NoTls).await.map_err(Error::Connection)?;
         // One place is enough: who has not looked yet will see whatever else is told meanwhile.
         let (tell, told) = mpsc::channel(1);
         let connection = tokio::spawn(async move {
