@@ -124,3 +124,29 @@ async fn a_batch_that_comes_again_changes_no_row() -> Result<()> {
 async fn workers_at_the_same_rows_neither_deadlock_nor_differ() -> Result<()> {
     trial().workers_at_the_same_rows_neither_deadlock_nor_differ().await
 }
+
+#[tokio::test]
+async fn changes_are_forgotten_after_their_time_some_at_once() -> Result<()> {
+    use std::time::Duration;
+
+    use matchpurse_offer_removal::forget;
+    use matchpurse_store::now;
+
+    let database = Database::create().await?;
+    let store = database.store().await?;
+    apply(&store, &harmony()).await?;
+    let count = "SELECT count(*)::text FROM offer_change";
+    let before = database.texts(count).await?;
+    let hour = Duration::from_secs(3600);
+    assert!(!forget(&store, now(), hour, 5).await?, "nothing is old enough");
+    assert_eq!(database.texts(count).await?, before);
+    let later = Timestamp::from_micros(now().micros() + 3_700_000_000);
+    // What a transaction before them may still hold up, anywhere on the server, stays for another turn.
+    let kept = async || anyhow::Ok(database.texts(count).await? != ["0"]);
+    while kept().await? {
+        forget(&store, later, hour, 5).await?;
+    }
+    let offers = "SELECT count(*)::text FROM offer";
+    assert_eq!(database.texts(offers).await?, ["4"], "the offers themselves stay");
+    Ok(())
+}

@@ -45,7 +45,7 @@ impl Client {
         if self.ended {
             return Ok(false);
         }
-        let mut buffer = [0; 16 * 1024];
+        let mut buffer = vec![0; 16 * 1024];
         let read = timeout(PATIENCE, self.connection.read(&mut buffer)).await.context("nothing came")??;
         self.bytes.extend(&buffer[..read]);
         if self.head.is_none() {
