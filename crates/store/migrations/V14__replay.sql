@@ -18,7 +18,7 @@ BEGIN
          NEW.parked_at, NEW.source, NEW.event_type, NEW.subject) IS DISTINCT FROM
         (OLD.id, OLD.event_id, OLD.queue, OLD.kind, OLD.reason, OLD.body, OLD.routing_key, OLD.traceparent,
          OLD.parked_at, OLD.source, OLD.event_type, OLD.subject) THEN
-    RAISE EXCEPTION 'parked delivery % stays what it is', OLD.id USING ERRCODE = 'ES022';
+    RAISE EXCEPTION 'parked delivery % stays what it is', OLD.id USING ERRCODE = 'ES024';
   END IF;
   RETURN NEW;
 END $$;
