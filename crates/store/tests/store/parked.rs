@@ -52,7 +52,7 @@ async fn a_delivery_is_parked_once_a_queue_until_it_is_resolved() -> Result<()> 
 
     assert_eq!(resolve(&store, technical.id, Resolution::Replayed).await?, None);
     let refused = resolve(&store, technical.id, Resolution::Discarded).await?;
-    assert_eq!(refused.as_deref(), Some("ES022"), "the first resolution stays");
+    assert_eq!(refused.as_deref(), Some("ES024"), "the first resolution stays");
     let resolved = store.parked_by_id(technical.id).await?.unwrap().resolved.unwrap();
     assert_eq!((resolved.resolution.as_str(), resolved.by.as_str()), ("replayed", "ops"));
     assert_eq!(resolved.reason, "it was our mistake");
