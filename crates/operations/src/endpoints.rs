@@ -5,7 +5,7 @@
 //! | [`add`] | a new one | the same key: nothing is done, and no secret is shown again |
 //! | [`change`], [`set_secrets`], [`remove`] | those of the API; the configuration's are changed there | nothing changes, nothing is recorded |
 //! | [`enable`], [`disable`] | all: an answer of 410 stops the configuration's too | the same |
-//! | [`test`] | all that are sent to | the same key: the same notice |
+//! | [`test`](fn@test) | all that are sent to | the same key: the same notice |
 //!
 //! Each is one transaction with its record. A secret that is made here leaves this module once, in the answer.
 

@@ -28,7 +28,7 @@ pub enum Figure {
     Ar,
     /// Deaths per round.
     Dr,
-    /// The HLTV 1.0 rating; see [`rating`].
+    /// The HLTV 1.0 rating; see `rating`.
     Rating,
     /// Percent of kills that were headshots.
     HsPercent,
