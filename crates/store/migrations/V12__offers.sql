@@ -29,6 +29,12 @@ CREATE TABLE offer_change_horizon (
 );
 INSERT INTO offer_change_horizon (xid, id) VALUES ('0', 0);
 
+-- Whether a player may see an offer is asked thousands of times a second: the answer stands in these two, and no row need
+-- be looked at.
+CREATE INDEX offer_eligible ON offer (source, offer_id) INCLUDE (state) WHERE data IS NOT NULL;
+CREATE INDEX offer_start_of_player ON offer_start (player_key, source, offer_id);
+DROP INDEX offer_start_player;
+
 -- A start that never was, as an operator says.
 CREATE TABLE offer_start_withdrawal (
   withdrawal_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -1,9 +1,14 @@
+use std::collections::HashSet;
+
 use matchpurse_domain::ids::{PlayerId, SourceName};
 use matchpurse_domain::offers::{Eligibility, OfferState};
 use uuid::Uuid;
 
 use crate::words::unknown;
 use crate::{Client, Result};
+
+/// Between ids; no control character is in any.
+const SEPARATOR: char = '\u{1F}';
 
 /// Which of these offers may this player see?
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,49 +31,46 @@ pub async fn eligible(
     questions: &[Question],
 ) -> Result<Vec<Vec<Eligibility>>> {
     let players: Vec<Uuid> = questions.iter().map(|question| question.player.key(source)).collect();
-    let (mut of, mut ids) = (Vec::new(), Vec::new());
-    for (question, number) in questions.iter().zip(1_i32..) {
-        of.extend(std::iter::repeat_n(number, question.offers.len()));
-        ids.extend(question.offers.iter().map(String::as_str));
-    }
+    let ids: Vec<&str> = questions.iter().flat_map(|question| &question.offers).map(String::as_str).collect();
     // What is found of an offer is one letter, and all of them are one text: a row an offer would cost more than the
-    // finding. Sub-selects for one value are looked up by key whatever the planner believes of the arrays.
+    // finding. A player has few starts, so all of them come, in place of a look-up for each offer. Sub-selects for one
+    // value are looked up by key whatever the planner believes of the arrays.
     let sql = "SELECT (SELECT string_agg(coalesce(
-                        (SELECT CASE WHEN o.data IS NULL THEN '-'
-                                     WHEN o.state = 'active' THEN 'a'
-                                     WHEN (SELECT true FROM offer_start s
-                                            WHERE s.source = $1 AND s.offer_id = asked.id
-                                              AND s.player_key = ($2::uuid[])[asked.of]) THEN 's'
-                                     ELSE 'r' END
-                           FROM offer o WHERE o.source = $1 AND o.offer_id = asked.id),
+                        (SELECT CASE o.state WHEN 'active' THEN 'a' ELSE 'r' END FROM offer o
+                          WHERE o.source = $1 AND o.offer_id = asked.id AND o.data IS NOT NULL),
                         '-'), '' ORDER BY asked.place)
-                         FROM unnest($3::int4[], $4::text[]) WITH ORDINALITY AS asked (of, id, place)) AS found,
+                         FROM unnest($3::text[]) WITH ORDINALITY AS asked (id, place)) AS found,
                       (SELECT string_agg(CASE WHEN (SELECT s.standing = 'banned' FROM player_standing s
                                                      WHERE s.player_key = p.key) THEN 'b' ELSE '-' END,
                                          '' ORDER BY p.place)
-                         FROM unnest($2::uuid[]) WITH ORDINALITY AS p (key, place)) AS banned";
-    let row = client.query_one(sql, &[&source.as_str(), &players, &of, &ids]).await?;
+                         FROM unnest($2::uuid[]) WITH ORDINALITY AS p (key, place)) AS banned,
+                      ARRAY(SELECT (SELECT string_agg(s.offer_id, chr(31)) FROM offer_start s
+                                     WHERE s.player_key = p.key AND s.source = $1)
+                              FROM unnest($2::uuid[]) WITH ORDINALITY AS p (key, place)
+                             ORDER BY p.place) AS started";
+    let row = client.query_one(sql, &[&source.as_str(), &players, &ids]).await?;
     let found: Option<&str> = row.try_get("found")?;
     let banned: Option<&str> = row.try_get("banned")?;
+    let started: Vec<Option<&str>> = row.try_get("started")?;
     let (mut found, banned) = (found.unwrap_or_default().as_bytes(), banned.unwrap_or_default().as_bytes());
-    if found.len() != ids.len() || banned.len() != questions.len() {
+    let lengths = (ids.len(), questions.len(), questions.len());
+    if (found.len(), banned.len(), started.len()) != lengths {
         return Err(unknown("answer about offers"));
     }
     let mut answers = Vec::with_capacity(questions.len());
-    for (question, banned) in questions.iter().zip(banned) {
+    for ((question, banned), started) in questions.iter().zip(banned).zip(started) {
         let (own, rest) = found.split_at(question.offers.len().min(found.len()));
-        answers.push(own.iter().map(|letter| judged(*banned == b'b', *letter)).collect());
+        let started: HashSet<&str> = started.map(|ids| ids.split(SEPARATOR).collect()).unwrap_or_default();
+        let judge = |(letter, offer): (&u8, &String)| {
+            let state = match letter {
+                b'a' => Some(OfferState::Active),
+                b'r' => Some(OfferState::Removed),
+                _ => None,
+            };
+            Eligibility::judge(*banned == b'b', state, started.contains(offer.as_str()))
+        };
+        answers.push(own.iter().zip(&question.offers).map(judge).collect());
         found = rest;
     }
     Ok(answers)
-}
-
-fn judged(banned: bool, letter: u8) -> Eligibility {
-    let (state, started) = match letter {
-        b'a' => (Some(OfferState::Active), false),
-        b's' => (Some(OfferState::Removed), true),
-        b'r' => (Some(OfferState::Removed), false),
-        _ => (None, false),
-    };
-    Eligibility::judge(banned, state, started)
 }
