@@ -207,3 +207,28 @@ fn files_stay_readable() -> Result<()> {
     assert!(long.is_empty(), "over 600 lines: {long:#?}");
     Ok(())
 }
+
+#[test]
+fn a_target_without_a_test_program_has_no_tests() -> Result<()> {
+    for package in &metadata()?.packages {
+        for target in package.targets.iter().filter(|target| !target.test) {
+            let sources = if target.is_lib() {
+                let mut files = Vec::new();
+                rust_files(
+                    target.src_path.parent().expect("a file is in a folder").as_std_path(),
+                    &mut files,
+                )?;
+                files
+            } else if target.is_bin() {
+                vec![target.src_path.clone().into_std_path_buf()]
+            } else {
+                continue;
+            };
+            for source in sources {
+                let text = std::fs::read_to_string(&source)?;
+                assert!(!text.contains("#[cfg(test)]"), "nobody runs the tests in {}", source.display());
+            }
+        }
+    }
+    Ok(())
+}
