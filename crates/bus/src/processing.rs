@@ -13,9 +13,10 @@ const AFTER_DEFECT: Duration = Duration::from_secs(5);
 /// When a delivery comes back that should have been parked but could not be.
 const AFTER_FAILED_PARKING: Duration = Duration::from_secs(30);
 
-/// Has a batch handled, and parks what is to be parked. Returns one disposition for each delivery; a `Park`
-/// among them is already on durable storage.
-pub(crate) async fn process(
+/// What every transport does with a batch: has it handled, and parks what is to be parked. Returns one disposition for
+/// each delivery; a `Park` among them is already on durable storage. Public for the model of a broker in the tests: it
+/// does the same.
+pub async fn process(
     queue: Queue,
     handler: &dyn Handler,
     failure_log: &dyn FailureLog,

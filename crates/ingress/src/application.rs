@@ -7,31 +7,21 @@ use actix_web::dev::Server;
 use actix_web::{App, HttpServer, web};
 use matchpurse_bus::{Publisher, Status};
 use matchpurse_service_kit::config::ConfigError;
-use matchpurse_service_kit::http_client::{HttpClient, HttpClientOptions, HttpError};
+use matchpurse_service_kit::http_client::HttpError;
 use matchpurse_service_kit::metrics::{self, MetricsError};
 use matchpurse_settings::{IngressSettings, Settings};
-use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Admin, IngressHealth};
-use crate::answers::Answers;
-use crate::keyring::FETCH_PAUSE;
-use crate::log_gate::LogGate;
-use crate::memory::BodyMemory;
-use crate::metrics::Meter;
-use crate::receive::{self, Ingress, Limits};
+use crate::hooks::Hooks;
+use crate::receive::Ingress;
 use crate::rejected::RejectedLog;
-use crate::sources::Sources;
 
 /// How long an idle connection is kept. Longer than load balancers keep theirs (60 s is usual), so that it is
 /// never us who closes a connection on which a delivery is just being sent.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-
-/// What a publish may take beyond the limits of broker and database, which end it first when they work.
-const PUBLISH_SLACK_MS: u64 = 1000;
 
 /// Probes and scrapers are few.
 const ADMIN_WORKERS: usize = 1;
@@ -84,27 +74,12 @@ impl Application {
     /// [`BuildError`].
     pub async fn build(settings: &Settings, publisher: Arc<dyn Publisher>) -> Result<Self, BuildError> {
         let metrics = metrics::install().map_err(BuildError::Metrics)?;
-        let client = HttpClient::new(&HttpClientOptions { user_agent: "matchpurse", ..Default::default() })
-            .map_err(BuildError::HttpClient)?;
-        let sources = Sources::new(settings, &client, FETCH_PAUSE)?;
+        let hooks = Hooks::new(settings, Arc::clone(&publisher))?;
         let own = &settings.ingress;
-        let rejected = Arc::new(RejectedLog::new(count(own.rejected_log_max)));
-        let health = Arc::new(IngressHealth::new(Arc::clone(&publisher)));
-        let ingress = web::Data::new(Ingress {
-            sources,
-            answers: Answers::new(settings, Handle::current()).map_err(BuildError::Database)?,
-            publisher,
-            runtime: Handle::current(),
-            places: Arc::new(Semaphore::new(count(own.max_in_flight).min(Semaphore::MAX_PERMITS))),
-            body_memory: BodyMemory::new(own.body_memory_max_bytes),
-            rejected: Arc::clone(&rejected),
-            limits: limits(settings),
-            meter: Meter::new(),
-            not_believed_log: LogGate::new(),
-            turned_away_log: LogGate::new(),
-        });
+        let rejected = Arc::clone(&hooks.0.rejected);
+        let health = Arc::new(IngressHealth::new(publisher));
 
-        let (address, server) = public_server(own, &ingress, &health)?;
+        let (address, server) = public_server(own, &hooks, &health)?;
         let admin = match &own.admin_listen {
             None => None,
             Some(listen) => {
@@ -118,7 +93,7 @@ impl Application {
             admin_address,
             server,
             admin,
-            ingress,
+            ingress: hooks.0,
             health,
             drain_delay: Duration::from_millis(own.drain_delay_ms),
             drain_timeout: Duration::from_millis(own.drain_timeout_ms),
@@ -219,17 +194,15 @@ impl Application {
 
 fn public_server(
     settings: &IngressSettings,
-    ingress: &web::Data<Ingress>,
+    hooks: &Hooks,
     health: &Arc<IngressHealth>,
 ) -> Result<(SocketAddr, Server), BuildError> {
-    let (ingress, health) = (ingress.clone(), web::Data::from(Arc::clone(health)));
+    let (hooks, health) = (hooks.clone(), web::Data::from(Arc::clone(health)));
     let server = HttpServer::new(move || {
         App::new()
-            .app_data(ingress.clone())
             .app_data(health.clone())
-            .route("/hooks/{source}", web::route().to(receive::deliver))
             .route("/healthz", web::get().to(admin::healthz))
-            .default_service(web::route().to(receive::astray))
+            .configure(|config| hooks.configure(config))
     })
     .client_request_timeout(Duration::from_millis(settings.request_timeout_ms))
     .keep_alive(KEEP_ALIVE)
@@ -261,21 +234,4 @@ fn listen_error(address: &str, setting: &'static str, source: io::Error) -> Buil
 /// The address that was bound, with its real port.
 fn bound(addresses: &[SocketAddr]) -> io::Result<SocketAddr> {
     addresses.first().copied().ok_or_else(|| io::Error::other("no address was bound"))
-}
-
-fn limits(settings: &Settings) -> Limits {
-    let (own, broker, database) = (&settings.ingress, &settings.broker, &settings.database);
-    // Broker first, then the spool: the sum of what they allow themselves.
-    let spool_ms = database.pool_wait_ms.saturating_add(database.statement_timeout_ms.into());
-    let publish_ms = broker.confirm_timeout_ms.saturating_add(spool_ms).saturating_add(PUBLISH_SLACK_MS);
-    Limits {
-        body_time: Duration::from_millis(own.request_timeout_ms),
-        publish_time: Duration::from_millis(publish_ms),
-        retry_after_s: own.retry_after_s,
-    }
-}
-
-/// A limit of the settings; saturates where a machine cannot count so far.
-fn count(value: u32) -> usize {
-    usize::try_from(value).unwrap_or(usize::MAX)
 }

@@ -20,6 +20,7 @@ mod application;
 mod body;
 mod egress;
 mod envelope;
+mod hooks;
 mod keyring;
 mod log_gate;
 mod memory;
@@ -34,6 +35,7 @@ mod traceparent;
 
 pub use application::{Application, BuildError};
 pub use egress::{Egress, EgressError};
+pub use hooks::Hooks;
 pub use matchpurse_reading::adapter_settings;
 pub use process::{healthcheck, run};
 pub use rejected::{Rejected, RejectedLog};

@@ -3,5 +3,5 @@
 mod to_broker;
 mod to_workers;
 
-pub use to_broker::relay_to_broker;
+pub use to_broker::{Relay, relay_to_broker};
 pub use to_workers::EmbeddedTransport;

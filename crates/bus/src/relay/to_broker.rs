@@ -26,7 +26,7 @@ pub async fn relay_to_broker(
     status: Status,
     shutdown: CancellationToken,
 ) {
-    let relay = Relay { spool, publisher, options, status };
+    let relay = Relay::new(spool, publisher, options, status);
     let mut backoff = Backoff::new(relay.options.spool_poll, relay.options.reconnect_max);
     while !shutdown.is_cancelled() {
         let wait = match relay.once().await {
@@ -51,7 +51,8 @@ pub async fn relay_to_broker(
     relay.status.set_disconnected("shut down".to_owned());
 }
 
-struct Relay {
+/// One relay from the spool to the broker, for whoever gives it its turns: [`relay_to_broker`] does.
+pub struct Relay {
     spool: Arc<dyn Spool>,
     publisher: Arc<dyn Publisher>,
     options: BusOptions,
@@ -59,8 +60,21 @@ struct Relay {
 }
 
 impl Relay {
+    /// A relay; `publisher` must be the broker's own.
+    pub fn new(
+        spool: Arc<dyn Spool>,
+        publisher: Arc<dyn Publisher>,
+        options: BusOptions,
+        status: Status,
+    ) -> Self {
+        Self { spool, publisher, options, status }
+    }
+
     /// Relays a batch; true when more may wait.
-    async fn once(&self) -> Result<bool, String> {
+    ///
+    /// # Errors
+    /// The problem in words, when spool or broker did not do it; what was not taken waits for another turn.
+    pub async fn once(&self) -> Result<bool, String> {
         if !self.publisher.is_ready() {
             self.status.set_disconnected("waits for the broker".to_owned());
             return Ok(false);

@@ -1,0 +1,80 @@
+//! What `/hooks/{source}` does, without a server around it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::web;
+use matchpurse_bus::Publisher;
+use matchpurse_service_kit::http_client::{HttpClient, HttpClientOptions};
+use matchpurse_settings::Settings;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use crate::BuildError;
+use crate::answers::Answers;
+use crate::keyring::FETCH_PAUSE;
+use crate::log_gate::LogGate;
+use crate::memory::BodyMemory;
+use crate::metrics::Meter;
+use crate::receive::{self, Ingress, Limits};
+use crate::rejected::RejectedLog;
+use crate::sources::Sources;
+
+/// What a publish may take beyond the limits of broker and database, which end it first when they work.
+const PUBLISH_SLACK_MS: u64 = 1000;
+
+/// Deliveries, from the request to the answer, for whoever serves them: [`crate::Application`] on ports, a test in
+/// memory. Clones are the same ingress.
+#[derive(Clone)]
+pub struct Hooks(pub(crate) web::Data<Ingress>);
+
+impl Hooks {
+    /// Checks the sources. Events are published on the runtime that this is called on.
+    ///
+    /// # Errors
+    /// [`BuildError`].
+    pub fn new(settings: &Settings, publisher: Arc<dyn Publisher>) -> Result<Self, BuildError> {
+        let client = HttpClient::new(&HttpClientOptions { user_agent: "matchpurse", ..Default::default() })
+            .map_err(BuildError::HttpClient)?;
+        let sources = Sources::new(settings, &client, FETCH_PAUSE)?;
+        let own = &settings.ingress;
+        Ok(Self(web::Data::new(Ingress {
+            sources,
+            answers: Answers::new(settings, Handle::current()).map_err(BuildError::Database)?,
+            publisher,
+            runtime: Handle::current(),
+            places: Arc::new(Semaphore::new(count(own.max_in_flight).min(Semaphore::MAX_PERMITS))),
+            body_memory: BodyMemory::new(own.body_memory_max_bytes),
+            rejected: Arc::new(RejectedLog::new(count(own.rejected_log_max))),
+            limits: limits(settings),
+            meter: Meter::new(),
+            not_believed_log: LogGate::new(),
+            turned_away_log: LogGate::new(),
+        })))
+    }
+
+    /// Adds `/hooks/{source}`, and the answer to every other path.
+    pub fn configure(&self, config: &mut web::ServiceConfig) {
+        config
+            .app_data(self.0.clone())
+            .route("/hooks/{source}", web::route().to(receive::deliver))
+            .default_service(web::route().to(receive::astray));
+    }
+}
+
+fn limits(settings: &Settings) -> Limits {
+    let (own, broker, database) = (&settings.ingress, &settings.broker, &settings.database);
+    // Broker first, then the spool: the sum of what they allow themselves.
+    let spool_ms = database.pool_wait_ms.saturating_add(database.statement_timeout_ms.into());
+    let publish_ms = broker.confirm_timeout_ms.saturating_add(spool_ms).saturating_add(PUBLISH_SLACK_MS);
+    Limits {
+        body_time: Duration::from_millis(own.request_timeout_ms),
+        publish_time: Duration::from_millis(publish_ms),
+        retry_after_s: own.retry_after_s,
+    }
+}
+
+/// A limit of the settings; saturates where a machine cannot count so far.
+fn count(value: u32) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}
