@@ -1,10 +1,12 @@
-//! For tests: isolated databases and virtual hosts, a fault proxy, a studio's back-end, a provider's API, builders.
+//! For tests: isolated databases and virtual hosts, a model of the broker, a fault proxy, a studio's back-end, a
+//! provider's API, builders.
 
 mod broker;
 mod database;
 mod dice;
 mod fault_proxy;
 mod ledger;
+pub mod model_broker;
 mod provider_api;
 mod studio;
 mod trial;
