@@ -17,6 +17,7 @@ use crate::failure::{Failure, Result};
 use crate::matches::NoQuery;
 use crate::moment::Moment;
 use crate::parked::{number, resolved};
+use crate::problems::Kind;
 use crate::request::{self, Query};
 use crate::wire::{Page, answer};
 
@@ -132,15 +133,13 @@ pub(crate) async fn decide(
 }
 
 fn unknown() -> Failure {
-    Failure::not_found("unknown-anomaly", "No such anomaly", "there is no anomaly of this number")
+    Failure::new(Kind::UnknownAnomaly, "there is no anomaly of this number")
 }
 
 fn failure(error: Error) -> Failure {
     match error {
         Error::NoAnomaly => unknown(),
-        Error::Resolved { .. } => {
-            Failure::new(StatusCode::CONFLICT, "anomaly-resolved", "It was decided before", error.to_string())
-        }
+        Error::Resolved { .. } => Failure::new(Kind::AnomalyResolved, error.to_string()),
         Error::Store(error) => error.into(),
     }
 }

@@ -4,7 +4,6 @@ use std::pin::Pin;
 
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
-use actix_web::http::StatusCode;
 use actix_web::web::{self, Bytes, PayloadConfig};
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 use serde::de::DeserializeOwned;
@@ -13,6 +12,7 @@ use tokio::time::timeout;
 
 use crate::api::Api;
 use crate::failure::{Failure, Result};
+use crate::problems::Kind;
 
 /// The largest body that is taken, in bytes.
 const LENGTH_MAX: usize = 64 * 1024;
@@ -39,9 +39,7 @@ impl<T: DeserializeOwned> FromRequest for Body<T> {
         Box::pin(async move {
             if !is_json {
                 return Err(Failure::new(
-                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                    "unsupported-media-type",
-                    "The body is not announced as JSON",
+                    Kind::UnsupportedMediaType,
                     "Content-Type must be application/json",
                 ));
             }
@@ -61,20 +59,15 @@ const JSON: &str = "application/json";
 fn not_read(error: &actix_web::Error) -> Failure {
     if matches!(error.as_error(), Some(PayloadError::Overflow)) {
         let detail = format!("bodies of up to {LENGTH_MAX} bytes are taken");
-        return Failure::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "body-too-large",
-            "The body is too large",
-            detail,
-        );
+        return Failure::new(Kind::BodyTooLarge, detail);
     }
     let detail = "the connection or the encoding broke off";
-    Failure::new(StatusCode::BAD_REQUEST, "broken-body", "The body did not arrive whole", detail)
+    Failure::new(Kind::BrokenBody, detail)
 }
 
 fn too_slow() -> Failure {
     let detail = "the body did not arrive in time; send it again";
-    Failure::new(StatusCode::REQUEST_TIMEOUT, "body-too-slow", "The body took too long", detail)
+    Failure::new(Kind::BodyTooSlow, detail)
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
@@ -91,7 +84,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
             Failure::invalid_body(field, error.to_string())
         }
         Category::Syntax | Category::Eof | Category::Io => {
-            Failure::new(StatusCode::BAD_REQUEST, "malformed-body", "The body is no JSON", error.to_string())
+            Failure::new(Kind::MalformedBody, error.to_string())
         }
     })
 }

@@ -16,6 +16,7 @@ use crate::cursor::List;
 use crate::failure::{Failure, Result};
 use crate::matches::NoQuery;
 use crate::moment::Moment;
+use crate::problems::Kind;
 use crate::request::{self, Query};
 use crate::wire::{Page, answer};
 
@@ -172,5 +173,5 @@ pub(crate) async fn one(
 }
 
 fn unknown() -> Failure {
-    Failure::not_found("unknown-event", "No such event", "the archive has no event of this id")
+    Failure::new(Kind::UnknownEvent, "the archive has no event of this id")
 }

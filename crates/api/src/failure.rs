@@ -9,11 +9,13 @@ use matchpurse_service_kit::problem::{MEDIA_TYPE, Problem};
 use matchpurse_settings::ApiScope;
 use serde_json::Value;
 
+use crate::problems::Kind;
+
 /// What a handler returns.
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
 /// What 503 advises: a database that changes places takes seconds.
-const RETRY_AFTER_S: u16 = 5;
+pub(crate) const RETRY_AFTER_S: u64 = 5;
 
 /// Why a request was not done.
 #[derive(Debug)]
@@ -28,13 +30,8 @@ pub(crate) struct Failure {
 pub(crate) struct Cause(pub(crate) String);
 
 impl Failure {
-    pub(crate) fn new(
-        status: StatusCode,
-        name: &'static str,
-        title: &'static str,
-        detail: impl Into<String>,
-    ) -> Self {
-        let problem = Box::new(Problem::new(status.as_u16(), name, title, detail));
+    pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        let problem = Box::new(Problem::new(kind.status(), kind.name(), kind.title(), detail));
         Self { problem, header: None, cause: None }
     }
 
@@ -50,27 +47,16 @@ impl Failure {
         self
     }
 
-    pub(crate) fn not_found(name: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, name, title, detail)
-    }
-
     pub(crate) fn no_such_path() -> Self {
-        Self::not_found("not-found", "Nothing is here", "the API's paths begin with /v1")
+        Self::new(Kind::NotFound, "the API's paths begin with /v1")
     }
 
     pub(crate) fn unknown_source(name: &str) -> Self {
-        Self::not_found("unknown-source", "No such source", "no source of this name is configured")
-            .with("source", name)
+        Self::new(Kind::UnknownSource, "no source of this name is configured").with("source", name)
     }
 
     pub(crate) fn method_not_allowed(allow: &'static str) -> Self {
-        Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method-not-allowed",
-            "Method not allowed",
-            format!("this resource takes {allow}"),
-        )
-        .header(ALLOW, allow)
+        Self::new(Kind::MethodNotAllowed, format!("this resource takes {allow}")).header(ALLOW, allow)
     }
 
     /// Nobody is known by this token, or there is none.
@@ -80,63 +66,43 @@ impl Failure {
         } else {
             ("one header must say who asks: `Authorization: Bearer SECRET`", r#"Bearer realm="matchpurse""#)
         };
-        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "Nobody is known by this", detail)
-            .header(WWW_AUTHENTICATE, challenge)
+        Self::new(Kind::Unauthorized, detail).header(WWW_AUTHENTICATE, challenge)
     }
 
     pub(crate) fn insufficient_scope(scope: ApiScope) -> Self {
         let scope = scope_word(scope);
         let challenge = format!(r#"Bearer realm="matchpurse", error="insufficient_scope", scope="{scope}""#);
-        Self::new(
-            StatusCode::FORBIDDEN,
-            "insufficient-scope",
-            "The token does not allow this",
-            format!("this needs a token with the scope `{scope}`"),
-        )
-        .with("scope", scope)
-        .header(WWW_AUTHENTICATE, &challenge)
+        Self::new(Kind::InsufficientScope, format!("this needs a token with the scope `{scope}`"))
+            .with("scope", scope)
+            .header(WWW_AUTHENTICATE, &challenge)
     }
 
     /// A part of the request's path or query, by its name.
     pub(crate) fn invalid_query(field: &str, detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "invalid-query", "The query cannot be understood", detail)
-            .with("field", field)
+        Self::new(Kind::InvalidQuery, detail).with("field", field)
     }
 
     /// A part of the body, by its path from the root.
     pub(crate) fn invalid_body(field: &str, detail: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "invalid-body",
-            "The body does not say what is needed",
-            detail,
-        )
-        .with("field", field)
+        Self::new(Kind::InvalidBody, detail).with("field", field)
     }
 
     /// The client has as much as it may have.
-    pub(crate) fn too_many_requests(
-        name: &'static str,
-        title: &'static str,
-        detail: impl Into<String>,
-    ) -> Self {
-        Self::new(StatusCode::TOO_MANY_REQUESTS, name, title, detail)
-            .header(RETRY_AFTER, &RETRY_AFTER_S.to_string())
+    pub(crate) fn too_many_requests(kind: Kind, detail: impl Into<String>, retry_after_s: u64) -> Self {
+        Self::new(kind, detail).header(RETRY_AFTER, &retry_after_s.to_string())
     }
 
     /// The database is away or busy; whether a write was done is not known.
     pub(crate) fn unavailable(cause: String) -> Self {
         let detail = "the database is away or busy; ask again, a write with the same Idempotency-Key";
-        let failure = Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not possible now", detail)
-            .header(RETRY_AFTER, &RETRY_AFTER_S.to_string());
+        let failure = Self::new(Kind::Unavailable, detail).header(RETRY_AFTER, &RETRY_AFTER_S.to_string());
         Self { cause: Some(cause), ..failure }
     }
 
     /// A defect of ours.
     pub(crate) fn internal(cause: String) -> Self {
         let detail = "this is a defect of the service; its log has the cause under the answer's X-Request-Id";
-        let failure =
-            Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something is broken here", detail);
+        let failure = Self::new(Kind::Internal, detail);
         Self { cause: Some(cause), ..failure }
     }
 }

@@ -71,6 +71,7 @@ mod operation_failure;
 mod parked;
 mod player_statistics;
 mod players;
+mod problems;
 mod process;
 mod ratings;
 mod refusal;

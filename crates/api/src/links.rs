@@ -15,6 +15,7 @@ use crate::auth::Actor;
 use crate::body::{Body, reason};
 use crate::failure::{Failure, Result};
 use crate::matches::NoQuery;
+use crate::problems::Kind;
 use crate::request::{self, Query, is_id};
 use crate::wire::answer;
 
@@ -91,13 +92,8 @@ fn failed(error: Error) -> Failure {
                 let IdentityView { source, player_id } = identity.into();
                 json!({ "source": source, "player_id": player_id })
             };
-            Failure::new(
-                StatusCode::CONFLICT,
-                "identity-of-another-person",
-                "An identity is another person's",
-                "unlink it there first; nothing was changed",
-            )
-            .with("identities", identities.iter().map(listed).collect::<Value>())
+            Failure::new(Kind::IdentityOfAnotherPerson, "unlink it there first; nothing was changed")
+                .with("identities", identities.iter().map(listed).collect::<Value>())
         }
         Error::TooMany => Failure::invalid_body(
             "links",

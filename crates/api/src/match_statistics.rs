@@ -21,6 +21,7 @@ use crate::failure::{Failure, Result};
 use crate::figures::{Counters, Figures};
 use crate::matches::NoQuery;
 use crate::moment::Moment;
+use crate::problems::Kind;
 use crate::request::{self, IdempotencyKey, Query, unknown_match};
 use crate::wire::answer;
 
@@ -251,25 +252,15 @@ fn key(path: web::Path<(String, String)>) -> Result<StatsKey> {
 }
 
 fn failed(error: Error) -> Failure {
-    let conflict = |name, title, detail: String| Failure::new(StatusCode::CONFLICT, name, title, detail);
     match &error {
         Error::NoMatch => unknown_match(),
-        Error::NoSnapshot(_) => Failure::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "unusable-event",
-            "The event tells no numbers of this match",
-            error.to_string(),
-        ),
-        Error::Refused(refusal) => conflict(
-            "correction-refused",
-            "The match's numbers cannot be replaced by these",
-            refusal.to_string(),
-        )
-        .with("reason", word_for(*refusal)),
-        Error::NoQuestion => conflict("nothing-to-answer", "Nothing waits for an answer", error.to_string()),
-        Error::KeyReused => conflict(
-            "idempotency-key-reused",
-            "The Idempotency-Key was used before",
+        Error::NoSnapshot(_) => Failure::new(Kind::UnusableEvent, error.to_string()),
+        Error::Refused(refusal) => {
+            Failure::new(Kind::CorrectionRefused, refusal.to_string()).with("reason", word_for(*refusal))
+        }
+        Error::NoQuestion => Failure::new(Kind::NothingToAnswer, error.to_string()),
+        Error::KeyReused => Failure::new(
+            Kind::IdempotencyKeyReused,
             "it was used for another request; a new request needs a new key".to_owned(),
         ),
         Error::Store(store) if store.is_transient() => Failure::unavailable(chain(&error)),

@@ -21,6 +21,7 @@ use crate::events::{moment, shown_body, text};
 use crate::failure::{Failure, Result};
 use crate::matches::NoQuery;
 use crate::moment::Moment;
+use crate::problems::Kind;
 use crate::request::{self, Query};
 use crate::wire::{Page, answer};
 
@@ -235,24 +236,15 @@ fn resolved_answer(done: Done, actor: &Actor) -> HttpResponse {
 }
 
 fn unknown() -> Failure {
-    Failure::not_found(
-        "unknown-parked",
-        "No such parked delivery",
-        "there is no parked delivery of this number",
-    )
+    Failure::new(Kind::UnknownParked, "there is no parked delivery of this number")
 }
 
 fn failure(error: Error) -> Failure {
-    let refused = |name, title, detail: String| Failure::new(StatusCode::CONFLICT, name, title, detail);
     match error {
         Error::NoParked => unknown(),
-        Error::Resolved { .. } => {
-            refused("parked-resolved", "Something else was done about it", error.to_string())
-        }
-        Error::NoEvent(_) => refused("parked-no-event", "There is nothing to replay", error.to_string()),
-        Error::NotArchived | Error::Unreadable(_) => {
-            refused("parked-unreadable", "It cannot be read today either", error.to_string())
-        }
+        Error::Resolved { .. } => Failure::new(Kind::ParkedResolved, error.to_string()),
+        Error::NoEvent(_) => Failure::new(Kind::ParkedNoEvent, error.to_string()),
+        Error::NotArchived | Error::Unreadable(_) => Failure::new(Kind::ParkedUnreadable, error.to_string()),
         Error::Store(error) => error.into(),
     }
 }

@@ -3,7 +3,6 @@
 use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
-use actix_web::http::StatusCode;
 use actix_web::{FromRequest, HttpRequest, web};
 use matchpurse_domain::event::MatchKind;
 use matchpurse_domain::ids::{EventId, PlayerId, SourceName};
@@ -14,6 +13,7 @@ use uuid::Uuid;
 use crate::cursor::List;
 use crate::failure::{Failure, Result};
 use crate::moment::Moment;
+use crate::problems::Kind;
 
 /// As many characters as the adapters take of a provider's id.
 const ID_CHARS_MAX: usize = 200;
@@ -72,9 +72,7 @@ impl IdempotencyKey {
     pub(crate) fn required(self) -> Result<String> {
         self.0.ok_or_else(|| {
             Failure::new(
-                StatusCode::BAD_REQUEST,
-                "idempotency-key-missing",
-                "No Idempotency-Key",
+                Kind::IdempotencyKeyMissing,
                 "a write needs the header Idempotency-Key: the same for a repeat, and for nothing else",
             )
         })
@@ -87,12 +85,7 @@ fn visible(value: &[u8]) -> Option<String> {
 }
 
 fn invalid_key(detail: String) -> Failure {
-    Failure::new(
-        StatusCode::BAD_REQUEST,
-        "idempotency-key-invalid",
-        "The Idempotency-Key cannot be used",
-        detail,
-    )
+    Failure::new(Kind::IdempotencyKeyInvalid, detail)
 }
 
 /// A source's name in the path.
@@ -131,23 +124,23 @@ pub(crate) fn account(text: &str) -> Result<i64> {
 }
 
 pub(crate) fn unknown_player() -> Failure {
-    Failure::not_found("unknown-player", "No such player", "the source has told of no player of this id")
+    Failure::new(Kind::UnknownPlayer, "the source has told of no player of this id")
 }
 
 pub(crate) fn unknown_match() -> Failure {
-    Failure::not_found("unknown-match", "No such match", "the source has told of no match of this id")
+    Failure::new(Kind::UnknownMatch, "the source has told of no match of this id")
 }
 
 pub(crate) fn unknown_offer() -> Failure {
-    Failure::not_found("unknown-offer", "No such offer", "the source has told of no offer of this id")
+    Failure::new(Kind::UnknownOffer, "the source has told of no offer of this id")
 }
 
 pub(crate) fn unknown_correction() -> Failure {
-    Failure::not_found("unknown-correction", "No such correction", "there is no correction of this id")
+    Failure::new(Kind::UnknownCorrection, "there is no correction of this id")
 }
 
 pub(crate) fn unknown_account() -> Failure {
-    Failure::not_found("unknown-account", "No such account", "the ledger has no account of this number")
+    Failure::new(Kind::UnknownAccount, "the ledger has no account of this number")
 }
 
 /// What an id of a provider can be: nothing else ever comes in, and some of it the database could not even be asked for.

@@ -1,6 +1,5 @@
 use std::fmt::Display;
 
-use actix_web::http::StatusCode;
 use matchpurse_domain::ids::SourceName;
 use matchpurse_domain::webhook::{EndpointName, EventPattern, TargetUrl};
 use matchpurse_operations::endpoints::{Change, SecretChoice};
@@ -10,6 +9,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::api::Api;
 use crate::failure::{Failure, Result};
+use crate::problems::Kind;
 
 /// The most patterns of events, and names of sources.
 const FILTERS_MAX: usize = 100;
@@ -145,11 +145,7 @@ fn url(field: &str, text: &str, api: &Api) -> Result<TargetUrl> {
     let url = TargetUrl::parse(text).map_err(wrong(field))?;
     match forbidden_host(url.expose()).filter(|_| !api.endpoints_allow_private) {
         None => Ok(url),
-        Some(forbidden) => Err(Failure::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "private-target",
-            "The URL leads into a private network",
-            format!(
+        Some(forbidden) => Err(Failure::new(Kind::PrivateTarget, format!(
                 "{forbidden}: endpoints in private networks stand in the configuration, or are allowed there by \
                  `api.endpoints_allow_private`"
             ),

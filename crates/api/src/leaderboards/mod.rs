@@ -19,6 +19,7 @@ use crate::api::Api;
 use crate::cursor::List;
 use crate::failure::{Failure, Result};
 use crate::matches::NoQuery;
+use crate::problems::Kind;
 use crate::request::{self, Query};
 use crate::wire::{Page, answer};
 
@@ -188,7 +189,7 @@ async fn own(client: &Client, board: &ShownBoard, season: &Season, player: Uuid)
     let found = entry(client, board.stored.id, &season.name, player).await?;
     found.ok_or_else(|| {
         let detail = "the player has no match in this season that counts for this board";
-        Failure::not_found("not-on-board", "The player is not on the board", detail)
+        Failure::new(Kind::NotOnBoard, detail)
     })
 }
 
@@ -198,11 +199,7 @@ fn board(text: &str) -> Result<BoardName> {
 }
 
 fn unknown_board() -> Failure {
-    Failure::not_found(
-        "unknown-leaderboard",
-        "No such leaderboard",
-        "no leaderboard of this name is configured",
-    )
+    Failure::new(Kind::UnknownLeaderboard, "no leaderboard of this name is configured")
 }
 
 /// A board and a player in the path.

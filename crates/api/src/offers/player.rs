@@ -13,6 +13,7 @@ use crate::body::{self, Body};
 use crate::failure::{Failure, Result};
 use crate::matches::NoQuery;
 use crate::moment::Moment;
+use crate::problems::Kind;
 use crate::request::{self, Query, unknown_offer};
 use crate::wire::answer;
 
@@ -115,9 +116,7 @@ pub(crate) async fn start(
 
 /// The same word as a question would be answered with.
 fn refused(why: Eligibility) -> Failure {
-    let refusal = |detail| {
-        Failure::new(StatusCode::CONFLICT, "start-refused", "The offer is not open to this player", detail)
-    };
+    let refusal = |detail| Failure::new(Kind::StartRefused, detail);
     let failure = match why {
         Eligibility::Unknown => unknown_offer(),
         Eligibility::PlayerBanned => refusal("the player is banned from the offerwall"),
@@ -146,7 +145,7 @@ pub(crate) async fn withdraw(
             let at = offers::withdraw_start(&client, &wanted, actor.as_str(), &reason).await?;
             at.ok_or_else(|| {
                 let detail = "no start of this offer by this player is recorded";
-                Failure::not_found("unknown-start", "No such start", detail)
+                Failure::new(Kind::UnknownStart, detail)
             })
         })
         .await?;

@@ -2,8 +2,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::auth::Actor;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, RETRY_AFTER_S, Result};
 use crate::metrics;
+use crate::problems::Kind;
 
 /// How many streams are open, in all and by token.
 #[derive(Clone)]
@@ -53,5 +54,5 @@ impl Drop for Slot {
 }
 
 fn too_many(detail: String) -> Failure {
-    Failure::too_many_requests("too-many-streams", "Too many streams are open", detail)
+    Failure::too_many_requests(Kind::TooManyStreams, detail, RETRY_AFTER_S)
 }
