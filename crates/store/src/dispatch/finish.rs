@@ -95,8 +95,9 @@ pub async fn finish(
         }
         if let Some(grant) = grants::grant_of(&claimed.kind, &claimed.subject) {
             let callback = audience.of(&claimed.source);
+            // Deliveries come before grants, as in a claim: the other way round the two could wait for each other.
+            grants::let_reversal_go_in_tx(&tx, claimed.delivery_id, now).await?;
             grants::settle_in_tx(&tx, grant, claimed.webhook_id, callback, now).await?;
-            grants::let_reversal_go_in_tx(&tx, grant, claimed.delivery_id, now).await?;
         }
     }
     if after != health {
@@ -126,8 +127,8 @@ pub async fn withdraw(client: &mut Client, claimed: &Claimed, now: Timestamp) ->
         if claimed.in_line {
             move_line(&tx, claimed.delivery_id, now).await?;
         }
-        if let Some(grant) = grants::grant_of(&claimed.kind, &claimed.subject) {
-            grants::let_reversal_go_in_tx(&tx, grant, claimed.delivery_id, now).await?;
+        if grants::grant_of(&claimed.kind, &claimed.subject).is_some() {
+            grants::let_reversal_go_in_tx(&tx, claimed.delivery_id, now).await?;
         }
     }
     tx.commit().await?;

@@ -137,17 +137,9 @@ pub(super) async fn settle_in_tx(
     Ok(())
 }
 
-/// The grant's own notice has ended at an endpoint: the notice that it was taken back, if it waits for that, is due.
-pub(super) async fn let_reversal_go_in_tx(
-    tx: &Tx<'_>,
-    grant: Uuid,
-    delivery_id: i64,
-    now: Timestamp,
-) -> Result<()> {
-    let sql = "SELECT FROM reward_grant WHERE grant_id = $1 AND state = 'reversed'";
-    if tx.query(sql, &[&grant]).await?.is_empty() {
-        return Ok(());
-    }
+/// The grant's own notice has ended at an endpoint: the notice that it was taken back, if it waits for that, is due. To
+/// be done before anything of the grant is locked.
+pub(super) async fn let_reversal_go_in_tx(tx: &Tx<'_>, delivery_id: i64, now: Timestamp) -> Result<()> {
     let sql = "UPDATE delivery AS d SET next_attempt_at = $2
                  FROM delivery told JOIN outbox given ON given.webhook_id = told.webhook_id
                  JOIN outbox o ON (o.source, o.subject) = (given.source, given.subject) AND o.kind = $3

@@ -5,7 +5,7 @@
 //! | [`take_in_tx`], [`fan_out_in_tx`] | a notice becomes one delivery an endpoint, and its body is made | one fan-out at a time; endpoints that want order; notices |
 //! | [`claim`] | takes what is due, as many of each endpoint as the caller may send | endpoints that are probed; deliveries, skipping what is locked; grants |
 //! | the sending | none of this module's business | none: no transaction is open |
-//! | [`finish`] | writes what came of it | the endpoint, where it wants order or fares differently; the delivery; the grant, or all that the player has in its contest, by id; the call to the provider |
+//! | [`finish`] | writes what came of it | the endpoint, where it wants order or fares differently; the delivery; the one that waits for it; the grant, or all that the player has in its contest, by id; the call to the provider |
 //! | [`withdraw`] | ends what must not be sent any more | as [`finish`] |
 //! | [`prune`] | removes what ended long ago | one pruning at a time; deliveries, skipping what is locked; notices |
 //!

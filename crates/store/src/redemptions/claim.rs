@@ -191,13 +191,15 @@ pub async fn finish(client: &mut Client, ended: &CallEnded<'_>) -> Result<bool> 
     let tx = client.begin().await?;
     let counted = write(&tx, ended).await?;
     let slot = claimed.slot;
+    if not_before.is_some() {
+        // All of them are to be written, and whoever else does so holds one already: in one order, from the first on.
+        let sql = "SELECT FROM call_slot WHERE budget = $1 ORDER BY slot FOR UPDATE";
+        tx.query(sql, &[&slot.budget]).await?;
+    }
     let sql = "UPDATE call_slot SET free_at = $3 WHERE budget = $1 AND slot = $2 AND free_at = $4";
     tx.execute(sql, &[&slot.budget, &slot.number, &At(*slot_free_at), &At(slot.taken_until)]).await?;
     if let Some(not_before) = not_before {
-        let sql = "WITH early AS MATERIALIZED (
-                     SELECT slot FROM call_slot WHERE budget = $1 AND free_at < $2 ORDER BY slot FOR UPDATE)
-                   UPDATE call_slot SET free_at = $2
-                    WHERE budget = $1 AND slot = ANY (ARRAY (SELECT slot FROM early))";
+        let sql = "UPDATE call_slot SET free_at = $2 WHERE budget = $1 AND free_at < $2";
         tx.execute(sql, &[&slot.budget, &At(*not_before)]).await?;
     }
     tx.commit().await?;
