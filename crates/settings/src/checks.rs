@@ -29,6 +29,7 @@ pub(crate) fn sections(document: &Document, add: &mut dyn FnMut(&str, String)) {
         ("database.statement_timeout_ms", database.statement_timeout_ms.into()),
         ("database.lock_timeout_ms", database.lock_timeout_ms.into()),
         ("database.idle_in_transaction_timeout_ms", database.idle_in_transaction_timeout_ms.into()),
+        ("database.answer_grace_ms", database.answer_grace_ms.into()),
         ("broker.connect_timeout_ms", broker.connect_timeout_ms),
         ("broker.heartbeat_s", broker.heartbeat_s.into()),
         ("broker.reconnect_min_ms", broker.reconnect_min_ms),

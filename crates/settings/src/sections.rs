@@ -25,6 +25,8 @@ pub struct DatabaseSettings {
     pub lock_timeout_ms: u32,
     /// PostgreSQL's `idle_in_transaction_session_timeout`.
     pub idle_in_transaction_timeout_ms: u32,
+    /// How much later than the statement's end its answer must have come.
+    pub answer_grace_ms: u32,
 }
 
 /// `[broker]`

@@ -335,6 +335,7 @@ options.issuer = "https://issuer.example"
     statement_timeout_ms = 8000
     lock_timeout_ms = 2000
     idle_in_transaction_timeout_ms = 10000
+    answer_grace_ms = 2000
 
     [broker]
     url = "amqp://guest:[redacted]@mq:5672/%2f"

@@ -1,4 +1,5 @@
 use std::error::Error as StdError;
+use std::time::Duration;
 
 use deadpool_postgres::PoolError;
 use deadpool_postgres::tokio_postgres;
@@ -19,6 +20,10 @@ pub enum Error {
     /// The connection broke, or could not be made.
     #[error("the connection to the database failed")]
     Connection(#[source] tokio_postgres::Error),
+    /// Nothing was heard on the connection for so long, and nothing says that it is closed. What was asked may have
+    /// happened all the same.
+    #[error("the database gave no answer for {0:?}; the connection is dropped")]
+    Silent(Duration),
     /// The database refused a statement.
     #[error("the database answered {code}: {message}")]
     Database {
@@ -70,7 +75,7 @@ impl Error {
     /// not migrated yet. Such a failure says nothing about the events of the batch.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Pool(_) | Self::Connection(_) => true,
+            Self::Pool(_) | Self::Connection(_) | Self::Silent(_) => true,
             Self::Database { code, .. } => is_transient_code(code),
             Self::Url
             | Self::Setup(_)

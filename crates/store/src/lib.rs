@@ -37,6 +37,7 @@ pub mod rebuild;
 pub mod redemptions;
 pub mod rehearsal;
 pub mod replays;
+mod silence;
 pub mod spool;
 pub mod stats;
 pub mod story;

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use secrecy::SecretString;
+use tokio::time::timeout;
 use tokio_postgres::{Client, NoTls};
 
 use crate::pool::parse_url;
@@ -17,6 +18,9 @@ mod embedded {
 
 /// The key of the advisory lock under which the schema changes: the letters `matchpur`.
 const LOCK: i64 = 0x6d61_7463_6870_7572;
+
+/// How long the question what is lacking may take.
+const PENDING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The schema's versions, embedded in the program.
 pub struct Migrations;
@@ -42,8 +46,13 @@ impl Migrations {
     /// The names of the migrations that the database lacks.
     ///
     /// # Errors
-    /// When the database is away.
+    /// When the database is away, or says nothing for ten seconds.
     pub async fn pending(url: &SecretString) -> Result<Vec<String>> {
+        // Services wait in this call for a database to become ready; it must not be a connection that died.
+        timeout(PENDING_TIMEOUT, Self::lacking(url)).await.map_err(|_| Error::Silent(PENDING_TIMEOUT))?
+    }
+
+    async fn lacking(url: &SecretString) -> Result<Vec<String>> {
         let mut session = Session::open(url).await?;
         let known = session
             .client

@@ -4,6 +4,7 @@ use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio_postgres::{Config, NoTls};
 
+use crate::silence::{self, Watch};
 use crate::{Client, Error, Result};
 
 /// How to reach the database, and how long to wait for it.
@@ -22,6 +23,9 @@ pub struct StoreOptions {
     pub connect_timeout: Duration,
     /// The longest that a statement may run.
     pub statement_timeout: Duration,
+    /// How much later than that an answer must have come. Where nothing comes, the connection has gone silent: it is
+    /// dropped, and the error is transient.
+    pub answer_grace: Duration,
     /// The longest that a statement may wait for a lock. Locks are held for milliseconds, so a long wait
     /// means that something is wrong, and the batch is tried again.
     pub lock_timeout: Duration,
@@ -43,6 +47,7 @@ impl StoreOptions {
             wait_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(10),
+            answer_grace: silence::GRACE,
             lock_timeout: Duration::from_secs(2),
             idle_in_transaction_timeout: Duration::from_secs(10),
             generic_plans: false,
@@ -88,6 +93,8 @@ pub(crate) fn parse_url(url: &SecretString) -> Result<Config> {
 #[derive(Clone)]
 pub struct Store {
     pool: Pool,
+    /// For each statement: how long the server gives it, and how much later the answer must have come.
+    patience: (Duration, Duration),
 }
 
 impl Store {
@@ -107,7 +114,7 @@ impl Store {
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(Error::Setup)?;
-        Ok(Self { pool })
+        Ok(Self { pool, patience: (options.statement_timeout, options.answer_grace) })
     }
 
     /// A store of these options that has answered once.
@@ -133,7 +140,8 @@ impl Store {
     /// # Errors
     /// [`Error::Pool`] when none is free in time or the database is away.
     pub async fn client(&self) -> Result<Client> {
-        Ok(Client(self.pool.get().await?))
+        let (statements, grace) = self.patience;
+        Ok(Client::new(self.pool.get().await?, Watch::new(statements, grace)))
     }
 
     /// Closes the pool: whoever asks for a connection afterwards gets an error.

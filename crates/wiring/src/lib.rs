@@ -26,6 +26,7 @@ fn of_settings(settings: &Settings, options: StoreOptions) -> StoreOptions {
         wait_timeout: Duration::from_millis(database.pool_wait_ms),
         connect_timeout: Duration::from_millis(database.connect_timeout_ms),
         statement_timeout: Duration::from_millis(database.statement_timeout_ms.into()),
+        answer_grace: Duration::from_millis(database.answer_grace_ms.into()),
         lock_timeout: Duration::from_millis(database.lock_timeout_ms.into()),
         idle_in_transaction_timeout: Duration::from_millis(database.idle_in_transaction_timeout_ms.into()),
         ..options

@@ -19,4 +19,5 @@ mod rewards;
 mod running;
 mod signature;
 mod silence;
+mod silence;
 mod stage;

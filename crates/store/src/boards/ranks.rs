@@ -1,6 +1,8 @@
 //! Kept ranks of large seasons: the rank of every so many-th place. The others are found by counting from the nearest
 //! mark, so a season of a million players takes some thousand rows, and who came after the marks were made has a rank too.
 
+use std::time::Duration;
+
 use matchpurse_domain::time::Timestamp;
 
 use super::BoardId;
@@ -9,6 +11,9 @@ use crate::{Result, Tx};
 
 /// Every so many-th place has a mark.
 const MARK_EVERY: i64 = 128;
+
+/// A season of millions may take longer than what a worker's statements may.
+const SEASON_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The next season whose players must be counted: it has changed, and was counted last before `counted_before`.
 ///
@@ -34,8 +39,7 @@ pub async fn count_in_tx(
     players_min: i64,
     now: Timestamp,
 ) -> Result<i64> {
-    // A season of millions may take longer than what a worker's statements may.
-    tx.set_local("SET LOCAL statement_timeout = '60s'").await?;
+    tx.allow(SEASON_TIMEOUT).await?;
     let sql = "DELETE FROM board_rank WHERE board_id = $1 AND season = $2";
     tx.execute(sql, &[&board.0, &season]).await?;
     let sql = "SELECT count(*) FROM board_entry WHERE board_id = $1 AND season = $2 AND unlisted IS NULL";

@@ -7,3 +7,4 @@ mod embedded;
 mod failures;
 mod replays;
 mod samples;
+mod silence;

@@ -15,7 +15,7 @@ use matchpurse_domain::ids::{EventId, SourceName};
 use matchpurse_domain::time::Timestamp;
 use matchpurse_store::outbox::{self, Notice};
 use matchpurse_store::{Error, Tx};
-use matchpurse_testkit::Database;
+use matchpurse_testkit::{Database, FaultProxy};
 use matchpurse_worker_kit::{Effects, Worker, WorkerOptions};
 use serde_json::json;
 
@@ -47,6 +47,8 @@ pub(crate) struct Noticing {
     pub(crate) calls: Arc<AtomicU32>,
     /// The database to cut off in the middle of the first transaction.
     pub(crate) cut_off: Option<Arc<Database>>,
+    /// The way to the database, on which nothing is heard any more from the middle of the first transaction on.
+    pub(crate) abandon: Option<Arc<FaultProxy>>,
 }
 
 #[async_trait]
@@ -77,6 +79,9 @@ impl Effects for Noticing {
         outbox::append_in_tx(tx, &notices).await?;
         if let (0, Some(database)) = (call, &self.cut_off) {
             database.cut_off().await.unwrap();
+        }
+        if let (0, Some(proxy)) = (call, &self.abandon) {
+            proxy.abandon();
         }
         Ok(())
     }
