@@ -11,6 +11,8 @@ pub struct Status {
     state: Arc<watch::Sender<State>>,
     /// Milliseconds from `born` to the last progress.
     progress: Arc<AtomicU64>,
+    /// Milliseconds from `born`, and one, to when the queue was last seen with nothing waiting; 0: never.
+    emptied: Arc<AtomicU64>,
     born: Instant,
 }
 
@@ -39,6 +41,7 @@ impl Status {
         Self {
             state: Arc::new(watch::Sender::new(State::default())),
             progress: Arc::new(AtomicU64::new(0)),
+            emptied: Arc::new(AtomicU64::new(0)),
             born: Instant::now(),
         }
     }
@@ -67,6 +70,13 @@ impl Status {
         self.born.elapsed().saturating_sub(progress)
     }
 
+    /// How long ago the broker said that nothing waits in the worker's queue; none before the first time. What was
+    /// published earlier than that is in somebody's hands, or it is not in this queue.
+    pub fn since_empty(&self) -> Option<Duration> {
+        let millis = self.emptied.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(self.born.elapsed().saturating_sub(Duration::from_millis(millis)))
+    }
+
     /// Every change, for whoever waits for one.
     pub fn subscribe(&self) -> watch::Receiver<State> {
         self.state.subscribe()
@@ -75,6 +85,12 @@ impl Status {
     pub(crate) fn progressed(&self) {
         let millis = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.progress.fetch_max(millis, Ordering::Relaxed);
+    }
+
+    /// For who consumes in another way than [`crate::Transport`]: nothing waits.
+    pub fn emptied(&self) {
+        let millis = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.emptied.fetch_max(millis.saturating_add(1), Ordering::Relaxed);
     }
 
     pub(crate) fn set_connected(&self) {

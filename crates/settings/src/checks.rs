@@ -45,6 +45,7 @@ pub(crate) fn sections(document: &Document, add: &mut dyn FnMut(&str, String)) {
         ("api.streams_max", api.streams_max.into()),
         ("api.streams_per_token_max", api.streams_per_token_max.into()),
         ("api.stream_heartbeat_ms", api.stream_heartbeat_ms),
+        ("workers.missed_poll_ms", workers.missed_poll_ms),
         ("workers.deadline_sweep_ms", workers.deadline_sweep_ms),
         ("workers.results_poll_ms", workers.results_poll_ms),
         ("workers.ranks_players_min", workers.ranks_players_min),

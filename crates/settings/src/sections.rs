@@ -153,6 +153,8 @@ pub struct WorkersSettings {
     pub stall_after_ms: u64,
     /// For a batch in work to end.
     pub drain_timeout_ms: u64,
+    /// Between the steps of a search for archived events that a worker never got.
+    pub missed_poll_ms: u64,
     /// Between looks for matches after their deadline.
     pub deadline_sweep_ms: u64,
     /// Between looks for results that boards and ratings have not got.

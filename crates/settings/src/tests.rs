@@ -388,6 +388,7 @@ options.issuer = "https://issuer.example"
     retry_max_ms = 60000
     stall_after_ms = 30000
     drain_timeout_ms = 25000
+    missed_poll_ms = 10000
     deadline_sweep_ms = 5000
     results_poll_ms = 1000
     ranks_players_min = 10000

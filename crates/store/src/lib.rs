@@ -27,6 +27,7 @@ mod kept;
 pub mod links;
 mod listener;
 mod migrate;
+pub mod missed;
 pub mod offers;
 pub mod operations;
 pub mod outbox;

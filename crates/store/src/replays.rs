@@ -36,6 +36,23 @@ pub async fn begin(client: &Client, actor: &str, reason: &str, scope: &Value) ->
     Ok(client.query_one(sql, &[&actor, &reason, scope]).await?.try_get(0)?)
 }
 
+/// Notes a replay that is begun and finished in this transaction.
+///
+/// # Errors
+/// [`crate::Error`].
+pub async fn note_in_tx(
+    tx: &Tx<'_>,
+    actor: &str,
+    reason: &str,
+    scope: &Value,
+    events: usize,
+) -> Result<Uuid> {
+    let sql = "INSERT INTO replay (replay_id, actor, reason, scope, events, finished_at)
+               VALUES (gen_random_uuid(), $1, $2, $3, $4, now()) RETURNING replay_id";
+    let events = i64::try_from(events).unwrap_or(i64::MAX);
+    Ok(tx.query_one(sql, &[&actor, &reason, scope, &events]).await?.try_get(0)?)
+}
+
 /// Counts events that are handed over in this transaction.
 ///
 /// # Errors

@@ -14,6 +14,7 @@
 //! | it can never be applied ([`store::Error::Rejected`](matchpurse_store::Error::Rejected)) | parked at once |
 //! | it is no event | parked at once |
 //!
+//! What a worker never got although the archive has it, because its queue was deleted, is brought to it from there.
 //! What is replayed comes by the spool, also where there is a broker, and is applied although the inbox knows it.
 //! [`rehearse`] says what events would do, and does nothing.
 //!
@@ -24,6 +25,7 @@ mod backoff;
 mod command;
 mod effects;
 pub mod metric;
+mod missed;
 mod plan;
 mod rehearsal;
 mod service;

@@ -17,3 +17,6 @@ pub const DATABASE_FAILURES: &str = "matchpurse_worker_database_failures_total";
 
 /// Batches that were halved in search of the one event that fails.
 pub const SPLITS: &str = "matchpurse_worker_splits_total";
+
+/// Archived events that had never reached the worker, and were brought to it: somebody has meddled with its queue.
+pub const MISSED: &str = "matchpurse_worker_missed_total";

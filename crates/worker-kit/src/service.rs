@@ -15,6 +15,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::missed::Search;
 use crate::{Context, Effects, Plan, Worker, WorkerOptions};
 
 /// Runs a worker and its jobs in the background of this process; see [`run`].
@@ -66,6 +67,11 @@ pub async fn run<E: Effects>(plan: Plan<E>, context: Context) -> Result<()> {
             entrance.await;
             "replays"
         });
+        let searching = search(context.clone(), queue, status.clone());
+        tasks.spawn(async move {
+            searching.await;
+            "search"
+        });
     }
     let watching = context.clone();
     tasks.spawn(async move {
@@ -99,6 +105,17 @@ pub async fn run<E: Effects>(plan: Plan<E>, context: Context) -> Result<()> {
         Some(Err(panic)) => Err(panic).with_context(|| format!("a part of {} panicked", queue.worker())),
         None => Ok(()),
     }
+}
+
+/// Looks for what the worker has missed, from time to time. The archive cannot: it is where the others' are looked for.
+async fn search(context: Context, queue: Queue, status: Status) {
+    if queue == Queue::EventArchive {
+        context.shutdown.cancelled().await;
+        return;
+    }
+    let search = tokio::sync::Mutex::new(Search::new(context.store.clone(), queue));
+    let pause = Duration::from_millis(context.settings.workers.missed_poll_ms);
+    context.every(pause, "search", async || search.lock().await.turn(&status).await).await;
 }
 
 /// How often a worker looks for replays when there are none.

@@ -8,7 +8,7 @@ use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, Q
 use lapin::types::{FieldTable, ShortString};
 use lapin::uri::AMQPUri;
 use lapin::{Channel, Connection, Consumer};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Link;
@@ -18,7 +18,7 @@ use crate::backoff::Backoff;
 use crate::processing::chain;
 use crate::{BusOptions, Status};
 
-/// How often an idle consumer asks whether messages wait that it is not given.
+/// How often a consumer asks how many messages wait: whether it is given them, and whether it has caught up.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// After so many looks in a row that found waiting messages and no delivery, the consumer subscribes anew.
 const STARVED_MAX: u32 = 3;
@@ -115,6 +115,7 @@ struct Subscription<'c> {
     queue: ShortString,
     batch_max: usize,
     batch_wait: Duration,
+    next_look: Instant,
 }
 
 impl<'c> Subscription<'c> {
@@ -128,7 +129,8 @@ impl<'c> Subscription<'c> {
         let consumer =
             channel.basic_consume(queue.clone(), tag, BasicConsumeOptions::default(), arguments).await?;
         let (batch_max, batch_wait) = (options.batch_max.max(1), options.batch_wait);
-        Ok(Self { channel, consumer, queue, batch_max, batch_wait })
+        let next_look = Instant::now() + LOOK_EVERY;
+        Ok(Self { channel, consumer, queue, batch_max, batch_wait, next_look })
     }
 
     /// The next batch: full, or as much as came within the wait after its first delivery. None at shutdown.
@@ -157,22 +159,19 @@ impl<'c> Subscription<'c> {
         status: &Status,
         shutdown: &CancellationToken,
     ) -> Result<Option<Incoming>, String> {
-        let mut look = tokio::time::interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // One that is always given something looks between two batches.
+        if Instant::now() >= self.next_look {
+            self.look(status).await?;
+        }
         let mut starved = 0;
         loop {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(None),
                 next = self.consumer.next() => return delivered(next).map(Some),
-                _ = look.tick() => {}
+                () = tokio::time::sleep_until(self.next_look) => {}
             }
-            if self.waiting().await? == 0 {
-                status.progressed();
-                starved = 0;
-            } else {
-                starved += 1;
-            }
+            starved = if self.look(status).await? == 0 { 0 } else { starved + 1 };
             if starved >= STARVED_MAX {
                 return Err(format!(
                     "messages wait, but none was delivered for {:?}",
@@ -180,6 +179,17 @@ impl<'c> Subscription<'c> {
                 ));
             }
         }
+    }
+
+    /// How many messages wait; when none does, that is progress too.
+    async fn look(&mut self, status: &Status) -> Result<u32, String> {
+        let waiting = self.waiting().await?;
+        self.next_look = Instant::now() + LOOK_EVERY;
+        if waiting == 0 {
+            status.progressed();
+            status.emptied();
+        }
+        Ok(waiting)
     }
 
     /// How many messages the queue holds that nobody has been given.

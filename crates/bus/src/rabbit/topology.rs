@@ -79,7 +79,10 @@ async fn declare_all(connection: &Connection) -> Result<(), TopologyError> {
     }
 
     declare_exchange(&channel, EVENTS_EXCHANGE, ExchangeKind::Topic).await?;
-    for queue in Queue::ALL {
+    // The archive's first: when the exchange is a new one, others publish while it gets its bindings, and what has reached
+    // any queue counts as routed. What the archive has, a worker that missed it gets from there.
+    let [rest @ .., archive] = Queue::ALL;
+    for queue in std::iter::once(archive).chain(rest) {
         declare_queue(&channel, queue.name(), worker_arguments()).await?;
         for key in queue.binding_keys() {
             bind(&channel, queue.name(), EVENTS_EXCHANGE, &key).await?;

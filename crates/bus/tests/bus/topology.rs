@@ -49,6 +49,20 @@ async fn a_queue_with_other_properties_is_named() -> Result<()> {
     until("the publisher is ready", || status.can_publish()).await
 }
 
+/// What is published while the bindings are being made must reach the archive at least: from there it comes to the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_archive_is_bound_before_any_other() -> Result<()> {
+    let vhost = Vhost::create()?;
+    // A declaration that goes no further than to the first worker's queue.
+    let name = Queue::MatchEscrow.name();
+    vhost.on("PUT", "queues", name, "{\"durable\":true,\"arguments\":{\"x-queue-type\":\"classic\"}}")?;
+    declare_topology(&vhost.amqp_url(), &options()).await.err().context("it was accepted")?;
+    let archive = format!("{}/bindings", Queue::EventArchive.name());
+    let bindings = vhost.on("GET", "queues", &archive, "")?;
+    assert!(bindings.contains("\"source\":\"matchpurse.events\""), "{bindings}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_bad_url_is_refused_without_showing_its_password() {
     for url in ["amqp//u:hunter2@h", "http://u:hunter2@h", "amqp://u:hunter2@h:port/"] {

@@ -5,6 +5,7 @@
 mod batches;
 mod embedded;
 mod failures;
+mod missed;
 mod replays;
 mod samples;
 mod silence;

@@ -53,7 +53,10 @@ async fn spooled(store: &Store, deliveries: &[Delivery]) -> Result<()> {
     Ok(tx.commit().await?)
 }
 
-async fn until<F: Future<Output = Result<bool>>>(what: &str, mut holds: impl FnMut() -> F) -> Result<()> {
+pub(crate) async fn until<F: Future<Output = Result<bool>>>(
+    what: &str,
+    mut holds: impl FnMut() -> F,
+) -> Result<()> {
     let patient = async {
         while !holds().await? {
             tokio::time::sleep(Duration::from_millis(20)).await;
