@@ -19,5 +19,4 @@ mod rewards;
 mod running;
 mod signature;
 mod silence;
-mod silence;
 mod stage;
