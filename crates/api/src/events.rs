@@ -52,6 +52,11 @@ struct EventView {
     /// How it was verified: the request's method, and which of the source's keys vouched for it.
     method: Option<&'static str>,
     key: Option<&'static str>,
+    /// Its place among the keys of that name in the configuration of that time, from 1, and how many they were.
+    key_place: Option<u16>,
+    keys_active: Option<u16>,
+    /// Of a public key: the beginning of SHA-256 over its SubjectPublicKeyInfo, 16 hexadecimal digits.
+    key_fingerprint: Option<String>,
     /// False where only the caller was authenticated, and not the body.
     body_authenticated: bool,
 }
@@ -70,6 +75,7 @@ impl EventView {
     fn of(line: &EventLine) -> Self {
         let event = &line.event;
         let vouched = event.provenance.vouched;
+        let which = vouched.and_then(|vouched| vouched.which);
         Self {
             id: event.id.to_string(),
             delivery_id: event.delivery_id.to_string(),
@@ -84,6 +90,9 @@ impl EventView {
             seq: line.seq,
             method: vouched.map(|vouched| vouched.method.as_str()),
             key: vouched.map(|vouched| vouched.key.as_str()),
+            key_place: which.map(|which| which.place.get()),
+            keys_active: which.map(|which| which.of),
+            key_fingerprint: which.and_then(|which| which.fingerprint).map(|print| print.to_string()),
             body_authenticated: event.provenance.body_authenticated,
         }
     }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use matchpurse_contracts::v1;
-use matchpurse_domain::event::{Event, Payload};
+use matchpurse_domain::event::{Event, Payload, WhichKey};
 use matchpurse_domain::ids::{EventId, PlayerId, SourceName};
 use matchpurse_domain::money::{format_major, known_exponent};
 use matchpurse_domain::time::Timestamp;
@@ -253,11 +253,27 @@ fn vouched(event: &Event) -> String {
     };
     let key = event.provenance.vouched.map_or_else(
         || "by a key of the source (which one was not noted then)".to_owned(),
-        |vouched| format!("by the source's {} key", vouched.key.as_str()),
+        |vouched| {
+            let which = vouched.which.map_or_else(
+                || " (which of them was not noted then)".to_owned(),
+                |which| which_of_them(&which),
+            );
+            format!("by the source's {} key{which}", vouched.key.as_str())
+        },
     );
     let rounded =
         if event.provenance.amount_rounded { "; an amount was rounded by less than a millionth" } else { "" };
     format!("{key}; {covered}{rounded}")
+}
+
+/// Which of the keys it was that were active then.
+fn which_of_them(which: &WhichKey) -> String {
+    let place = match (which.place.get(), which.of) {
+        (1, 1) => ", the only one then".to_owned(),
+        (place, of) => format!(", number {place} of the {of} of the configuration then"),
+    };
+    let print = which.fingerprint.map(|print| format!(" (public key {print})")).unwrap_or_default();
+    place + &print
 }
 
 fn fate_in_words(fate: &Fate) -> String {

@@ -26,6 +26,7 @@ fn player(id: PlayerId) -> String {
 impl From<d::Event> for v1::Event {
     fn from(event: d::Event) -> Self {
         let vouched = event.provenance.vouched;
+        let which = vouched.and_then(|vouched| vouched.which);
         Self {
             id: event.id.to_string(),
             delivery_id: event.delivery_id.to_string(),
@@ -40,6 +41,12 @@ impl From<d::Event> for v1::Event {
                 amount_rounded: event.provenance.amount_rounded,
                 method: vouched.map(|vouched| vouched.method.as_str().to_owned()).unwrap_or_default(),
                 key_role: vouched.map(|vouched| vouched.key.as_str().to_owned()).unwrap_or_default(),
+                key_place: which.map_or(0, |which| which.place.get().into()),
+                keys_active: which.map_or(0, |which| which.of.into()),
+                key_fingerprint: which
+                    .and_then(|which| which.fingerprint)
+                    .map(|fingerprint| fingerprint.to_string())
+                    .unwrap_or_default(),
             }),
             raw: event.raw,
             payload: Some(event.payload.into()),

@@ -1,6 +1,8 @@
 //! From the wire to our words. What an older or newer writer left out or added, and we cannot do without,
 //! is an error that names the field; the event is parked, never guessed at.
 
+use std::num::NonZeroU16;
+
 use matchpurse_domain::event as d;
 use matchpurse_domain::ids::{EventId, PlayerId, SourceName};
 use matchpurse_domain::money::{CurrencyCode, Money};
@@ -51,7 +53,14 @@ fn required(text: String, field: &'static str) -> Result<String> {
 /// None where it was not noted, or where this version does not know it: then the delivery is not read once more.
 fn vouched(provenance: &v1::Provenance) -> Option<d::Vouched> {
     let method = d::Method::parse(&provenance.method)?;
-    Some(d::Vouched { method, key: d::KeyRole::parse(&provenance.key_role)? })
+    Some(d::Vouched { method, key: d::KeyRole::parse(&provenance.key_role)?, which: which_key(provenance) })
+}
+
+/// None where it was not noted, or makes no sense: which key it was decides nothing.
+fn which_key(provenance: &v1::Provenance) -> Option<d::WhichKey> {
+    let place = u16::try_from(provenance.key_place).ok().and_then(NonZeroU16::new)?;
+    let of = u16::try_from(provenance.keys_active).ok().filter(|of| *of >= place.get())?;
+    Some(d::WhichKey { place, of, fingerprint: d::KeyFingerprint::parse(&provenance.key_fingerprint) })
 }
 
 impl TryFrom<v1::Event> for d::Event {

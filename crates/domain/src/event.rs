@@ -7,6 +7,7 @@ mod payload;
 mod players;
 mod rewards;
 mod statistics;
+mod which_key;
 
 use bytes::Bytes;
 
@@ -22,6 +23,7 @@ pub use rewards::{
 pub use statistics::{
     COUNTER_NAMES, Counters, HistoryEntry, MatchStatsSnapshot, PlayerKicked, PlayerStats, Side, TeamScore,
 };
+pub use which_key::{KeyFingerprint, WhichKey};
 
 use crate::ids::{EventId, SourceName};
 use crate::time::Timestamp;
@@ -70,8 +72,11 @@ pub struct Provenance {
 pub struct Vouched {
     /// The request's method.
     pub method: Method,
-    /// Which of the source's keys it was.
+    /// What the key is for.
     pub key: KeyRole,
+    /// Which of the keys of that role; none in an event of a time when it was not noted. To read a body once more it is
+    /// not needed.
+    pub which: Option<WhichKey>,
 }
 
 /// The methods that any provider uses.

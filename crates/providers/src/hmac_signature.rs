@@ -5,6 +5,7 @@
 //! each of them again.
 
 use hmac::{Hmac, KeyInit, Mac};
+use matchpurse_domain::event::WhichKey;
 use sha2::Sha256;
 
 use crate::delivery::{Header, Headers};
@@ -34,7 +35,7 @@ pub(crate) enum Prefix {
     Optional(&'static str),
 }
 
-/// Checks that one of `keys` signed exactly these bytes.
+/// Checks that one of `keys` signed exactly these bytes, and says which.
 ///
 /// # Errors
 /// [`VerifyError`]: no key, the header missing, doubled or malformed, or no key that fits.
@@ -43,19 +44,19 @@ pub(crate) fn verify(
     headers: &Headers,
     body: &[u8],
     keys: &KeySet,
-) -> Result<(), VerifyError> {
+) -> Result<WhichKey, VerifyError> {
     if keys.is_empty() {
         return Err(VerifyError::NoKey);
     }
     let signature = read_header(scheme, headers)?;
     // Every key is tried, also after one has fitted, so that the time taken does not tell which one it was.
-    let mut verified = false;
-    for key in keys.iter() {
+    let mut verified = None;
+    for (key, which) in keys.marked() {
         let fits = Hmac::<Sha256>::new_from_slice(key)
             .is_ok_and(|mac| mac.chain_update(body).verify_slice(&signature).is_ok());
-        verified |= fits;
+        verified = verified.or(fits.then_some(which));
     }
-    if verified { Ok(()) } else { Err(VerifyError::SignatureMismatch) }
+    verified.ok_or(VerifyError::SignatureMismatch)
 }
 
 /// The header that vouches for `body`.
@@ -108,9 +109,25 @@ mod tests {
     const BODY: &[u8] = b"Hello, World!";
     const DIGITS: &str = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
 
-    fn check(scheme: Scheme, values: &[&str], keys: &[&'static [u8]]) -> Result<(), VerifyError> {
+    fn which(scheme: Scheme, values: &[&str], keys: &[&'static [u8]]) -> Result<WhichKey, VerifyError> {
         let headers = values.iter().map(|value| (scheme.header, *value)).collect();
         verify(scheme, &headers, BODY, &KeySet::new(keys.iter().map(|key| Bytes::from_static(key))))
+    }
+
+    fn check(scheme: Scheme, values: &[&str], keys: &[&'static [u8]]) -> Result<(), VerifyError> {
+        which(scheme, values, keys).map(|_| ())
+    }
+
+    #[test]
+    fn it_is_noted_which_key_it_was_and_nothing_of_what_it_is() {
+        let place = |keys: &[&'static [u8]]| {
+            let which = which(BARE, &[DIGITS], keys).unwrap();
+            assert_eq!(which.fingerprint, None);
+            (which.place.get(), which.of)
+        };
+        assert_eq!(place(&[SECRET]), (1, 1));
+        assert_eq!(place(&[b"new", SECRET, b"old"]), (2, 3));
+        assert_eq!(place(&[b"new", SECRET, SECRET]), (2, 3), "of two that are equal, the first");
     }
 
     #[test]

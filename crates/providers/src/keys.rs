@@ -1,5 +1,8 @@
+use std::num::NonZeroU16;
+
 use bytes::Bytes;
 pub use matchpurse_domain::event::KeyRole;
+use matchpurse_domain::event::WhichKey;
 
 use crate::settings::SettingsError;
 
@@ -46,6 +49,22 @@ impl KeySet {
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         self.0.iter().map(|key| key.as_ref())
     }
+
+    /// The keys, each with what is noted of it where it vouches: its place, and nothing of what it is.
+    pub(crate) fn marked(&self) -> impl Iterator<Item = (&[u8], WhichKey)> {
+        marked(self.iter(), self.0.len())
+    }
+}
+
+/// So many keys, each with its place among them.
+pub(crate) fn marked<'k>(
+    keys: impl Iterator<Item = &'k [u8]>,
+    of: usize,
+) -> impl Iterator<Item = (&'k [u8], WhichKey)> {
+    let of = u16::try_from(of).unwrap_or(u16::MAX);
+    // Nobody has 65535 keys; the last place would be said of all behind it.
+    let places = (1..=u16::MAX).chain(std::iter::repeat(u16::MAX)).filter_map(NonZeroU16::new);
+    keys.zip(places).map(move |(key, place)| (key, WhichKey { place, of, fingerprint: None }))
 }
 
 impl Keys {

@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use matchpurse_domain::event::{Kept, Vouched};
+use matchpurse_domain::event::{Kept, Vouched, WhichKey};
 use matchpurse_domain::time::Timestamp;
 
 use crate::delivery::{Delivery, Method};
@@ -100,28 +100,30 @@ pub struct Verified {
     method: Method,
     body: Bytes,
     role: KeyRole,
+    which: Option<WhichKey>,
     body_authenticated: bool,
 }
 
 impl Verified {
     /// Only for the adapters' `verify`; `body_authenticated` says whether a signature covered the body.
-    pub(crate) fn new(delivery: &Delivery, role: KeyRole, body_authenticated: bool) -> Self {
-        Self { method: delivery.method, body: delivery.body.clone(), role, body_authenticated }
+    pub(crate) fn new(delivery: &Delivery, role: KeyRole, which: WhichKey, body_authenticated: bool) -> Self {
+        let (method, body) = (delivery.method, delivery.body.clone());
+        Self { method, body, role, which: Some(which), body_authenticated }
     }
 
     /// The delivery of an archived event once more, as it was vouched for when it came: by the same method and key,
     /// over the body that was kept, which is without the secrets that it echoed. It has no other body to be read
     /// with, and no other key.
     pub fn again(kept: &Kept) -> Self {
-        let Vouched { method, key } = kept.vouched();
+        let Vouched { method, key, which } = kept.vouched();
         let event = kept.event();
         let body_authenticated = event.provenance.body_authenticated;
-        Self { method, body: event.raw.clone(), role: key, body_authenticated }
+        Self { method, body: event.raw.clone(), role: key, which, body_authenticated }
     }
 
     /// What vouched for it, to be noted in its events.
     pub const fn vouched(&self) -> Vouched {
-        Vouched { method: self.method, key: self.role }
+        Vouched { method: self.method, key: self.role, which: self.which }
     }
 
     /// The method of the request.
@@ -134,7 +136,7 @@ impl Verified {
         &self.body
     }
 
-    /// Which of the source's keys vouched for it.
+    /// What the key that vouched for it is for.
     pub const fn role(&self) -> KeyRole {
         self.role
     }

@@ -267,6 +267,16 @@ fn during_a_rotation_both_keys_hold() {
             for pair in [old, new] {
                 let delivery = source.signed_with(fixture.method, &pair.sign, keys.role, &fixture.body, NOW);
                 assert!(verify_with(source, &delivery, &both, NOW).is_ok(), "{}", source.provider.id());
+                // It is noted which of them it was.
+                let verified = source.provider.verify(&delivery, &source.settings, &both, NOW).unwrap();
+                let which = verified.vouched().which.unwrap();
+                let place = 1 + order.iter().position(|other| std::ptr::eq(*other, pair)).unwrap();
+                assert_eq!(
+                    (usize::from(which.place.get()), which.of),
+                    (place, 2),
+                    "{}",
+                    source.provider.id()
+                );
             }
         }
     });

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use matchpurse_contracts::v1;
 use matchpurse_contracts::wire::{Message, decode};
-use matchpurse_domain::event::{Event, Payload, PayloadName};
+use matchpurse_domain::event::{Event, Payload, PayloadName, Vouched, WhichKey};
 
 use crate::samples;
 
@@ -51,6 +51,26 @@ fn an_event_without_optional_parts_survives_too() {
     snapshot.groups.clear();
     snapshot.winner_group_ids.clear();
     assert_eq!(decode(&Message::new(event.clone(), None).body).unwrap(), event);
+}
+
+/// Which key it was decides nothing: where it is not said, or not to be understood, the rest is read all the same.
+#[test]
+fn an_event_of_before_it_was_noted_which_key_it_was_is_read() {
+    let read = |change: &dyn Fn(&mut v1::Provenance)| {
+        let mut wire = samples::wire(&samples::all()[0]);
+        change(wire.provenance.as_mut().unwrap());
+        Event::try_from(wire).unwrap().provenance.vouched.unwrap()
+    };
+    let noted = read(&|_| {});
+    for which in [
+        read(&|provenance| (provenance.key_place, provenance.keys_active) = (0, 0)),
+        read(&|provenance| provenance.key_place = 4),
+        read(&|provenance| provenance.key_place = 65_537),
+    ] {
+        assert_eq!(which, Vouched { which: None, ..noted });
+    }
+    let of_a_secret = read(&|provenance| provenance.key_fingerprint.clear()).which.unwrap();
+    assert_eq!(of_a_secret, WhichKey { fingerprint: None, ..noted.which.unwrap() });
 }
 
 #[test]

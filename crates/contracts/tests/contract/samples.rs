@@ -1,5 +1,7 @@
 //! One event for each payload, with every field set.
 
+use std::num::NonZeroU16;
+
 use matchpurse_contracts::v1;
 use matchpurse_domain::event::*;
 use matchpurse_domain::ids::{EventId, PlayerId, SourceName};
@@ -17,7 +19,9 @@ fn text(text: &str) -> Option<String> {
 pub(crate) fn event(payload: Payload) -> Event {
     let source = SourceName::parse("games-eu").unwrap();
     let id = EventId::of_delivery(&source, "POST", b"{\"n\":1}", 0);
-    let vouched = Some(Vouched { method: Method::Put, key: KeyRole::Postback });
+    let fingerprint = Some(KeyFingerprint([0, 1, 2, 3, 0xfc, 0xfd, 0xfe, 0xff]));
+    let which = Some(WhichKey { place: NonZeroU16::new(2).unwrap(), of: 3, fingerprint });
+    let vouched = Some(Vouched { method: Method::Put, key: KeyRole::Postback, which });
     Event {
         id,
         delivery_id: id,

@@ -29,7 +29,7 @@ fn event(payload: Payload, vouched: bool) -> Event {
     let source = SourceName::parse("games").unwrap();
     let raw = Bytes::from_static(b"{\"new\":1}");
     let id = EventId::of_delivery(&source, "POST", &raw, 0);
-    let vouched = vouched.then_some(Vouched { method: Method::Post, key: KeyRole::Webhook });
+    let vouched = vouched.then_some(Vouched { method: Method::Post, key: KeyRole::Webhook, which: None });
     Event {
         id,
         delivery_id: id,
@@ -65,7 +65,7 @@ async fn park_unread(store: &Store, vouched: bool) -> Result<i64> {
 
 /// What today's adapter makes of it.
 fn as_a_kick(kept: &Kept) -> Result<Vec<Event>, String> {
-    assert_eq!(kept.vouched(), Vouched { method: Method::Post, key: KeyRole::Webhook });
+    assert_eq!(kept.vouched(), Vouched { method: Method::Post, key: KeyRole::Webhook, which: None });
     assert_eq!(kept.event().raw, &b"{\"new\":1}"[..], "the body as it was archived");
     let id = EventId::of_reading(kept.event().delivery_id, 0);
     Ok(vec![Event { id, raw: Bytes::new(), ..event(kick(), true) }])

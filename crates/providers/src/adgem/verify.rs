@@ -19,7 +19,7 @@ pub(super) fn verify(delivery: &Delivery, keys: &Keys) -> Result<Verified, Verif
     let mut refusal = VerifyError::NoKey;
     for (role, keys) in [(KeyRole::Webhook, &keys.webhook), (KeyRole::Postback, &keys.postback)] {
         match hmac_signature::verify(SCHEME, &delivery.headers, &delivery.body, keys) {
-            Ok(()) => return Ok(Verified::new(delivery, role, true)),
+            Ok(which) => return Ok(Verified::new(delivery, role, which, true)),
             // A role without a key says nothing about the signature.
             Err(VerifyError::NoKey) => {}
             Err(other) => refusal = other,

@@ -4,8 +4,9 @@
 //! requests" (dathost.net/docs, reference of POST /api/0.1/cs2-matches). There is no signature: the text
 //! names the caller, and whoever learns it can send any body.
 
+use matchpurse_domain::event::WhichKey;
 use sha2::{Digest, Sha256};
-use subtle::{Choice, ConstantTimeEq};
+use subtle::ConstantTimeEq;
 
 use crate::delivery::{Delivery, Header};
 use crate::keys::{KeyError, KeyRole, KeySet};
@@ -23,18 +24,18 @@ pub(super) fn verify(delivery: &Delivery, keys: &KeySet) -> Result<Verified, Ver
         Header::Once([]) => return Err(VerifyError::HeaderMalformed),
         Header::Once(value) => value,
     };
-    if is_one_of(value, keys) {
-        Ok(Verified::new(delivery, KeyRole::Webhook, false))
-    } else {
-        Err(VerifyError::SignatureMismatch)
-    }
+    let which = find(value, keys).ok_or(VerifyError::SignatureMismatch)?;
+    Ok(Verified::new(delivery, KeyRole::Webhook, which, false))
 }
 
 /// The whole value counts, scheme and all: it is free text. Digests are compared, because they have one
 /// length whatever the texts' lengths are, and all keys are tried, so the time taken tells nothing.
-fn is_one_of(value: &[u8], keys: &KeySet) -> bool {
+fn find(value: &[u8], keys: &KeySet) -> Option<WhichKey> {
     let given = Sha256::digest(value);
-    keys.iter().fold(Choice::from(0), |found, key| found | Sha256::digest(key).ct_eq(&given)).into()
+    keys.marked().fold(None, |found, (key, which)| {
+        let fits: bool = Sha256::digest(key).ct_eq(&given).into();
+        found.or(fits.then_some(which))
+    })
 }
 
 /// Refuses a source whose deliveries could never verify, or would verify for anybody.

@@ -22,8 +22,8 @@ pub(super) fn verify(
     // `check` has refused an option of another type; if it was not asked, the strict form holds.
     let lenient = settings.flag(super::ALLOW_BARE_HEX).is_ok_and(|flag| flag == Some(true));
     let scheme = if lenient { LENIENT } else { SCHEME };
-    hmac_signature::verify(scheme, &delivery.headers, &delivery.body, &keys.webhook)?;
-    Ok(Verified::new(delivery, KeyRole::Webhook, true))
+    let which = hmac_signature::verify(scheme, &delivery.headers, &delivery.body, &keys.webhook)?;
+    Ok(Verified::new(delivery, KeyRole::Webhook, which, true))
 }
 
 pub(super) fn sign(body: &[u8], key: &[u8]) -> Result<SignedRequest, KeyError> {

@@ -5,6 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk};
 use jsonwebtoken::{Algorithm, DecodingKey};
+use matchpurse_domain::event::KeyFingerprint;
+use sha2::{Digest, Sha256};
 
 use crate::keys::KeyError;
 
@@ -74,6 +76,37 @@ pub(super) fn decoding_key(key: &[u8]) -> Result<DecodingKey, KeyError> {
         return Err(KeyError("it must be a PUBLIC KEY, not a private key or a certificate".to_owned()));
     }
     DecodingKey::from_rsa_pem(&pem).map_err(|_| KeyError("it is no RSA public key".to_owned()))
+}
+
+/// What the key is, in whichever form it is given. None where it is no key, and then it has verified nothing either.
+pub(super) fn fingerprint(key: &[u8]) -> Option<KeyFingerprint> {
+    let pem = to_pem(key).ok()?;
+    let text = std::str::from_utf8(&pem).ok()?;
+    let base64: String = text.lines().map(str::trim).filter(|line| !line.starts_with("-----")).collect();
+    let der = STANDARD.decode(base64).ok()?;
+    let pkcs1 = text.trim_start().starts_with("-----BEGIN RSA PUBLIC KEY-----");
+    let spki = if pkcs1 { subject_public_key_info(&der)? } else { der };
+    Sha256::digest(spki).first_chunk().copied().map(KeyFingerprint)
+}
+
+/// An RSA key of the older form (PKCS #1) in the one that holds any key: with the algorithm before it.
+fn subject_public_key_info(pkcs1: &[u8]) -> Option<Vec<u8>> {
+    // AlgorithmIdentifier: rsaEncryption (1.2.840.113549.1.1.1), with NULL parameters.
+    const RSA: [u8; 15] = [0x30, 13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 13, 1, 1, 1, 5, 0];
+    // A bit string begins with the number of bits that are unused in its last byte.
+    let key = der(0x03, &[&[0], pkcs1].concat())?;
+    der(0x30, &[&RSA[..], &key].concat())
+}
+
+/// A DER value of up to 65535 bytes; no key is longer.
+fn der(tag: u8, content: &[u8]) -> Option<Vec<u8>> {
+    let [high, low] = u16::try_from(content.len()).ok()?.to_be_bytes();
+    let head: &[u8] = match (high, low) {
+        (0, ..0x80) => &[tag, low],
+        (0, _) => &[tag, 0x81, low],
+        _ => &[tag, 0x82, high, low],
+    };
+    Some([head, content].concat())
 }
 
 /// RS256 with a shorter modulus is refused by the verifier, so such a key could never verify anything.

@@ -21,6 +21,15 @@ const PUBLIC: &[u8] = include_bytes!("fixtures/keys/public.pem");
 const PUBLIC_BASE64: &str = include_str!("fixtures/keys/public.base64");
 const OTHER_PRIVATE: &[u8] = include_bytes!("fixtures/keys/other_private.pem");
 const OTHER_PUBLIC: &[u8] = include_bytes!("fixtures/keys/other_public.pem");
+/// The first key in the form of PKCS #1.
+const OLD_FORM: &str = "-----BEGIN RSA PUBLIC KEY-----\n\
+    MIIBCgKCAQEAwRphe988z2o+OqwJA/mmIdqZa9shrUeW5UVqnBUwWjlq4QWJziNM\n\
+    iZUqplqziOtBNRcJaVBU8mZOhkuHGQhGX4DdVKQFb0tctyoTctlmOvLhkvdX0jJu\n\
+    7sl7bgLI6uH4FhnCoeIeiI4gavUwwIkoOkemjE9toRTfsEJLmTm7esPJD75WEw/7\n\
+    jpjxvNYVztL3V/IMFsakt88U5UYEUrDkvOfPRt/qNZnInrkMwfioNh4Q43trt8TR\n\
+    ECUeF9O2RSqoZ8UKpUWG3qu8K7qw1Tcp56yF4oaVFv1PsUSeyoUMaSwyf/n1qtn4\n\
+    +e8cvZTwqVikYKFdXEqgaBiATtFhfXoOgQIDAQAB\n\
+    -----END RSA PUBLIC KEY-----\n";
 const BODY: &[u8] = br#"{"match_id":"m","participants":[{"id":"p1","team_id":"a"},{"id":"p2","team_id":"b"}],"teams":[{"id":"a"},{"id":"b"}]}"#;
 const NOW: i64 = 1_720_729_570;
 
@@ -112,6 +121,28 @@ fn what_the_adapter_signs_it_verifies() {
     assert_eq!(verify_with(value, &keys(&[PUBLIC]), &settings, NOW), Ok(()));
     assert!(Adapter.sign(&SignRequest { key: PUBLIC, ..request }).is_err());
     assert!(Adapter.sign(&SignRequest { key: b"secret", ..request }).is_err());
+}
+
+/// The expected digits are what openssl and sha256sum say; the same key in any form is the same.
+#[test]
+fn a_public_key_is_known_by_its_fingerprint() {
+    let pkcs1 = OLD_FORM.as_bytes();
+    let in_environment = String::from_utf8(PUBLIC.to_vec()).unwrap().replace('\n', "\\n");
+    for form in [PUBLIC, PUBLIC_BASE64.as_bytes(), pkcs1, in_environment.as_bytes()] {
+        assert_eq!(super::keys::fingerprint(form).unwrap().to_string(), "d137784e506496f2");
+    }
+    assert_eq!(super::keys::fingerprint(OTHER_PUBLIC).unwrap().to_string(), "4df6f972787ee16b");
+    let token = good(&json!({"exp": NOW + 60}));
+    let configured = settings([("public_key", text(str::from_utf8(PUBLIC).unwrap()))]);
+    let verified = Adapter.verify(
+        &delivery(&format!("Bearer {token}")),
+        &configured,
+        &keys(&[OTHER_PUBLIC]),
+        Timestamp::from_seconds(NOW),
+    );
+    let which = verified.unwrap().vouched().which.unwrap();
+    let shown = which.fingerprint.map(|print| print.to_string());
+    assert_eq!((which.place.get(), which.of, shown.as_deref()), (2, 2, Some("d137784e506496f2")));
 }
 
 #[test]

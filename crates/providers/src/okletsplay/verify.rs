@@ -4,10 +4,11 @@
 //! (docs.okletsplay.com, `authentication` and `developer-config`). The token names the caller; it does not
 //! cover the body, so whoever has one token can post any match until it expires.
 
+use matchpurse_domain::event::WhichKey;
 use matchpurse_domain::time::Timestamp;
 
 use crate::delivery::{Delivery, Header};
-use crate::keys::{KeyRole, Keys};
+use crate::keys::{KeyRole, Keys, marked};
 use crate::provider::{Verified, VerifyError};
 use crate::settings::AdapterSettings;
 
@@ -32,10 +33,10 @@ pub(super) fn verify(
         Header::Once(value) => bearer_token(value).ok_or(VerifyError::HeaderMalformed)?,
     };
     token::check_header(token)?;
-    let claims = open_with_any(token, settings, keys)?;
+    let (claims, which) = open_with_any(token, settings, keys)?;
     check_time(&claims, now)?;
     check_caller(&claims, settings)?;
-    Ok(Verified::new(delivery, KeyRole::Webhook, false))
+    Ok(Verified::new(delivery, KeyRole::Webhook, which, false))
 }
 
 /// The token after the scheme, whose case does not matter (RFC 9110, 11.1).
@@ -46,15 +47,20 @@ fn bearer_token(value: &[u8]) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && one_word).then_some(token)
 }
 
-/// The claims, if any active key signed them; several are active while the platform changes its key.
-fn open_with_any(token: &str, settings: &AdapterSettings, keys: &Keys) -> Result<Claims, VerifyError> {
+/// The claims, if any active key signed them, and which did; several are active while the platform changes its key.
+fn open_with_any(
+    token: &str,
+    settings: &AdapterSettings,
+    keys: &Keys,
+) -> Result<(Claims, WhichKey), VerifyError> {
     let configured = settings.text(options::PUBLIC_KEY).ok().flatten().map(str::as_bytes);
     let mut refusal = VerifyError::NoKey;
-    for key in keys.webhook.iter().chain(configured) {
+    let all: Vec<&[u8]> = keys.webhook.iter().chain(configured).collect();
+    for (pem, which) in marked(all.iter().copied(), all.len()) {
         // A key that is none cannot have signed anything; `check` has refused those of the configuration.
-        let Ok(key) = keys::decoding_key(key) else { continue };
+        let Ok(key) = keys::decoding_key(pem) else { continue };
         match token::open(token, &key) {
-            Ok(claims) => return Ok(claims),
+            Ok(claims) => return Ok((claims, WhichKey { fingerprint: keys::fingerprint(pem), ..which })),
             // Another key may still fit; any other problem is the token's own, whatever the key.
             Err(VerifyError::SignatureMismatch) => refusal = VerifyError::SignatureMismatch,
             Err(other) => return Err(other),
