@@ -8,11 +8,11 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Crates that only one of ours may use in a program, because each is dangerous in its own way.
 const OWNERS: &[(&str, &[&str])] = &[
-    ("lapin", &["bus"]),
-    ("tokio-postgres", &["store", "testkit"]),
+    ("lapin", &["bus", "bench"]),
+    ("tokio-postgres", &["store", "testkit", "bench"]),
     ("deadpool-postgres", &["store"]),
     ("refinery", &["store"]),
-    ("actix-web", &["ingress", "api"]),
+    ("actix-web", &["ingress", "api", "bench"]),
     ("reqwest", &["service-kit"]),
     ("jsonwebtoken", &["providers"]),
 ];
