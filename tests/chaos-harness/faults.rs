@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use matchpurse_contracts::topology::Queue;
 use matchpurse_testkit::Dice;
 
 use crate::links::{Break, Link};
@@ -48,6 +49,30 @@ pub(crate) enum Fault {
     LockTables,
     /// The studio fails: it does the work and answers 500, hangs, or hangs up
     StudioFails,
+    /// RabbitMQ's alarm of memory, for up to 6 s: it takes no message
+    MemoryAlarm,
+    /// RabbitMQ's alarm of disk, for up to 6 s: it takes no message
+    DiskAlarm,
+    /// A worker's queue is deleted, with what is in it
+    QueueDeleted,
+    /// A worker's bindings are taken away
+    Unbound,
+    /// The exchange of the events is deleted, and with it all bindings
+    ExchangeDeleted,
+    /// The disk of PostgreSQL is full, for up to 5 s; needs root, who mounts a small one
+    DatabaseDiskFull,
+    /// The clock of one service jumps by ten minutes, and back after up to 6 s; needs libfaketime
+    ClockMoved,
+    /// Every service ended in order and started again, one after the other: by the programs of --previous, then by the
+    /// present ones
+    RollingRestart,
+}
+
+/// Which resource RabbitMQ believes to be short of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Alarm {
+    Memory,
+    Disk,
 }
 
 /// What is done at one moment.
@@ -62,6 +87,15 @@ pub(crate) enum Blow {
     BrokerRestart,
     Break(Link, Break, Duration),
     LockTables(Duration),
+    Alarm(Alarm, Duration),
+    DeleteQueue(Queue),
+    Unbind(Queue),
+    DeleteExchange,
+    FillDatabaseDisk(Duration),
+    /// By so many seconds.
+    MoveClock(Service, i64, Duration),
+    /// By the previous programs, and by the present ones.
+    Roll,
 }
 
 /// A blow and its moment.
@@ -85,7 +119,7 @@ pub(crate) struct Schedule {
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 26] = [
         Self::KillRewards,
         Self::KillOne,
         Self::KillPair,
@@ -104,6 +138,14 @@ impl Fault {
         Self::Latency,
         Self::LockTables,
         Self::StudioFails,
+        Self::MemoryAlarm,
+        Self::DiskAlarm,
+        Self::QueueDeleted,
+        Self::Unbound,
+        Self::ExchangeDeleted,
+        Self::DatabaseDiskFull,
+        Self::ClockMoved,
+        Self::RollingRestart,
     ];
 
     /// Whether a connection between a service and a server is broken.
@@ -121,8 +163,31 @@ impl Fault {
                 | Self::BrokerRestart
                 | Self::BrokerAndService
                 | Self::PostgresAndService
+                | Self::MemoryAlarm
+                | Self::DiskAlarm
+                | Self::DatabaseDiskFull
         )
     }
+
+    /// Whether RabbitMQ takes no messages while it goes on.
+    pub(crate) fn blocks_publishers(self) -> bool {
+        matches!(self, Self::MemoryAlarm | Self::DiskAlarm)
+    }
+
+    /// How many times the usual traffic a round has: what takes seconds to do must be done under traffic still.
+    pub(crate) fn traffic(self) -> u32 {
+        match self {
+            Self::MemoryAlarm | Self::DiskAlarm | Self::DatabaseDiskFull | Self::RollingRestart => 3,
+            _ => 1,
+        }
+    }
+}
+
+/// A promise about recovery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Target {
+    pub(crate) words: &'static str,
+    pub(crate) within: Duration,
 }
 
 impl fmt::Display for Fault {
@@ -143,6 +208,23 @@ impl Schedule {
         let mut steps = steps(fault, &mut dice);
         steps.sort_by_key(|step| (step.at_permille, step.wait));
         Self { number, fault, traffic_seed, steps }
+    }
+
+    /// What is promised of recovery from it.
+    pub(crate) fn target(&self) -> Option<Target> {
+        let (words, within) = match (self.fault, self.steps.first().map(|step| &step.blow)) {
+            (Fault::KillOne, Some(Blow::Kill(services))) if services[..] == [Service::Ingress] => {
+                ("The ingress is ready within 2 s of its kill", 2)
+            }
+            (Fault::BrokerKill | Fault::BrokerRestart, _) => {
+                ("All workers consume within 10 s of RabbitMQ's return", 10)
+            }
+            (Fault::PostgresStop | Fault::PostgresKill, _) => {
+                ("All workers consume within 15 s of PostgreSQL's return", 15)
+            }
+            _ => return None,
+        };
+        Some(Target { words, within: Duration::from_secs(within) })
     }
 
     /// What the table calls it.
@@ -174,6 +256,16 @@ impl Schedule {
             }
             (Fault::LockTables, _) => "tables locked".to_owned(),
             (Fault::StudioFails, _) => "the studio fails".to_owned(),
+            (Fault::MemoryAlarm, _) => "RabbitMQ short of memory".to_owned(),
+            (Fault::DiskAlarm, _) => "RabbitMQ short of disk".to_owned(),
+            (Fault::QueueDeleted, _) => "a worker's queue deleted".to_owned(),
+            (Fault::Unbound, _) => "a worker's bindings removed".to_owned(),
+            (Fault::ExchangeDeleted, _) => "the exchange deleted".to_owned(),
+            (Fault::DatabaseDiskFull, _) => "PostgreSQL's disk full".to_owned(),
+            (Fault::ClockMoved, Some(Blow::MoveClock(service, ..))) => {
+                format!("clock of {} moved by 10 min", service.name())
+            }
+            (Fault::RollingRestart, _) => "all services restarted in turn".to_owned(),
             (fault, _) => fault.to_string(),
         }
     }
@@ -188,6 +280,21 @@ fn some_time(dice: &mut Dice, blow: Blow) -> Step {
 
 fn service(dice: &mut Dice) -> Service {
     Service::ALL[dice.below(Service::ALL.len())]
+}
+
+/// Early enough for there to be traffic during what takes long.
+fn early(dice: &mut Dice, blow: Blow) -> Step {
+    Step { at_permille: u64::try_from(20 + dice.below(180)).unwrap_or(0), ..some_time(dice, blow) }
+}
+
+/// What is deleted can be had from the archive, so it is not the archive's.
+fn queue(dice: &mut Dice) -> Queue {
+    let workers = [Queue::MatchEscrow, Queue::RewardFulfillment, Queue::PlayerStats, Queue::OfferRemoval];
+    workers[dice.below(workers.len())]
+}
+
+fn seconds(dice: &mut Dice, among: [u64; 3]) -> Duration {
+    Duration::from_secs(among[dice.below(3)])
 }
 
 fn down(dice: &mut Dice) -> Duration {
@@ -257,5 +364,29 @@ fn steps(fault: Fault, dice: &mut Dice) -> Vec<Step> {
             vec![some_time(dice, Blow::LockTables(time))]
         }
         Fault::StudioFails => vec![],
+        Fault::MemoryAlarm | Fault::DiskAlarm => {
+            let alarm = if fault == Fault::MemoryAlarm { Alarm::Memory } else { Alarm::Disk };
+            let blow = Blow::Alarm(alarm, seconds(dice, [1, 3, 6]));
+            vec![early(dice, blow)]
+        }
+        Fault::QueueDeleted => {
+            let blow = Blow::DeleteQueue(queue(dice));
+            vec![some_time(dice, blow)]
+        }
+        Fault::Unbound => {
+            let blow = Blow::Unbind(queue(dice));
+            vec![some_time(dice, blow)]
+        }
+        Fault::ExchangeDeleted => vec![some_time(dice, Blow::DeleteExchange)],
+        Fault::DatabaseDiskFull => {
+            let blow = Blow::FillDatabaseDisk(seconds(dice, [1, 3, 5]));
+            vec![early(dice, blow)]
+        }
+        Fault::ClockMoved => {
+            let by = [-600, 600][dice.below(2)];
+            let blow = Blow::MoveClock(service(dice), by, seconds(dice, [1, 3, 6]));
+            vec![early(dice, blow)]
+        }
+        Fault::RollingRestart => vec![early(dice, Blow::Roll)],
     }
 }

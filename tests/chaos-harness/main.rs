@@ -7,7 +7,9 @@
 //! | [`servers`] | PostgreSQL and RabbitMQ: given ones, or private ones that may be killed |
 //! | [`faults`] | the schedule of a round: a pure function of the seed and the round's number |
 //! | [`links`] | the connections between services and servers, each of which can be broken |
-//! | [`rig`] | all programs on a database and a virtual host of their own, and how a blow is struck |
+//! | [`rig`] | all programs on a database and a virtual host of their own |
+//! | [`strike`] | how a blow is struck |
+//! | [`broker`], [`disk`], [`clock`] | alarms and what somebody deletes; a disk that is full; a clock that jumps |
 //! | [`stand_in`] | the studio: takes notices and writes down what it took |
 //! | [`round`] | traffic, blows, waiting until everything is through |
 //! | [`auditor`] | what must hold afterwards |
@@ -23,6 +25,9 @@
 )]
 
 mod auditor;
+mod broker;
+mod clock;
+mod disk;
 mod faults;
 mod links;
 mod options;
@@ -31,6 +36,7 @@ mod round;
 mod series;
 mod servers;
 mod stand_in;
+mod strike;
 #[path = "../it/system/mod.rs"]
 #[allow(dead_code, reason = "the system tests use all of it, the harness a part")]
 mod system;

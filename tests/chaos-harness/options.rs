@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use clap::Parser;
 
 use crate::faults::Fault;
@@ -35,6 +37,9 @@ pub(crate) struct Options {
     /// After how many rounds a new database and virtual host are taken, and the last ones replayed
     #[arg(long, value_name = "ROUNDS", default_value_t = 20)]
     pub(crate) fresh_every: u32,
+    /// Where the programs of the version before are, for the rolling restart; without it the present ones are taken
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) previous: Option<PathBuf>,
     /// Put the table into docs/reliability.md, in the block of this name
     #[arg(long, value_name = "BLOCK")]
     pub(crate) write: Option<String>,

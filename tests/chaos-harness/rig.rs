@@ -2,25 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use matchpurse_contracts::topology::{DEAD_LETTER_QUEUE, Queue};
 use matchpurse_simulator::{Expected, SimulatedSource};
 use matchpurse_testkit::{Database, Vhost};
-use rustix::process::Signal;
-use tokio::sync::Mutex;
-use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
-use crate::faults::Blow;
 use crate::links::Links;
 use crate::servers::Servers;
 use crate::stand_in::StandIn;
 use crate::system::http::Request;
 use crate::system::service::Service;
 use crate::system::sources::Source;
-use crate::system::{Folder, Plan, START_PATIENCE, System};
+use crate::system::{Folder, Plan, System};
 
 /// A dispatcher that is killed gives back what it was sending when its lease ends: as early as may be configured.
 const DISPATCHER: &str = "request_timeout_ms = 1000
@@ -29,19 +25,19 @@ lease_ms = 12000
 breaker_pause_min_ms = 1000
 breaker_pause_max_ms = 4000";
 
-/// RabbitMQ 3.10 does not survive a kill within about a second of the declaration of its queues.
-const AFTER_DECLARING: Duration = Duration::from_secs(3);
+/// What a worker never got is brought to it soon.
+const WORKERS: &str = "[workers]\nmissed_poll_ms = 500\n";
 
 /// Everything that a round is played on.
 pub(crate) struct Rig {
     // Dropped in this order: programs first, and what they stand on last.
     pub(crate) system: System,
     pub(crate) stand_ins: [StandIn; 2],
-    links: Links,
+    pub(crate) links: Links,
     pub(crate) vhost: Vhost,
-    database: Database,
-    /// Before this no server is killed.
-    declared: Instant,
+    pub(crate) database: Database,
+    /// Soon after this no server is killed.
+    pub(crate) declared: Instant,
     /// What must be there after all rounds so far.
     pub(crate) expected: Expected,
     /// Every delivery that was taken, with its round, as the log outside says.
@@ -70,7 +66,7 @@ impl Rig {
             broker: "confirm_timeout_ms = 2000",
             ingress: "request_timeout_ms = 60000",
             dispatcher: DISPATCHER,
-            more: stand_ins.iter().map(StandIn::toml).collect(),
+            more: stand_ins.iter().map(StandIn::toml).chain([WORKERS.to_owned()]).collect(),
             variables: if through_links { variables } else { BTreeMap::new() },
         };
         let system = System::start_with(plan).await?;
@@ -98,68 +94,6 @@ impl Rig {
         self.folder.0.join(name)
     }
 
-    /// Strikes, and tells how long it took until everything was ready again: from the kill of a service, from the
-    /// return of a server, from the end of a stop.
-    pub(crate) async fn strike(&mut self, blow: &Blow, servers: &Mutex<Servers>) -> Result<Duration> {
-        let since = match blow {
-            Blow::Kill(services) => {
-                for service in services {
-                    self.system.kill9(*service)?;
-                }
-                let killed = Instant::now();
-                for service in services {
-                    self.system.start_again(*service)?;
-                }
-                for service in services {
-                    self.system.service(*service)?.ready(START_PATIENCE).await?;
-                }
-                return Ok(killed.elapsed());
-            }
-            Blow::Stop(service, time) => {
-                self.system.service(*service)?.signal(Signal::STOP)?;
-                tokio::time::sleep(*time).await;
-                self.system.service(*service)?.signal(Signal::CONT)?;
-                Instant::now()
-            }
-            Blow::Break(link, how, time) => {
-                self.links.break_one(*link, *how)?;
-                tokio::time::sleep(*time).await;
-                self.links.mend(*link)?;
-                Instant::now()
-            }
-            Blow::LockTables(time) => {
-                self.lock_tables(*time).await?;
-                Instant::now()
-            }
-            Blow::TerminateBackends => {
-                let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-                            WHERE datname = current_database() AND pid <> pg_backend_pid()";
-                self.system.count(sql).await?;
-                Instant::now()
-            }
-            Blow::PostgresStop(down) => {
-                servers.lock().await.postgres()?.stop_immediately().await?;
-                self.return_postgres(*down, servers).await?
-            }
-            Blow::PostgresKill(down) => {
-                servers.lock().await.postgres()?.kill9().await;
-                self.return_postgres(*down, servers).await?
-            }
-            Blow::BrokerKill => {
-                tokio::time::sleep_until((self.declared + AFTER_DECLARING).into()).await;
-                servers.lock().await.rabbitmq()?.kill9().await;
-                servers.lock().await.rabbitmq()?.restart().await?;
-                Instant::now()
-            }
-            Blow::BrokerRestart => {
-                servers.lock().await.rabbitmq()?.restart().await?;
-                Instant::now()
-            }
-        };
-        self.system.ready().await?;
-        Ok(since.elapsed())
-    }
-
     /// Starts again, as an orchestrator does, whoever says of itself that it is not alive; how many that were.
     pub(crate) async fn revive(&mut self) -> Result<usize> {
         let mut revived = 0;
@@ -174,31 +108,6 @@ impl Rig {
             }
         }
         Ok(revived)
-    }
-
-    /// Holds what everybody needs, for longer than they wait for a lock or a statement.
-    async fn lock_tables(&self, time: Duration) -> Result<()> {
-        let client = self.database.connection().await?;
-        let tables = "match, reward_grant, archive_head, stats_match, offer, delivery";
-        let sql = format!("BEGIN; LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE");
-        // They are taken one by one, and whoever meets us in a circle may make us its victim.
-        while let Err(error) = client.batch_execute(&sql).await {
-            ensure!(
-                error.code() == Some(&SqlState::T_R_DEADLOCK_DETECTED),
-                "the tables are not locked: {error}"
-            );
-            client.batch_execute("ROLLBACK").await?;
-        }
-        tokio::time::sleep(time).await;
-        Ok(client.batch_execute("ROLLBACK").await?)
-    }
-
-    async fn return_postgres(&mut self, down: Duration, servers: &Mutex<Servers>) -> Result<Instant> {
-        tokio::time::sleep(down).await;
-        servers.lock().await.postgres()?.restart().await?;
-        let back = Instant::now();
-        self.system.reconnect().await?;
-        Ok(back)
     }
 
     /// The first queue with something in it.

@@ -19,8 +19,9 @@ use crate::table;
 /// Plays all rounds and prints the table; whether everything held.
 pub(crate) async fn run(options: &Options) -> Result<bool> {
     println!("seed {}: tests/chaos --seed {0} plays the same faults and the same traffic", options.seed);
-    let servers = Servers::take().await?;
-    let faults = faults(options, &servers);
+    let wanted = if options.faults.is_empty() { Fault::ALL.to_vec() } else { options.faults.clone() };
+    let servers = Servers::take(&wanted, options.previous.clone()).await?;
+    let faults = without_those_that_lack(wanted, &servers);
     ensure!(!faults.is_empty(), "no fault is left");
     // What is done to a server is done to all who stand on it.
     let alone = faults.iter().any(|fault| fault.hits_a_server());
@@ -47,14 +48,14 @@ pub(crate) async fn run(options: &Options) -> Result<bool> {
     Ok(held)
 }
 
-/// Those that were asked for, or all; without those that the servers do not allow.
-fn faults(options: &Options, servers: &Servers) -> Vec<Fault> {
-    let wanted = if options.faults.is_empty() { Fault::ALL.to_vec() } else { options.faults.clone() };
-    let (allowed, left): (Vec<Fault>, Vec<Fault>) =
-        wanted.into_iter().partition(|fault| servers.are_ours() || !fault.hits_a_server());
-    if !left.is_empty() {
-        let names: Vec<String> = left.iter().map(ToString::to_string).collect();
-        println!("left out, because the servers are given: {}", names.join(", "));
+/// Those for which there is everything; of the others it is said why not.
+fn without_those_that_lack(wanted: Vec<Fault>, servers: &Servers) -> Vec<Fault> {
+    let mut allowed = Vec::new();
+    for fault in wanted {
+        match servers.lacks(fault) {
+            Some(reason) => println!("left out: {fault}, because {reason}"),
+            None => allowed.push(fault),
+        }
     }
     allowed
 }

@@ -25,6 +25,8 @@ pub(crate) struct StandIn {
     pub(crate) ordered: bool,
     studio: Studio,
     fails: Arc<AtomicBool>,
+    /// By how much more than usual the sender's clock may be wrong, in seconds.
+    slack_s: u64,
     log: File,
     /// What came, by its id.
     pub(crate) taken: BTreeMap<Uuid, Taken>,
@@ -51,7 +53,7 @@ impl StandIn {
         let failing = Arc::clone(&fails);
         studio.behave(move |request, nth| reply(request, nth, failing.load(Ordering::Relaxed)));
         let log = File::create(folder.join(format!("{name}.taken")))?;
-        Ok(Self { name, ordered, studio, fails, log, taken: BTreeMap::new(), wrong: Vec::new() })
+        Ok(Self { name, ordered, studio, fails, slack_s: 0, log, taken: BTreeMap::new(), wrong: Vec::new() })
     }
 
     /// Its table in the configuration.
@@ -72,6 +74,12 @@ impl StandIn {
         self.fails.store(fails, Ordering::Relaxed);
     }
 
+    /// How patient it is with a sender whose clock is wrong, beside the usual five minutes. (A studio that is not refuses
+    /// what comes meanwhile, and gets it again when the clock is right.)
+    pub(crate) fn forgive(&mut self, slack: Duration) {
+        self.slack_s = slack.as_secs();
+    }
+
     /// Writes down what has come since the last time.
     pub(crate) fn read(&mut self) -> Result<()> {
         let key = SigningKey::parse(SECRET).context("no key")?;
@@ -79,7 +87,9 @@ impl StandIn {
             let text = request.webhook_id().to_owned();
             let [timestamp, signatures] =
                 ["webhook-timestamp", "webhook-signature"].map(|name| request.header(name));
-            let now_s = now().seconds();
+            let (now_s, sent_s) = (now().seconds(), timestamp.parse().unwrap_or(0));
+            let forgiven = now_s.abs_diff(sent_s) <= self.slack_s;
+            let now_s = if forgiven { sent_s } else { now_s };
             if let Err(error) =
                 verify(std::slice::from_ref(&key), &text, timestamp, signatures, &request.body, now_s)
             {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::faults::Schedule;
+use crate::faults::{Schedule, Target};
 use crate::options::Options;
 use crate::round::Outcome;
 use crate::system::sources::now;
@@ -18,11 +18,12 @@ const SHOWN: usize = 20;
 /// One round on the screen.
 pub(crate) fn line(schedule: &Schedule, outcome: &Outcome) -> String {
     let mut line = format!(
-        "round {}: {}: {} taken, {} tried again, ready after {}, through after {}",
+        "round {}: {}: {} taken, {} tried again, answered within {}, ready after {}, through after {}",
         schedule.number,
         outcome.label,
         outcome.accepted,
         outcome.retried,
+        seconds(outcome.slowest),
         outcome.ready.iter().map(|time| seconds(*time)).collect::<Vec<_>>().join(", "),
         seconds(outcome.drained),
     );
@@ -79,7 +80,24 @@ pub(crate) fn text(options: &Options, outcomes: &[Outcome], took: Duration) -> S
         date(),
     )
     .unwrap_or_default();
+    text.push_str(&promises(outcomes));
     text
+}
+
+/// What was promised of recovery, and what was seen.
+fn promises(outcomes: &[Outcome]) -> String {
+    let mut seen: BTreeMap<Target, Vec<Duration>> = BTreeMap::new();
+    for outcome in outcomes {
+        if let Some(target) = outcome.target {
+            seen.entry(target).or_default().extend(&outcome.ready);
+        }
+    }
+    let line = |(target, times): (Target, Vec<Duration>)| {
+        let kept = times.iter().filter(|time| **time <= target.within).count();
+        format!("\n* {}: {kept} of {} times; median, max: {}", target.words, times.len(), spread(times))
+    };
+    let lines: Vec<String> = seen.into_iter().map(line).collect();
+    if lines.is_empty() { String::new() } else { format!("\n{}", lines.join("")) }
 }
 
 /// Puts a table between its marks in `docs/reliability.md`.

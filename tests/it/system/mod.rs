@@ -4,6 +4,8 @@ pub(crate) mod http;
 pub(crate) mod service;
 pub(crate) mod settle;
 pub(crate) mod sources;
+#[allow(dead_code, reason = "the kill harness uses all of it, the system tests a part")]
+mod starting;
 pub(crate) mod tables;
 
 use std::collections::BTreeMap;
@@ -48,6 +50,8 @@ pub(crate) struct System {
     api: String,
     config: PathBuf,
     variables: BTreeMap<Service, Vec<(String, String)>>,
+    varied: BTreeMap<Service, Vec<(String, String)>>,
+    programs: Option<PathBuf>,
     folder: Folder,
     stopped: bool,
     _vhost: Option<Vhost>,
@@ -118,6 +122,8 @@ impl System {
             api: format!("127.0.0.1:{}", ports.api),
             config,
             variables: plan.variables,
+            varied: BTreeMap::new(),
+            programs: None,
             folder,
             stopped: false,
             _vhost: vhost,
@@ -126,7 +132,8 @@ impl System {
         for (service, port) in Service::ALL.into_iter().zip(ports.admin) {
             let admin = format!("127.0.0.1:{port}");
             let variables = system.variables_of(service);
-            let running = Running::start(service, &system.config, &variables, &admin, &system.folder.0)?;
+            let running =
+                Running::start(service, None, &system.config, &variables, &admin, &system.folder.0)?;
             system.services.push(running);
         }
         system.ready().await?;
@@ -218,31 +225,6 @@ impl System {
 
     fn accepted(&self) -> std::sync::MutexGuard<'_, Vec<Uuid>> {
         self.accepted.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    /// Kills a program in the middle of whatever it does.
-    pub(crate) fn kill9(&mut self, service: Service) -> Result<()> {
-        self.counts_whole = false;
-        self.service(service)?.kill9()
-    }
-
-    /// Starts a program again that was killed, and waits until it is ready.
-    pub(crate) async fn restart(&mut self, service: Service) -> Result<()> {
-        self.start_again(service)?;
-        self.service(service)?.ready(START_PATIENCE).await
-    }
-
-    /// Starts a program again that was killed.
-    pub(crate) fn start_again(&mut self, service: Service) -> Result<()> {
-        let (config, folder) = (self.config.clone(), self.folder.0.clone());
-        let variables = self.variables_of(service);
-        let running = self.service(service)?;
-        *running = Running::start(service, &config, &variables, running.admin_address(), &folder)?;
-        Ok(())
-    }
-
-    fn variables_of(&self, service: Service) -> Vec<(String, String)> {
-        self.variables.get(&service).cloned().unwrap_or_default()
     }
 
     /// Waits until every program says that it is ready.

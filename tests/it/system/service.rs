@@ -67,7 +67,10 @@ impl Service {
 /// path to other programs.
 pub(crate) fn program(name: &str) -> Result<Command> {
     let test = std::env::current_exe()?;
-    let folder = test.parent().and_then(Path::parent).context("the test binary has no folder")?;
+    program_in(test.parent().and_then(Path::parent).context("the test binary has no folder")?, name)
+}
+
+fn program_in(folder: &Path, name: &str) -> Result<Command> {
     let program = folder.join(name);
     ensure!(program.is_file(), "{} is not built: run tests/run, which builds it", program.display());
     let mut command = Command::new(program);
@@ -84,9 +87,11 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts it, with these variables; its log is appended to `FOLDER/NAME.log`.
+    /// Starts it, as it was built beside this test or as it is in the folder `programs`, with these variables; its log is
+    /// appended to `FOLDER/NAME.log`.
     pub(crate) fn start(
         service: Service,
+        programs: Option<&Path>,
         config: &Path,
         variables: &[(String, String)],
         admin: &str,
@@ -94,7 +99,9 @@ impl Running {
     ) -> Result<Self> {
         let log = folder.join(format!("{}.log", service.name()));
         let file = OpenOptions::new().create(true).append(true).open(&log)?;
-        let child = program(&format!("matchpurse-{}", service.name()))?
+        let name = format!("matchpurse-{}", service.name());
+        let mut command = programs.map_or_else(|| program(&name), |folder| program_in(folder, &name))?;
+        let child = command
             .arg("--config")
             .arg(config)
             .envs(variables.iter().cloned())
@@ -143,6 +150,12 @@ impl Running {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
+    }
+
+    /// Its process.
+    #[allow(dead_code, reason = "the kill harness looks into it")]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends it a signal.

@@ -135,6 +135,11 @@ impl Postgres {
         &self.binaries
     }
 
+    /// Whether the server has ended by itself: it does, for example, when it cannot write its log.
+    pub fn has_ended(&self) -> bool {
+        self.process.ended().is_some()
+    }
+
     /// Waits for the end of the server, which is a surprise unless the caller asked for it.
     pub async fn ended(&self) {
         self.process.wait().await;

@@ -107,6 +107,16 @@ pub(super) fn environment(folder: &Path, ports: &Ports) -> Vec<(&'static str, Os
     ]
 }
 
+/// What `rabbitmqctl` needs to reach the node, beside `PATH`. Of the node's own it must not have the port, which is taken.
+pub(super) fn control_environment(
+    folder: &Path,
+    ports: &Ports,
+) -> impl Iterator<Item = (&'static str, OsString)> {
+    const WANTED: [&str; 6] =
+        ["HOME", "LANG", "RABBITMQ_NODENAME", "RABBITMQ_CONF_ENV_FILE", "ERL_EPMD_PORT", "ERL_EPMD_ADDRESS"];
+    environment(folder, ports).into_iter().filter(|(name, _)| WANTED.contains(name))
+}
+
 fn write_file(path: &Path, text: &str) -> Result<(), Error> {
     fs::write(path, text).map_err(Error::file("write", path))
 }

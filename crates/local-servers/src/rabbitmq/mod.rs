@@ -147,6 +147,17 @@ impl Rabbitmq {
         Ok(())
     }
 
+    /// Runs `rabbitmqctl` on this node: `["set_disk_free_limit", "100000GB"]` raises the alarm of the disk. Takes seconds.
+    pub async fn control(&self, arguments: &[&str]) -> Result<(), Error> {
+        let mut command = tokio::process::Command::new(self.binaries.server.with_file_name("rabbitmqctl"));
+        command.env_clear().envs(configuration::control_environment(self.folder.path(), &self.ports));
+        if let Some(path) = std::env::var_os("PATH") {
+            command.env("PATH", path);
+        }
+        command.args(arguments).current_dir(self.folder.path());
+        output::run(command).await.map(drop)
+    }
+
     /// Stops and waits until no process is left; a temporary folder is deleted.
     pub async fn stop(self) -> Result<(), Error> {
         self.broker.stop(farewell(&self.folder), STOP_PATIENCE).await?;
