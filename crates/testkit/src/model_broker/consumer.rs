@@ -54,6 +54,11 @@ impl ModelConsumer {
         self.broker.state().consumers.contains_key(&self.id)
     }
 
+    /// Its connection, if it stands.
+    pub fn connection(&self) -> Option<ConnectionId> {
+        self.broker.state().consumers.get(&self.id).map(|consumer| consumer.connection)
+    }
+
     /// How many were handed out and wait to be looked at.
     pub fn waiting(&self) -> usize {
         self.broker.state().consumers.get(&self.id).map_or(0, |consumer| consumer.inbox.len())

@@ -149,6 +149,11 @@ impl ModelBroker {
         self.state().connections.contains(&connection)
     }
 
+    /// Waits for the end of a connection.
+    pub async fn disconnected(&self, connection: ConnectionId) {
+        self.until(|state| (!state.connections.contains(&connection)).then_some(())).await;
+    }
+
     /// Ends a connection. What it published and was not taken is gone, and its publishers are told so of everything
     /// unanswered; what its consumers had not settled goes back to the queues.
     pub fn disconnect(&self, connection: ConnectionId) {
@@ -202,6 +207,13 @@ impl ModelBroker {
         self.change(|state| state.queue_mut(queue).map(|queue| queue.length_max = max));
     }
 
+    /// The queues that are bounded.
+    pub fn bounded(&self) -> Vec<String> {
+        let state = self.state();
+        let bounded = state.queues.iter().filter(|(_, queue)| queue.length_max.is_some());
+        bounded.map(|(name, _)| name.clone()).collect()
+    }
+
     /// Bounds how often a message of a queue may come back.
     pub fn limit_deliveries(&self, queue: &str, max: u32) {
         self.change(|state| state.queue_mut(queue).map(|queue| queue.delivery_limit = Some(max)));
@@ -235,6 +247,11 @@ impl ModelBroker {
     /// The unanswered batches of a connection.
     pub fn unanswered(&self, connection: ConnectionId) -> Vec<BatchId> {
         self.state().unanswered(connection)
+    }
+
+    /// True while nobody has told the publisher what became of a batch.
+    pub fn is_unanswered(&self, batch: BatchId) -> bool {
+        self.state().is_unanswered(batch)
     }
 
     /// How many batches a connection has ever published.

@@ -45,11 +45,13 @@ pub(crate) struct State {
 }
 
 pub(super) struct Consumer {
-    connection: ConnectionId,
+    pub(super) connection: ConnectionId,
     pub(super) queue: String,
     prefetch: usize,
     /// Handed out, and not yet looked at by the client.
     pub(super) inbox: VecDeque<u64>,
+    /// The last that it was handed: consumers take turns.
+    last: u64,
 }
 
 /// A message between its publisher and the broker.
@@ -219,6 +221,10 @@ impl State {
         of.map(|(id, _)| *id).collect()
     }
 
+    pub(super) fn is_unanswered(&self, batch: BatchId) -> bool {
+        self.batches.contains_key(&batch)
+    }
+
     pub(super) fn answer(&mut self, batch: BatchId, answer: Answer) {
         if let Some(batch) = self.batches.remove(&batch) {
             // The publisher may have stopped waiting.
@@ -283,8 +289,8 @@ impl State {
             return None;
         }
         let id = ConsumerId(self.number());
-        let inbox = VecDeque::new();
-        self.consumers.insert(id, Consumer { connection, queue: queue.to_owned(), prefetch, inbox });
+        let (inbox, last) = (VecDeque::new(), 0);
+        self.consumers.insert(id, Consumer { connection, queue: queue.to_owned(), prefetch, inbox, last });
         Some(id)
     }
 
@@ -316,6 +322,7 @@ impl State {
         };
         queue.unsettled.insert(tag, (id, letter));
         consumer.inbox.push_back(tag);
+        consumer.last = tag;
         format!("from {}{again}", consumer.queue)
     }
 
@@ -355,13 +362,13 @@ impl State {
                 steps.push(Step::Bury(name.clone()));
             }
         }
-        // Who has the least comes first.
-        let mut consumers: Vec<(usize, ConsumerId)> = Vec::new();
+        // Who was served longest ago comes first.
+        let mut consumers: Vec<(u64, ConsumerId)> = Vec::new();
         for (id, consumer) in &self.consumers {
             let unsettled = self.unsettled(*id, &consumer.queue);
             let some = self.queue(&consumer.queue).is_some_and(|queue| !queue.ready.is_empty());
             if some && unsettled < consumer.prefetch {
-                consumers.push((unsettled, *id));
+                consumers.push((consumer.last, *id));
             }
         }
         consumers.sort_unstable();
