@@ -21,6 +21,7 @@ pub(crate) fn of_reward(error: rewards::Error) -> Failure {
             Kind::NothingToRetry,
             "everything that the studio was to be told has arrived, is being sent, or is wanted by no endpoint",
         ),
+        Error::Unwanted => Failure::new(Kind::NothingToRetry, error.to_string()),
         Error::KeyReused => key_reused(),
         Error::Store(store) => of_store(store, &error),
     }
@@ -52,6 +53,8 @@ pub(crate) fn of_delivery(error: deliveries::Error) -> Failure {
         Error::Delivered => not_sent_again("delivered", &error),
         Error::TakenBack => not_sent_again("taken-back", &error),
         Error::Behind => not_sent_again("behind", &error),
+        Error::Unwanted => not_sent_again("unwanted", &error),
+        Error::HandedOn => not_sent_again("handed-on", &error),
         Error::KeyReused => key_reused(),
         Error::Store(store) => of_store(store, &error),
     }

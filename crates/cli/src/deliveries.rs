@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::config::DatabaseArgs;
 use crate::endpoints::{KeyArgs, print_operation};
-use crate::rewards::{AuthorArgs, clock};
+use crate::rewards::{AuthorArgs, clock, in_words};
 use crate::say;
 
 /// The most records of what was done to a delivery that are shown.
@@ -139,10 +139,11 @@ async fn print_list(client: &Client, mut filter: PageFilter<'_>, limit: u32) -> 
 /// `number state kind about subject of source to endpoint`, and below it the last attempt.
 fn text(line: &DeliveryLine) -> String {
     let due = line.next_attempt_at.map_or_else(String::new, |at| format!(", next {}", clock(at)));
+    let because = line.because.map_or("", in_words);
     let unknown = if line.unknown { ", may have arrived" } else { "" };
     let last = line.last.as_ref().map_or_else(String::new, |last| format!("\n    last {}", attempt(last)));
     format!(
-        "{} {} {} of {} about {} to {}: {} attempt{}{due}{unknown}{last}",
+        "{} {} {} of {} about {} to {}: {} attempt{}{because}{due}{unknown}{last}",
         line.delivery_id,
         line.state.as_str(),
         line.kind,

@@ -9,7 +9,7 @@ use matchpurse_domain::money::{Money, format_major, known_exponent};
 use matchpurse_domain::time::Timestamp;
 use matchpurse_operations::rewards::{Author, Done, release, retry, reverse};
 use matchpurse_settings::Settings;
-use matchpurse_store::dispatch::{self, DeliveryFilter};
+use matchpurse_store::dispatch::{self, Because, DeliveryFilter};
 use matchpurse_store::grants::{self, GrantFilter, GrantLine};
 use matchpurse_store::redemptions::{self, CallFilter, CallLine, CallState};
 use matchpurse_store::{Client, now};
@@ -269,8 +269,9 @@ async fn print_whole(client: &Client, line: &GrantLine, settings: Option<&Settin
             let words = if last.detail.is_empty() { String::new() } else { format!(", {:?}", last.detail) };
             format!(", last {}{status} at {}{words}", last.outcome.as_str(), clock(last.at))
         });
+        let because = delivery.because.map_or("", in_words);
         println!(
-            "  {} {} to {}: {} after {} attempts{last}",
+            "  {} {} to {}: {}{because} after {} attempts{last}",
             clock(delivery.created_at),
             delivery.kind,
             delivery.endpoint,
@@ -282,6 +283,14 @@ async fn print_whole(client: &Client, line: &GrantLine, settings: Option<&Settin
         println!("  {}", call(&line));
     }
     Ok(())
+}
+
+/// Why a delivery ended without having been tried to its end.
+pub(crate) const fn in_words(because: Because) -> &'static str {
+    match because {
+        Because::EndpointRemoved => " because the endpoint was removed: a retry hands it on",
+        Because::HandedOn => " because others got it: the endpoint was removed",
+    }
 }
 
 /// `grant call: told after 1 attempts, …`

@@ -10,9 +10,10 @@ use matchpurse_reading::adapter_settings;
 use matchpurse_service_kit::config::{ConfigError, Problem, Reason, join};
 use matchpurse_service_kit::http_client::{HttpClient, HttpClientOptions, HttpError};
 use matchpurse_settings::{Settings, SourceSettings};
-use matchpurse_store::chain;
+use matchpurse_store::dispatch::AttemptOutcome;
 use matchpurse_store::redemptions::{self, Audience, Budget, CallEnded, CallNext, Claimed};
-use metrics::{counter, histogram};
+use matchpurse_store::{ExposeSecret as _, SecretString, chain};
+use metrics::{counter, gauge, histogram};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -30,6 +31,10 @@ pub const CLOCKS_APART_S: i64 = 2;
 /// How much of an answer is read, in bytes.
 const RESPONSE_BYTES_MAX: usize = 64 * 1024;
 
+/// What stands for a key in what is kept of an answer, and how much of one, at its end, is taken for it.
+const BLOT: &str = "[key]";
+const KEY_PART_MIN: usize = 4;
+
 /// Between attempts to write down what came of a call, while the database is away.
 const WRITE_AGAIN_AFTER: Duration = Duration::from_millis(250);
 
@@ -45,6 +50,8 @@ pub(crate) struct Caller {
     pub(crate) budget: Budget,
     window_s: i64,
     redemptions: Box<dyn Redemptions>,
+    /// What must not be kept of an answer.
+    keys: Vec<SecretString>,
 }
 
 /// A call with whose it is, and until when it is ours.
@@ -69,7 +76,9 @@ fn callers(settings: &Settings) -> Result<Vec<Caller>, ConfigError> {
         // Whose provider nobody knows is the ingress's to refuse.
         let Some(adapter) = matchpurse_providers::by_id(source.provider()) else { continue };
         match adapter.redemptions(&adapter_settings(source), &api_keys(source)) {
-            Ok(redemptions) => all.extend(redemptions.map(|redemptions| Caller::new(name, redemptions))),
+            Ok(redemptions) => {
+                all.extend(redemptions.map(|redemptions| Caller::new(name, source, redemptions)));
+            }
             Err(error) => problems.push(problem(name, &error)),
         }
     }
@@ -90,10 +99,29 @@ fn api_keys(source: &SourceSettings) -> Keys {
 }
 
 impl Caller {
-    fn new(source: &SourceName, redemptions: Box<dyn Redemptions>) -> Self {
+    fn new(name: &SourceName, source: &SourceSettings, redemptions: Box<dyn Redemptions>) -> Self {
         let limit = redemptions.limit();
         let budget = Budget { id: limit.id, slots: limit.calls };
-        Self { source: source.clone(), budget, window_s: limit.window_s, redemptions }
+        let keys = source.keys(ROLE).iter().map(|key| key.expose().to_owned().into()).collect();
+        Self { source: name.clone(), budget, window_s: limit.window_s, redemptions, keys }
+    }
+
+    /// An answer's words without the key: who does not take it may say which one that was.
+    fn without_keys(&self, text: String) -> String {
+        self.keys.iter().map(SecretString::expose_secret).filter(|key| !key.is_empty()).fold(
+            text,
+            |text, key| {
+                // The beginning of an answer may end within the key.
+                let cut = (1..key.len()).rev().filter(|end| key.is_char_boundary(*end)).find(|end| {
+                    *end >= KEY_PART_MIN && key.get(..*end).is_some_and(|part| text.ends_with(part))
+                });
+                let whole = text.replace(key, BLOT);
+                match cut.and_then(|end| whole.strip_suffix(key.get(..end)?)) {
+                    Some(rest) => format!("{rest}{BLOT}"),
+                    None => whole,
+                }
+            },
+        )
     }
 
     /// From when on the provider does not count a call any more that has ended by then.
@@ -210,7 +238,7 @@ fn decide(
     let seed = Uuid::from_u128(claimed.contest_key.as_u128() ^ claimed.player_key.as_u128());
     let decision = policy::decide_call(seed, claimed.attempts, &answer, read, caller.window_s, now);
     match answer {
-        Answer::Status { status, detail, .. } => (decision, Some(status), detail),
+        Answer::Status { status, detail, .. } => (decision, Some(status), caller.without_keys(detail)),
         Answer::NotSent { reason } | Answer::Unknown { reason } => (decision, None, reason),
         Answer::Confirmed => (decision, None, String::new()),
     }
@@ -219,6 +247,19 @@ fn decide(
 /// Tells operators what they may have to know.
 fn tell(source: &str, ended: &CallEnded<'_>, counted: bool) {
     let CallEnded { claimed, outcome, status, next, .. } = ended;
+    let refused = *outcome == AttemptOutcome::KeyRefused;
+    if refused || *next == CallNext::Told {
+        gauge!(metric::KEY_REFUSED, "source" => source.to_owned()).set(if refused { 1.0 } else { 0.0 });
+    }
+    if refused {
+        let pause_s = policy::KEY_PAUSE_S;
+        tracing::error!(
+            source,
+            status,
+            pause_s,
+            "the provider does not take our key: look at `keys.api`; calls with it wait, and none is lost"
+        );
+    }
     let (contest, player, outcome) = (&claimed.contest_id, &claimed.player_id, outcome.as_str());
     match next {
         CallNext::Told => tracing::debug!(source, contest, player, "the provider knows of the rewards"),
@@ -233,7 +274,7 @@ fn tell(source: &str, ended: &CallEnded<'_>, counted: bool) {
                 "the provider was not told that rewards were given; it waits for an operator"
             );
         }
-        CallNext::Again(_) | CallNext::Refused | CallNext::GivenUp => {
+        CallNext::Again(_) | CallNext::Later(_) | CallNext::Refused | CallNext::GivenUp => {
             tracing::info!(source, contest, player, outcome, status, "the provider was not told");
         }
     }

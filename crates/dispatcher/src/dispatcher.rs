@@ -7,7 +7,8 @@ use matchpurse_domain::time::Timestamp;
 use matchpurse_domain::webhook::{EndpointName, SigningKey};
 use matchpurse_settings::{DispatcherSettings, Settings};
 use matchpurse_store::dispatch::{
-    self, Claimed, Configured, Endpoint, EndpointId, EndpointSpec, FannedOut, NewNotice, Origin, Wanted,
+    self, Claimed, Configured, Endpoint, EndpointId, EndpointSpec, FannedOut, LeftBehind, NewNotice, Origin,
+    Wanted,
 };
 use matchpurse_store::redemptions::{self, Audience};
 use matchpurse_store::{ExposeSecret as _, Store, chain};
@@ -31,6 +32,11 @@ const PRUNE_EVERY_S: i64 = 60;
 const PRUNED_MAX: i64 = 500;
 const PRUNE_MORE_S: i64 = 1;
 
+/// How often it is looked for what is left of endpoints that were removed, in seconds, and how many transactions that may
+/// take at once.
+const LEFT_EVERY_S: i64 = 1;
+const LEFT_MAX: usize = 8;
+
 /// What time it is; tests set it.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
@@ -46,6 +52,8 @@ pub struct Dispatcher {
     turns: usize,
     /// When old history is looked for next.
     next_pruning: Timestamp,
+    /// When it is looked next for what is left of endpoints that were removed.
+    next_left: Timestamp,
 }
 
 /// What a turn has done.
@@ -129,6 +137,7 @@ impl Dispatcher {
             calls: HashMap::new(),
             turns: 0,
             next_pruning: Timestamp::from_micros(i64::MIN),
+            next_left: Timestamp::from_micros(i64::MIN),
         })
     }
 
@@ -163,6 +172,10 @@ impl Dispatcher {
             self.ended(ended);
         }
         let fanned_out = self.shared.fan_out().await?;
+        if let Err(error) = self.end_left().await {
+            let reason = chain(&error);
+            tracing::warn!(reason, "what is left of removed endpoints could not be ended; it is tried again");
+        }
         let begun = self.begin().await?;
         let called = self.begin_calls().await?;
         if let Err(error) = self.prune().await {
@@ -315,6 +328,30 @@ impl Dispatcher {
             }
         }
         Ok(begun)
+    }
+
+    /// Gives up what is left of endpoints that were removed, and ends what a person has handed on, when it is time to.
+    async fn end_left(&mut self) -> matchpurse_store::Result<()> {
+        let now = (self.shared.clock)();
+        if now < self.next_left {
+            return Ok(());
+        }
+        let mut client = self.shared.store.client().await?;
+        dispatch::end_handed_on(&mut client, &self.shared.audience, now).await?;
+        for _ in 0..LEFT_MAX {
+            let Some(left) = dispatch::give_up_removed(&mut client, now).await? else {
+                self.next_left = now.plus_seconds(LEFT_EVERY_S);
+                break;
+            };
+            let LeftBehind { endpoint, deliveries } = left;
+            counter!(metric::GIVEN_UP, "endpoint" => endpoint.clone()).increment(deliveries);
+            tracing::error!(
+                endpoint,
+                deliveries,
+                "given up, because the endpoint was removed; a retry hands them on to the endpoints that are there"
+            );
+        }
+        Ok(())
     }
 
     /// Removes a part of what ended longer ago than the settings keep it, when it is time to.

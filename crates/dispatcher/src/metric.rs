@@ -24,6 +24,9 @@ pub const CALL_SECONDS: &str = "matchpurse_dispatcher_call_seconds";
 /// Calls that were refused or given up, by `source`.
 pub const CALLS_LEFT: &str = "matchpurse_dispatcher_calls_left_total";
 
+/// 1 while a provider does not take the key that it is called with; by `source`.
+pub const KEY_REFUSED: &str = "matchpurse_dispatcher_provider_key_refused";
+
 /// Deliveries that were not sent because what they say was given had been taken back, by `endpoint`.
 pub const WITHDRAWN: &str = "matchpurse_dispatcher_withdrawn_total";
 

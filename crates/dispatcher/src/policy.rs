@@ -16,6 +16,10 @@ pub const SCHEDULE_S: [i64; 10] = [0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_4
 /// The longest time that an answer may ask us to wait, in seconds.
 pub const RETRY_AFTER_MAX_S: i64 = 86_400;
 
+/// How long a provider is left alone that does not take our key, in seconds: only a person can do something about that,
+/// and who is asked too often with a wrong key may lock it.
+pub const KEY_PAUSE_S: i64 = 300;
+
 /// How far a pause may be from its time in the schedule, in thousandths to either side: what failed together must not
 /// come back together.
 const JITTER_PER_MILLE: i64 = 100;
@@ -118,6 +122,16 @@ pub fn decide_call(
             decision(AttemptOutcome::Delivered, CallNext::Told, None)
         }
         (_, Some(RedemptionAnswer::Refused)) => decision(AttemptOutcome::Refused, CallNext::Refused, None),
+        // It is not about the call, which loses nothing by it.
+        (_, Some(RedemptionAnswer::KeyRefused)) => {
+            let later = now.plus_seconds(KEY_PAUSE_S);
+            decision(AttemptOutcome::KeyRefused, CallNext::Later(later), Some(later))
+        }
+        // It may be about the call: one such must not keep all others back for ever, so its schedule ends.
+        (_, Some(RedemptionAnswer::Forbidden)) => {
+            let later = now.plus_seconds(KEY_PAUSE_S);
+            decision(AttemptOutcome::KeyRefused, again(Some(later)), Some(later))
+        }
         (Answer::Status { status, retry_after_s, .. }, _) => {
             let asked = retry_after_s.map(|s| now.plus_seconds(s.clamp(0, RETRY_AFTER_MAX_S)));
             let throttled = match status {
@@ -228,13 +242,15 @@ mod tests {
 
     #[test]
     fn a_providers_answer_means_what_its_adapter_says() {
-        use RedemptionAnswer::{Again, Refused, Taken};
+        use RedemptionAnswer::{Again, Forbidden, KeyRefused, Refused, Taken};
         let decided = |answer: Answer, read| decide_call(ID, 0, &answer, read, 10, NOW);
         let soon = CallNext::Again(scheduled(ID, 0, None, NOW).unwrap());
         let (reason, other) = (String::new(), String::new());
         for (answer, read, outcome, next, pause_s) in [
             (status(204, None), Some(Taken), AttemptOutcome::Delivered, CallNext::Told, None),
             (status(404, None), Some(Refused), AttemptOutcome::Refused, CallNext::Refused, None),
+            (status(401, None), Some(KeyRefused), AttemptOutcome::KeyRefused, later(300), Some(300)),
+            (status(403, None), Some(Forbidden), AttemptOutcome::KeyRefused, again(300), Some(300)),
             (status(500, None), Some(Again), AttemptOutcome::Refused, soon, None),
             (status(503, None), Some(Again), AttemptOutcome::Refused, soon, None),
             (status(503, Some(60)), Some(Again), AttemptOutcome::Throttled, again(60), Some(60)),
@@ -258,6 +274,14 @@ mod tests {
         fn again(seconds: i64) -> CallNext {
             CallNext::Again(NOW.plus_seconds(seconds))
         }
+        fn later(seconds: i64) -> CallNext {
+            CallNext::Later(NOW.plus_seconds(seconds))
+        }
+        // Also the last attempt: it was none.
+        let last = decide_call(ID, 9, &status(401, None), Some(KeyRefused), 10, NOW);
+        assert_eq!(last.next, later(300));
+        let last = decide_call(ID, 9, &status(403, None), Some(Forbidden), 10, NOW);
+        assert_eq!(last.next, CallNext::GivenUp);
         let last = decide_call(ID, 9, &status(500, None), Some(Again), 10, NOW);
         assert_eq!(last.next, CallNext::GivenUp);
         let taken = decide_call(ID, 9, &status(200, None), Some(Taken), 10, NOW);

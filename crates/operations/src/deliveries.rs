@@ -27,6 +27,12 @@ pub enum Error {
     /// What it says was given has been taken back, and the endpoint has been told so.
     #[error("what it says was given has been taken back")]
     TakenBack,
+    /// Its endpoint was removed, and none that is there wants it.
+    #[error("its endpoint was removed, and no other wants it: add one that does, and retry then")]
+    Unwanted,
+    /// Its endpoint was removed, and a person has handed it on.
+    #[error("its endpoint was removed, and it was handed on to those that want it")]
+    HandedOn,
     /// It waits for another one of its subject, which is the one to send.
     #[error("it waits for an earlier delivery of its subject: retry that one")]
     Behind,
@@ -48,7 +54,8 @@ pub struct Done {
 }
 
 /// Makes a delivery due now that was given up, or whose next attempt is far. It keeps its `webhook-id`, so an endpoint
-/// that has it knows it. One that was given up has its whole schedule again.
+/// that has it knows it. One that was given up has its whole schedule again; one whose endpoint was removed is handed on to
+/// those that want it now.
 ///
 /// # Errors
 /// [`Error`].
@@ -67,9 +74,11 @@ pub async fn retry(
     match asked {
         Asked::Other => return Err(Error::KeyReused),
         Asked::Again => tx.rollback().await?,
-        Asked::First if state == DeliveryState::Behind => return Err(Error::Behind),
         Asked::First => match retry_in_tx(&tx, delivery_id, &author.actor, &author.reason, now).await? {
-            Retried::Done | Retried::Behind => tx.commit().await?,
+            Retried::Behind if state == DeliveryState::Behind => return Err(Error::Behind),
+            Retried::Done | Retried::Behind | Retried::HandedOn => tx.commit().await?,
+            Retried::HandedOnBefore => return Err(Error::HandedOn),
+            Retried::Unwanted => return Err(Error::Unwanted),
             Retried::InFlight => return Err(Error::InFlight),
             Retried::Delivered => return Err(Error::Delivered),
             Retried::TakenBack => return Err(Error::TakenBack),

@@ -7,7 +7,8 @@
 //! | [`reverse`] | held, granted, on its way, given, not deliverable | reversed, for ever | `reward.reversed` |
 //! | [`retry`] | any, with deliveries that have not arrived | on its way again | the same notices, under the same ids |
 //!
-//! A retry is also that of the call by which the provider learns that the player has got the rewards.
+//! A retry is also that of the call by which the provider learns that the player has got the rewards. What was for an
+//! endpoint that is removed by now, and what no endpoint wanted at its time, is for those that want it now.
 //!
 //! A grant is released once and taken back once in its life, so these two need no idempotency key: who asks again
 //! learns that it was done. What a person releases is not counted against limits.
@@ -46,6 +47,9 @@ pub enum Error {
     /// is to be told nothing, or knows.
     #[error("no notice of the grant waits to be delivered")]
     NothingToRetry,
+    /// What waits is for an endpoint that was removed, or for none, and none that is there wants it.
+    #[error("no endpoint wants the grant's notices: add one that does, and retry then")]
+    Unwanted,
     /// The idempotency key was used for something else.
     #[error("the idempotency key was used for another request")]
     KeyReused,
@@ -200,8 +204,10 @@ pub async fn retry(
         ..DeliveryFilter::default()
     };
     let mut deliveries = dispatch::deliveries(&client, &filter, DELIVERIES_MAX).await?;
+    let was_told = deliveries.iter().any(|d| d.kind == tell::GRANTED);
     deliveries.retain(|d| matches!(d.state, DeliveryState::GivenUp | DeliveryState::Waiting));
     let mut done = false;
+    let mut unwanted = false;
     // The oldest first, and each in a transaction of its own: a delivery is locked before its grant, so who holds the
     // grant may not ask for another delivery.
     for delivery in deliveries.iter().rev() {
@@ -214,13 +220,19 @@ pub async fn retry(
         }
         let id = delivery.delivery_id;
         match dispatch::retry_in_tx(&tx, id, &author.actor, &author.reason, now).await? {
-            Retried::Done | Retried::Behind => {
+            Retried::Done | Retried::Behind | Retried::HandedOn => {
                 tx.commit().await?;
                 done = true;
             }
-            Retried::InFlight | Retried::Delivered | Retried::TakenBack | Retried::Unknown => {
+            Retried::Unwanted => {
                 tx.rollback().await?;
+                unwanted = true;
             }
+            Retried::InFlight
+            | Retried::Delivered
+            | Retried::TakenBack
+            | Retried::HandedOnBefore
+            | Retried::Unknown => tx.rollback().await?,
         }
     }
     let tx = client.begin().await?;
@@ -230,17 +242,30 @@ pub async fn retry(
         let earlier = find_in_tx(&tx, operation).await?.ok_or(Error::KeyReused)?.0;
         return repeated(earlier, line, operation);
     }
-    if redemptions::retry_in_tx(&tx, line.id, now).await? {
+    let untold = line.grant.state == GrantState::Granted && !was_told;
+    let handed_out = untold && tell_again(&tx, &line, now).await?;
+    if redemptions::retry_in_tx(&tx, line.id, now).await? || handed_out {
         tx.commit().await?;
         done = true;
     } else {
         tx.rollback().await?;
     }
     if !done {
-        return Err(Error::NothingToRetry);
+        return Err(if unwanted || untold { Error::Unwanted } else { Error::NothingToRetry });
     }
     let grant = find(&client, grant).await?.ok_or(Error::NoGrant)?;
     Ok(Done { grant, operation, repeated: false })
+}
+
+/// Has the studio told of a grant whose notice no endpoint wanted at its time, which may be so long ago that it is not kept.
+/// It is the same notice.
+async fn tell_again(tx: &Tx<'_>, line: &GrantLine, now: Timestamp) -> Result<bool> {
+    let line = lock_in_tx(tx, line.id).await?.ok_or(Error::NoGrant)?;
+    if line.grant.state != GrantState::Granted {
+        return Ok(false);
+    }
+    let notice = tell::notice(tell::GRANTED, &line.contest, &line.slot, &line.grant, now);
+    Ok(dispatch::hand_out_again_in_tx(tx, &notice).await?)
 }
 
 fn repeated(earlier: Operation, line: GrantLine, operation: EventId) -> Result<Done> {

@@ -42,6 +42,10 @@ pub enum RedemptionAnswer {
     Taken,
     /// The provider does not want this, and will not want it later.
     Refused,
+    /// The provider does not take the key, whatever it is told with it.
+    KeyRefused,
+    /// The provider does not let the key say this; nobody can tell whether it is about the key or about this.
+    Forbidden,
     /// It is to be told again.
     Again,
 }
@@ -67,10 +71,12 @@ impl CallLimit {
 
 impl RedemptionAnswer {
     /// What the status says by itself: 4xx is about the request, so it would be refused again, apart from those that
-    /// speak of time. Everything else that is no success may be another thing next time.
+    /// speak of time or of the key. Everything else that is no success may be another thing next time.
     pub(crate) fn of_status(status: StatusCode) -> Self {
         match status.as_u16() {
             200..=299 => Self::Taken,
+            401 => Self::KeyRefused,
+            403 => Self::Forbidden,
             408 | 425 | 429 => Self::Again,
             400..=499 => Self::Refused,
             _ => Self::Again,

@@ -303,6 +303,58 @@ async fn a_provider_that_wants_a_pause_gets_it_from_everybody() -> Result<()> {
     play.assert_sound().await
 }
 
+/// 401 is about the key and not about the reward: nothing is called with it for a while, nothing is refused or given up by
+/// it, and when somebody has set the key right all is told.
+#[tokio::test]
+async fn a_key_that_the_provider_does_not_take_costs_no_call() -> Result<()> {
+    let mut play = Play::new().await?;
+    play.api.behave(|_, _| Reply::status(401).body(format!("no key {KEY}, by the way")));
+    play.give_many(30).await?;
+    play.dispatcher.settle().await?;
+    let first = play.api.requests().len();
+    assert!((1..=8).contains(&first), "{first} calls at once");
+    play.stage.advance(299);
+    play.dispatcher.settle().await?;
+    assert_eq!(play.api.requests().len(), first, "the key is left alone");
+    // For twice as long as the whole schedule takes.
+    let end = play.stage.now().plus_seconds(2 * LONG_S);
+    while play.stage.now() < end {
+        play.stage.advance(3_600);
+        play.dispatcher.settle().await?;
+    }
+    let states = play.stage.texts(
+        "SELECT state || ' ' || attempts || ' ' || count(*) FROM redemption_call GROUP BY state, attempts",
+    );
+    assert_eq!(states.await?, ["waiting 0 30"]);
+    let words =
+        "SELECT DISTINCT last_outcome || ' ' || last_status || ' ' || last_detail FROM redemption_call
+                  WHERE last_outcome IS NOT NULL";
+    assert_eq!(play.stage.texts(words).await?, ["key_refused 401 no key [key], by the way"]);
+    play.api.behave(|_, _| Reply::status(200).working());
+    play.stage.advance(300);
+    live_calls(&play.stage, &mut play.dispatcher, LONG_S).await?;
+    assert_eq!(play.api.facts().len(), 30);
+    play.assert_sound().await
+}
+
+/// 403 may be about the key or about the call. One that is refused for ever holds the others up, but does not stop them, and
+/// ends in sight.
+#[tokio::test]
+async fn a_call_that_is_forbidden_does_not_keep_the_others_back_for_ever() -> Result<()> {
+    let mut play = Play::new().await?;
+    play.api.behave(|request, _| match json(request)["userId"].as_str() {
+        Some("p7") => Reply::status(403),
+        _ => Reply::status(200).working(),
+    });
+    play.give_many(30).await?;
+    live_calls(&play.stage, &mut play.dispatcher, 2 * LONG_S).await?;
+    let states = play.stage.texts(
+        "SELECT state || ' ' || attempts || ' ' || count(*) FROM redemption_call GROUP BY state, attempts",
+    );
+    assert_eq!(states.await?, ["given_up 10 1", "told 1 29"]);
+    play.assert_sound().await
+}
+
 /// Refused is refused: it is kept and seen, and an operator makes it again when the reason is gone.
 #[tokio::test]
 async fn what_the_provider_refuses_waits_for_a_person() -> Result<()> {

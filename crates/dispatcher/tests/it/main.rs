@@ -14,6 +14,7 @@ mod neighbours;
 mod operate;
 mod order;
 mod program;
+mod removal;
 mod reversals;
 mod rewards;
 mod running;

@@ -126,12 +126,13 @@ pub(super) const CALLS: Check = Check {
 };
 
 pub(super) const WITHDRAWN: Check = Check {
-    name: "only what says that something was given which was taken back is withdrawn unsent",
+    name: "only what says that something was given which was taken back, or what others got, is withdrawn unsent",
     sql: "SELECT format('delivery %s of %s: %s about %s is withdrawn, its grant is %s', d.delivery_id, d.webhook_id,
                         o.kind, o.subject, coalesce(g.state, 'not there'))
             FROM delivery d JOIN outbox o USING (webhook_id)
             LEFT JOIN reward_grant g ON g.grant_id::text = o.subject
-           WHERE d.state = 'withdrawn' AND (o.kind = 'reward.granted' AND g.state = 'reversed') IS NOT TRUE",
+           WHERE d.state = 'withdrawn' AND d.because IS DISTINCT FROM 'handed_on'
+             AND (o.kind = 'reward.granted' AND g.state = 'reversed') IS NOT TRUE",
 };
 
 // The player's credit follows from the word that the provider got.

@@ -4,6 +4,7 @@ use matchpurse_domain::webhook::{EndpointName, EventPattern, TargetUrl};
 use secrecy::SecretString;
 use tokio_postgres::Row;
 
+use super::removal::bring_back;
 use super::{EndpointId, Health, TEST};
 use crate::time::At;
 use crate::words::{optional_word, word};
@@ -54,7 +55,7 @@ pub enum Disabled {
     Gone,
     /// Somebody stopped it. What is for it waits.
     Operator,
-    /// It left the configuration, or was removed. Nothing new is for it; what there was waits.
+    /// It left the configuration, or was removed. Nothing new is for it, and what it has not got is given up.
     Removed,
 }
 
@@ -147,7 +148,8 @@ impl EndpointSpec {
 }
 
 /// Makes the endpoints of the configuration be those: adds, changes, and disables those that left it. One that an
-/// operator or an answer of 410 has stopped stays so, unless a new URL makes another server of it.
+/// operator or an answer of 410 has stopped stays so, unless a new URL makes another server of it. What was given up
+/// because an endpoint had left is for it again.
 ///
 /// An endpoint that begins to want order gets it from the next notice on; one that wants it no more gets all at once.
 ///
@@ -197,6 +199,7 @@ pub async fn bring(
     brought.removed = tx.execute(left, &[&names, &At(now)]).await?;
     tx.commit().await?;
     free_lines(client, now).await?;
+    bring_back(client, now).await?;
     Ok(Ok(brought))
 }
 
@@ -233,6 +236,11 @@ pub async fn endpoints(client: &Client) -> Result<Vec<Endpoint>> {
 pub(super) async fn endpoints_in_tx(tx: &crate::Tx<'_>) -> Result<Vec<Endpoint>> {
     let lock = "SELECT FROM endpoint WHERE ordered ORDER BY endpoint_id FOR NO KEY UPDATE";
     tx.query(lock, &[]).await?;
+    present_endpoints_in_tx(tx).await
+}
+
+/// The endpoints that are not removed at this moment; none is locked.
+pub(super) async fn present_endpoints_in_tx(tx: &crate::Tx<'_>) -> Result<Vec<Endpoint>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM endpoint e WHERE e.disabled IS DISTINCT FROM 'removed' ORDER BY e.endpoint_id"
     );

@@ -3,8 +3,8 @@ use matchpurse_domain::time::Timestamp;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::Endpoint;
 use super::endpoints::endpoints_in_tx;
+use super::{Endpoint, EndpointId};
 use crate::time::At;
 use crate::{Client, Result, Tx};
 
@@ -97,15 +97,33 @@ pub async fn fan_out_in_tx(tx: &Tx<'_>, decided: &[FannedOut<'_>], now: Timestam
     tx.execute(told, &[&ids, &bodies, &At(now)]).await?;
     let each =
         || decided.iter().flat_map(|one| one.endpoints.iter().map(move |endpoint| (one.notice, endpoint)));
-    let endpoints: Vec<i32> = each().map(|(_, endpoint)| endpoint.id.0).collect();
-    if endpoints.is_empty() {
+    let new = |(notice, endpoint): (&NewNotice, &&Endpoint)| New {
+        endpoint: endpoint.id,
+        webhook_id: notice.webhook_id,
+        position: notice.position,
+        line: endpoint.spec.ordered.then(|| line(&notice.source, &notice.subject)),
+    };
+    make_in_tx(tx, &each().map(new).collect::<Vec<_>>(), now).await
+}
+
+/// A delivery that is to be made.
+pub(super) struct New {
+    pub(super) endpoint: EndpointId,
+    pub(super) webhook_id: Uuid,
+    pub(super) position: i64,
+    /// What it waits for, where its endpoint wants order, which is locked then.
+    pub(super) line: Option<Uuid>,
+}
+
+/// Makes deliveries, and leaves those that are there as they are. Returns how many were made.
+pub(super) async fn make_in_tx(tx: &Tx<'_>, new: &[New], now: Timestamp) -> Result<u64> {
+    if new.is_empty() {
         return Ok(0);
     }
-    let ids: Vec<Uuid> = each().map(|(notice, _)| notice.webhook_id).collect();
-    let positions: Vec<i64> = each().map(|(notice, _)| notice.position).collect();
-    let lines: Vec<Option<Uuid>> = each()
-        .map(|(notice, endpoint)| endpoint.spec.ordered.then(|| line(&notice.source, &notice.subject)))
-        .collect();
+    let endpoints: Vec<i32> = new.iter().map(|one| one.endpoint.0).collect();
+    let ids: Vec<Uuid> = new.iter().map(|one| one.webhook_id).collect();
+    let positions: Vec<i64> = new.iter().map(|one| one.position).collect();
+    let lines: Vec<Option<Uuid>> = new.iter().map(|one| one.line).collect();
     let made =
         "INSERT INTO delivery (endpoint_id, webhook_id, position, line, state, next_attempt_at, created_at)
                 SELECT e, w, p, l,
@@ -122,6 +140,6 @@ pub async fn fan_out_in_tx(tx: &Tx<'_>, decided: &[FannedOut<'_>], now: Timestam
 }
 
 /// What waits for each other where an endpoint wants order.
-fn line(source: &str, subject: &str) -> Uuid {
+pub(super) fn line(source: &str, subject: &str) -> Uuid {
     derived_uuid("line", &[source, subject])
 }

@@ -100,7 +100,7 @@ pub(super) fn is_reversal(kind: &str) -> bool {
 }
 
 /// A delivery of the grant's notice has changed: every endpoint has it, or one has been given up, or neither. When all
-/// have it, and `callback` has its contest's kind, the provider is to be told.
+/// have it, those to whom it was not handed on apart, and `callback` has its contest's kind, the provider is to be told.
 pub(super) async fn settle_in_tx(
     tx: &Tx<'_>,
     grant: Uuid,
@@ -121,7 +121,8 @@ pub(super) async fn settle_in_tx(
     tx.query(lock, &[&grant]).await?;
     let sql = "UPDATE reward_grant AS g SET state = told.state, updated_at = now()
                  FROM (SELECT CASE WHEN bool_or(state = 'given_up') THEN 'failed'
-                                   WHEN bool_and(state = 'delivered') THEN 'fulfilled'
+                                   WHEN bool_and(state = 'delivered') FILTER (WHERE state <> 'withdrawn')
+                                     THEN 'fulfilled'
                                    ELSE 'delivering' END AS state
                          FROM delivery WHERE webhook_id = $2) AS told
                 WHERE g.grant_id = $1 AND g.state IN ('granted', 'delivering', 'failed')

@@ -4,7 +4,7 @@ use matchpurse_domain::time::Timestamp;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::AttemptOutcome;
+use super::{AttemptOutcome, Because};
 use crate::time::At;
 use crate::words::{optional_word, word};
 use crate::{Client, Result};
@@ -18,9 +18,9 @@ pub enum DeliveryState {
     Behind,
     /// The endpoint has it.
     Delivered,
-    /// It was tried often enough.
+    /// It was tried often enough, or its endpoint was removed.
     GivenUp,
-    /// It was not sent: what it says was given had been taken back.
+    /// It was not sent: what it says was given had been taken back, or others got it.
     Withdrawn,
 }
 
@@ -66,6 +66,8 @@ pub struct DeliveryLine {
     pub created_at: Timestamp,
     /// When it was delivered, given up or withdrawn.
     pub finished_at: Option<Timestamp>,
+    /// Why it ended without having been tried to its end.
+    pub because: Option<Because>,
     /// The last attempt that has ended.
     pub last: Option<AttemptLine>,
 }
@@ -110,7 +112,7 @@ impl DeliveryState {
 pub(super) const DELIVERY: &str = "
     SELECT d.delivery_id, e.name AS endpoint, d.webhook_id, o.kind, o.source, o.subject, d.state, d.attempts,
            CASE WHEN d.state = 'waiting' THEN d.next_attempt_at END AS next_attempt_at, d.unknown, d.created_at,
-           d.finished_at, a.at, a.took_ms, a.outcome, a.status, a.detail
+           d.finished_at, d.because, a.at, a.took_ms, a.outcome, a.status, a.detail
       FROM delivery d JOIN endpoint e USING (endpoint_id) JOIN outbox o USING (webhook_id)
       LEFT JOIN LATERAL (SELECT * FROM delivery_attempt t WHERE t.delivery_id = d.delivery_id
                           ORDER BY t.claim DESC LIMIT 1) a ON true";
@@ -188,6 +190,7 @@ pub(super) fn read_delivery(row: &Row) -> Result<DeliveryLine> {
         unknown: row.try_get("unknown")?,
         created_at: row.try_get::<_, At>("created_at")?.0,
         finished_at: time("finished_at")?,
+        because: optional_word(row, "because", Because::parse)?,
         last: if attempted { Some(read_attempt(row)?) } else { None },
     })
 }

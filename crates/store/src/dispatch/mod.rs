@@ -7,6 +7,7 @@
 //! | the sending | none of this module's business | none: no transaction is open |
 //! | [`finish`] | writes what came of it | the endpoint, where it wants order or fares differently; the delivery; the one that waits for it; the grant, or all that the player has in its contest, by id; the call to the provider |
 //! | [`withdraw`] | ends what must not be sent any more | as [`finish`] |
+//! | [`give_up_removed`], [`end_handed_on`] | ends what is left of endpoints that are no more | the endpoint; deliveries, skipping what is locked; grants |
 //! | [`prune`] | removes what ended long ago | one pruning at a time; deliveries, skipping what is locked; notices |
 //!
 //! A claim is a lease: it moves the time at which a delivery is due to the lease's end, so whoever is killed gives
@@ -32,6 +33,7 @@ mod operate;
 mod overview;
 mod page;
 mod prune;
+mod removal;
 mod requests;
 mod secrets;
 mod test_notice;
@@ -47,7 +49,8 @@ pub use finish::{Attempt, Ended, Finished, Next, finish, withdraw};
 pub use list::{AttemptLine, DeliveryFilter, DeliveryLine, DeliveryState, attempts, deliveries, delivery};
 pub use listen::listen;
 pub use operate::{
-    Changed, Retried, add_in_tx, change_in_tx, disable_in_tx, enable_in_tx, remove_in_tx, retry_in_tx,
+    Changed, Retried, add_in_tx, change_in_tx, disable_in_tx, enable_in_tx, hand_out_again_in_tx,
+    remove_in_tx, retry_in_tx,
 };
 pub use overview::{
     EndpointFilter, EndpointLine, EndpointState, LockedEndpoint, OperationLine, endpoint_line,
@@ -58,6 +61,7 @@ pub use page::{
     place_in_tx,
 };
 pub use prune::{Pruned, prune};
+pub use removal::{Because, LeftBehind, end_handed_on, give_up_removed};
 pub use requests::{Asked, RequestKind, added_by_in_tx, ask_in_tx};
 pub use secrets::{SecretLine, secret_id, secret_lines, secrets_in_tx, set_secrets_in_tx};
 pub use test_notice::{TEST, test_in_tx, test_notice};
@@ -98,11 +102,13 @@ pub enum AttemptOutcome {
     Unknown,
     /// The sender died, or was stopped for as long as its lease.
     Abandoned,
+    /// The provider does not take our key; only of calls to providers.
+    KeyRefused,
 }
 
 impl AttemptOutcome {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Delivered,
         Self::Confirmed,
         Self::Refused,
@@ -111,6 +117,7 @@ impl AttemptOutcome {
         Self::NotSent,
         Self::Unknown,
         Self::Abandoned,
+        Self::KeyRefused,
     ];
 
     /// The word for it in the database, the API and metrics.
@@ -124,6 +131,7 @@ impl AttemptOutcome {
             Self::NotSent => "not_sent",
             Self::Unknown => "unknown",
             Self::Abandoned => "abandoned",
+            Self::KeyRefused => "key_refused",
         }
     }
 

@@ -6,9 +6,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::endpoints::read_spec;
-use super::{EndpointId, EndpointSpec, grants};
-use crate::outbox::OUTBOX_CHANNEL;
+use super::endpoints::{endpoints_in_tx, present_endpoints_in_tx, read_spec};
+use super::removal::{Left, hand_on_in_tx, is_removed_in_tx};
+use super::{Endpoint, EndpointId, EndpointSpec, grants};
+use crate::outbox::{Notice, OUTBOX_CHANNEL, append_in_tx};
 use crate::time::At;
 use crate::{Result, Tx};
 
@@ -41,6 +42,12 @@ pub enum Retried {
     Delivered,
     /// What it says was given has been taken back, and the endpoint has been told so.
     TakenBack,
+    /// Its endpoint was removed: those that are there now and want it get it, or have it.
+    HandedOn,
+    /// Its endpoint was removed, and a person has handed it on before.
+    HandedOnBefore,
+    /// Its endpoint was removed, and none that is there now wants it.
+    Unwanted,
     /// There is no such delivery.
     Unknown,
 }
@@ -169,7 +176,8 @@ pub async fn enable_in_tx(tx: &Tx<'_>, name: &EndpointName, actor: &str, reason:
     done(tx, "endpoint_enabled", found.endpoint, actor, reason).await
 }
 
-/// Removes an endpoint of the API: nothing is for it any more, and its secrets go. What it has had stays to be seen.
+/// Removes an endpoint of the API: nothing is for it any more, and its secrets go. What it has had stays to be seen; what
+/// it has not got is given up by the dispatcher, which is woken.
 ///
 /// # Errors
 /// [`crate::Error`].
@@ -187,11 +195,12 @@ pub async fn remove_in_tx(
     tx.execute("DELETE FROM endpoint_secret WHERE endpoint_id = $1", &[&found.endpoint.0]).await?;
     let sql = "UPDATE endpoint SET disabled = 'removed', disabled_at = $2 WHERE endpoint_id = $1";
     tx.execute(sql, &[&found.endpoint.0, &At(now)]).await?;
+    wake(tx).await?;
     done(tx, "endpoint_removed", found.endpoint, actor, reason).await
 }
 
 /// Makes a delivery due now that was given up, or whose next attempt is far. It keeps its `webhook-id`, and a grant
-/// that had failed is on its way again.
+/// that had failed is on its way again. What was for an endpoint that was removed is handed on to those that want it now.
 ///
 /// # Errors
 /// [`crate::Error`].
@@ -202,28 +211,50 @@ pub async fn retry_in_tx(
     reason: &str,
     now: Timestamp,
 ) -> Result<Retried> {
-    let place = "SELECT d.endpoint_id, d.line, d.webhook_id, o.kind, o.subject
-                   FROM delivery d JOIN outbox o USING (webhook_id) WHERE d.delivery_id = $1";
+    let place = "SELECT d.endpoint_id, d.line, d.webhook_id, d.position, o.kind, o.source, o.subject,
+                        coalesce(e.disabled = 'removed', false) AS removed
+                   FROM delivery d JOIN outbox o USING (webhook_id) JOIN endpoint e USING (endpoint_id)
+                  WHERE d.delivery_id = $1";
     let rows = tx.query(place, &[&delivery_id]).await?;
     let Some(row) = rows.first() else { return Ok(Retried::Unknown) };
     let endpoint = EndpointId(row.try_get("endpoint_id")?);
     let line: Option<Uuid> = row.try_get("line")?;
-    if line.is_some() {
+    // Endpoints come before deliveries.
+    let removed = row.try_get("removed")? && is_removed_in_tx(tx, endpoint).await?;
+    if line.is_some() && !removed {
         let sql = "SELECT FROM endpoint WHERE endpoint_id = $1 FOR NO KEY UPDATE";
         tx.query(sql, &[&endpoint.0]).await?;
     }
     let grant = grants::grant_of(row.try_get("kind")?, row.try_get("subject")?);
-    let look = "SELECT state, claimed_at IS NOT NULL AND next_attempt_at > $2 AS in_flight
+    let look = "SELECT state, claimed_at IS NOT NULL AND next_attempt_at > $2 AS in_flight,
+                       coalesce(because = 'handed_on', false) AS handed_on
                   FROM delivery WHERE delivery_id = $1 FOR NO KEY UPDATE";
     let found = tx.query_one(look, &[&delivery_id, &At(now)]).await?;
     match found.try_get("state")? {
         "delivered" => return Ok(Retried::Delivered),
+        _ if found.try_get("handed_on")? => return Ok(Retried::HandedOnBefore),
         "withdrawn" => return Ok(Retried::TakenBack),
-        "behind" => return Ok(Retried::Behind),
+        "behind" if !removed => return Ok(Retried::Behind),
         "waiting" if found.try_get("in_flight")? => return Ok(Retried::InFlight),
         // The notice of the reversal went on when this one was given up; it must not be the last word.
         "given_up" if grants::is_taken_back_in_tx(tx, grant).await? => return Ok(Retried::TakenBack),
         _ => {}
+    }
+    if removed {
+        let left = Left {
+            delivery_id,
+            webhook_id: row.try_get("webhook_id")?,
+            position: row.try_get("position")?,
+            source: row.try_get("source")?,
+            kind: row.try_get("kind")?,
+            subject: row.try_get("subject")?,
+        };
+        let handed_to = hand_on_in_tx(tx, &left, &endpoints_in_tx(tx).await?, now).await?;
+        if handed_to.is_empty() {
+            return Ok(Retried::Unwanted);
+        }
+        retried_in_tx(tx, endpoint, delivery_id, actor, reason, json!({ "handed_to": handed_to })).await?;
+        return Ok(Retried::HandedOn);
     }
     let sql = "UPDATE delivery AS d
                   SET next_attempt_at = $2, finished_at = NULL,
@@ -239,17 +270,46 @@ pub async fn retry_in_tx(
         // What waits again has not been given, so there is nothing to tell the provider.
         grants::settle_in_tx(tx, grant, row.try_get("webhook_id")?, &[], now).await?;
     }
-    let retried = Operation {
-        kind: "delivery_retried",
-        endpoint,
-        delivery_id: Some(delivery_id),
-        actor,
-        reason,
-        detail: none(),
-    };
-    record_in_tx(tx, &retried).await?;
-    wake(tx).await?;
+    retried_in_tx(tx, endpoint, delivery_id, actor, reason, none()).await?;
     Ok(if behind { Retried::Behind } else { Retried::Done })
+}
+
+async fn retried_in_tx(
+    tx: &Tx<'_>,
+    endpoint: EndpointId,
+    delivery_id: i64,
+    actor: &str,
+    reason: &str,
+    detail: Value,
+) -> Result<()> {
+    let kind = "delivery_retried";
+    let retried = Operation { kind, endpoint, delivery_id: Some(delivery_id), actor, reason, detail };
+    record_in_tx(tx, &retried).await?;
+    wake(tx).await
+}
+
+/// Has the dispatcher hand out a notice again that no endpoint wanted when it was written, if one wants it now; it may be so
+/// long ago that it is not kept. False when nobody wants it, or it was or will be handed out anyway.
+///
+/// # Errors
+/// [`crate::Error`].
+pub async fn hand_out_again_in_tx(tx: &Tx<'_>, notice: &Notice) -> Result<bool> {
+    let wants = |endpoint: &Endpoint| endpoint.wants(notice.source.as_str(), notice.kind, &notice.subject);
+    // Whoever comes here holds the grant, and endpoints come before it: so they are looked at, not locked.
+    if !present_endpoints_in_tx(tx).await?.iter().any(wants) {
+        return Ok(false);
+    }
+    let sql = "UPDATE outbox SET fanned_out_at = NULL
+                WHERE webhook_id = $1 AND fanned_out_at IS NOT NULL AND body IS NULL";
+    if tx.execute(sql, &[&notice.webhook_id()]).await? > 0 {
+        wake(tx).await?;
+        return Ok(true);
+    }
+    let kept = tx.query("SELECT FROM outbox WHERE webhook_id = $1", &[&notice.webhook_id()]).await?;
+    if kept.is_empty() {
+        append_in_tx(tx, std::slice::from_ref(notice)).await?;
+    }
+    Ok(kept.is_empty())
 }
 
 struct Found {

@@ -68,6 +68,8 @@ pub enum CallNext {
     Told,
     /// It is made again at this time.
     Again(Timestamp),
+    /// The same, and this attempt was none of its schedule.
+    Later(Timestamp),
     /// The provider does not want it; only an operator makes it again.
     Refused,
     /// It was tried often enough; only an operator makes it again.
@@ -208,16 +210,17 @@ pub async fn finish(client: &mut Client, ended: &CallEnded<'_>) -> Result<bool> 
 
 async fn write(tx: &Tx<'_>, ended: &CallEnded<'_>) -> Result<bool> {
     let CallEnded { claimed, at, outcome, status, detail, next, .. } = ended;
-    let (state, again) = match next {
-        CallNext::Told => ("told", None),
-        CallNext::Again(at) => ("waiting", Some(At(*at))),
-        CallNext::Refused => ("refused", None),
-        CallNext::GivenUp => ("given_up", None),
+    let (state, again, counts) = match next {
+        CallNext::Told => ("told", None, 1),
+        CallNext::Again(at) => ("waiting", Some(At(*at)), 1),
+        CallNext::Later(at) => ("waiting", Some(At(*at)), 0),
+        CallNext::Refused => ("refused", None, 1),
+        CallNext::GivenUp => ("given_up", None, 1),
     };
     // What the provider knows it knows, whoever holds the lease now and whatever was decided meanwhile.
     let sql = "UPDATE redemption_call
                   SET state = $4, next_attempt_at = coalesce($5, next_attempt_at), claimed_at = NULL,
-                      attempts = attempts + 1, last_at = $6, last_outcome = $7, last_status = $8, last_detail = $9,
+                      attempts = attempts + $10, last_at = $6, last_outcome = $7, last_status = $8, last_detail = $9,
                       changed_at = now()
                 WHERE (contest_key, player_key) = ($1, $2)
                   AND ($4 = 'told' AND state <> 'told'
@@ -235,6 +238,7 @@ async fn write(tx: &Tx<'_>, ended: &CallEnded<'_>) -> Result<bool> {
         &outcome,
         &status,
         &detail.as_ref(),
+        &counts,
     ];
     Ok(tx.execute(sql, parameters).await? > 0)
 }
