@@ -62,7 +62,23 @@ pub(super) const GUARDS: Check = Check {
               ('trigger', 'player_link', 'player_link_guard'),
               ('trigger', 'conversion_answer', 'conversion_answer_guard'),
               ('trigger', 'conversion_answer', 'conversion_answer_guard_truncate'),
-              ('trigger', 'parked', 'parked_guard')
+              ('trigger', 'parked', 'parked_guard'),
+              ('constraint', 'contest', 'contest_pkey'),
+              ('constraint', 'contest', 'contest_source_kind_contest_id_key'),
+              ('constraint', 'outbox', 'outbox_pkey'),
+              ('constraint', 'delivery', 'delivery_webhook_id_endpoint_id_key'),
+              ('trigger', 'outbox', 'outbox_guard'),
+              ('constraint', 'dispatch_request', 'dispatch_request_pkey'),
+              ('trigger', 'dispatch_request', 'dispatch_request_guard'),
+              ('trigger', 'dispatch_request', 'dispatch_request_guard_truncate'),
+              ('trigger', 'dispatch_operation', 'dispatch_operation_guard'),
+              ('trigger', 'dispatch_operation', 'dispatch_operation_guard_truncate'),
+              ('trigger', 'board_operation', 'board_operation_guard'),
+              ('trigger', 'board_operation', 'board_operation_guard_truncate'),
+              ('trigger', 'offer_change', 'offer_change_guard'),
+              ('trigger', 'offer_start', 'offer_start_guard'),
+              ('trigger', 'offer_start_withdrawal', 'offer_start_withdrawal_guard'),
+              ('trigger', 'offer_start_withdrawal', 'offer_start_withdrawal_guard_truncate')
             ) g (what, table_name, name)
             LEFT JOIN pg_constraint c
                    ON g.what = 'constraint' AND c.conrelid = to_regclass(g.table_name) AND c.conname = g.name
@@ -80,7 +96,8 @@ pub(super) const RIGHTS: Check = Check {
     sql: "SELECT format('%s has the right to %s on %s', r.rolname, right_name, table_name)
             FROM pg_roles r
            CROSS JOIN (VALUES ('transfer'), ('operation'), ('archive'), ('archive_event'),
-                             ('archive_detached'), ('conversion_answer')) kept (table_name)
+                             ('archive_detached'), ('conversion_answer'), ('dispatch_operation'),
+                             ('dispatch_request'), ('board_operation'), ('offer_start_withdrawal')) kept (table_name)
            CROSS JOIN (VALUES ('UPDATE'), ('DELETE'), ('TRUNCATE')) taken (right_name)
            WHERE r.rolname = 'matchpurse_app'
              AND has_table_privilege(r.oid, to_regclass(table_name), right_name)",
