@@ -88,6 +88,13 @@ pub async fn list(client: &Client, filter: &GrantFilter, limit: u32) -> Result<V
     let source = filter.whose.as_ref().map(|(source, _)| source.as_str());
     let player = filter.whose.as_ref().and_then(|(source, player)| Some(player.as_ref()?.key(source)));
     let (at, id) = filter.before.map(|(at, id)| (At(at), id)).unzip();
+    // Of every kind that the id may be of: to look for it among the source's contests would be to read them all.
+    let of_kind = |(source, id): (&SourceName, &String), kind| {
+        ContestKey { source: source.clone(), kind, contest_id: id.clone() }.uuid()
+    };
+    let named = filter.whose.as_ref().map(|(source, _)| source).zip(filter.contest.as_ref());
+    let contests: Vec<Uuid> =
+        named.map(|named| ContestKind::ALL.map(|kind| of_kind(named, kind)).to_vec()).unwrap_or_default();
     // Only what is asked for stands in the statement, so that each has a plan by its own index.
     let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&limit];
     let mut conditions = vec!["true".to_owned()];
@@ -103,13 +110,9 @@ pub async fn list(client: &Client, filter: &GrantFilter, limit: u32) -> Result<V
         parameters.push(player);
         conditions.push(format!("g.player_key = ${}", parameters.len()));
     }
-    if let (Some(source), Some(contest)) = (&source, &filter.contest) {
-        parameters.extend([source as &(dyn ToSql + Sync), contest]);
-        conditions.push(format!(
-            "g.contest_key IN (SELECT contest_key FROM contest WHERE source = ${} AND contest_id = ${})",
-            parameters.len().saturating_sub(1),
-            parameters.len()
-        ));
+    if !contests.is_empty() {
+        parameters.push(&contests);
+        conditions.push(format!("g.contest_key = ANY (${})", parameters.len()));
     }
     if let (Some(at), Some(id)) = (&at, &id) {
         parameters.extend([at as &(dyn ToSql + Sync), id]);
