@@ -349,6 +349,8 @@ fn what_cannot_be_read_is_refused_by_its_field() {
         (with(|b| drop(b["players"][1].as_object_mut().unwrap().remove("team"))), "players[1].team"),
         (with(|b| drop(b.as_object_mut().unwrap().remove("finished"))), "finished"),
         (with(|b| b["rounds_played"] = json!(-1)), "rounds_played"),
+        (with(|b| b["rounds_played"] = json!(2_147_483_648_u32)), "rounds_played"),
+        (with(|b| b["team1"]["stats"]["score"] = json!(4_294_967_295_u32)), "team1.stats.score"),
         (with(|b| b["team1"]["stats"]["score"] = json!("3")), "team1.stats.score"),
         (with(|b| b["events"] = json!([{"event": "x", "timestamp": "2024"}])), "events[0].timestamp"),
         (with(|b| b["events"] = json!([{"event": "x", "timestamp": -1}])), "events[0].timestamp"),

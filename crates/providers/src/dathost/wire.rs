@@ -4,7 +4,7 @@
 //! what the meaning hangs on is required, everything else has a default, and null is as good as absent.
 
 use serde::{Deserialize, Deserializer};
-use serde::de::IgnoredAny;
+use serde::de::{Error as _, IgnoredAny};
 
 use crate::json::{LooseId, Text, loose_id_or_none};
 
@@ -32,6 +32,7 @@ pub(super) struct Match {
     pub(super) players: Vec<Player>,
     #[serde(default, deserialize_with = "or_default")]
     pub(super) settings: Settings,
+    #[serde(deserialize_with = "number")]
     pub(super) rounds_played: u32,
     pub(super) finished: bool,
     pub(super) cancel_reason: Option<Text>,
@@ -49,6 +50,7 @@ pub(super) struct Team {
 /// A side's result so far.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct TeamStats {
+    #[serde(default, deserialize_with = "number_or_none")]
     pub(super) score: Option<u32>,
 }
 
@@ -141,6 +143,17 @@ impl<'de> Deserialize<'de> for Count {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         Option::<i32>::deserialize(from).map(|count| Self(count.unwrap_or_default()))
     }
+}
+
+/// A number of rounds, as far as the database counts: what is kept and what is added up must be the same.
+fn number<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    number_or_none(from)?.ok_or_else(|| D::Error::custom("invalid type: null, expected a number of rounds"))
+}
+
+fn number_or_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
+    let number = Option::<i32>::deserialize(from)?;
+    let whole = |number| u32::try_from(number).map_err(|_| D::Error::custom("a number of rounds below zero"));
+    number.map(whole).transpose()
 }
 
 /// Null is as good as absent.
