@@ -14,7 +14,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("refinery", &["store"]),
     ("actix-web", &["ingress", "api", "bench"]),
     ("reqwest", &["service-kit"]),
-    ("jsonwebtoken", &["providers"]),
+    ("jsonwebtoken", &["providers", "api"]),
+    ("utoipa", &["api"]),
 ];
 
 fn root() -> PathBuf {

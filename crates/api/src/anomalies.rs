@@ -7,6 +7,7 @@ use matchpurse_operations::rewards::Author;
 use matchpurse_store::anomalies::{AnomalyFilter, AnomalyLine, find, list as find_all};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::api::Api;
 use crate::auth::Actor;
@@ -19,7 +20,7 @@ use crate::moment::Moment;
 use crate::parked::{number, resolved};
 use crate::problems::Kind;
 use crate::request::{self, Query};
-use crate::wire::{Page, answer};
+use crate::wire::{Page, answer, answer_one};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,14 +34,16 @@ pub(crate) struct ListQuery {
     limit: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = AnomalyDecision)]
 pub(crate) struct ResolveBody {
     reason: String,
 }
 
-#[derive(Serialize)]
-struct AnomalyView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Anomaly)]
+pub(crate) struct AnomalyView {
     id: String,
     kind: String,
     source: String,
@@ -53,8 +56,9 @@ struct AnomalyView {
     resolved: Option<DecidedView>,
 }
 
-#[derive(Serialize)]
-struct DecidedView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = AnomalyResolution)]
+pub(crate) struct DecidedView {
     at: Moment,
     by: String,
     /// The operation or correction that answered it, or why it stays as it is.
@@ -114,7 +118,7 @@ pub(crate) async fn one(
     let id = number(&path).ok_or_else(unknown)?;
     let store = api.store.clone();
     let found = api.run(async move { Ok(find(&store.client().await?, id).await?) }).await?;
-    Ok(answer(StatusCode::OK, &AnomalyView::of(found.ok_or_else(unknown)?)))
+    Ok(answer_one(&AnomalyView::of(found.ok_or_else(unknown)?)))
 }
 
 /// `POST /anomalies/{id}/resolve`

@@ -13,14 +13,18 @@ use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use crate::auth::Tokens;
+use crate::auth::{Access, KeysError};
+use crate::cors::Origins;
 use crate::failure::{Failure, Result};
 use crate::offers::{Asker, Hub, Slots};
 
 /// What every request needs; one for the process.
 pub(crate) struct Api {
     pub(crate) store: Store,
-    pub(crate) tokens: Tokens,
+    /// Who may ask.
+    pub(crate) access: Access,
+    /// Whose pages may read the answers.
+    pub(crate) origins: Origins,
     policies: BTreeMap<SourceName, SourcePolicy>,
     limits: BTreeMap<SourceName, Limits>,
     /// How many persons a correction needs.
@@ -48,7 +52,10 @@ pub(crate) struct Api {
 
 impl Api {
     /// Requests will run on the present runtime.
-    pub(crate) fn new(settings: &Settings, store: Store, options: StoreOptions) -> Self {
+    ///
+    /// # Errors
+    /// When the keys of JWTs cannot be read.
+    pub(crate) fn new(settings: &Settings, store: Store, options: StoreOptions) -> Result<Self, KeysError> {
         let limits = |(name, source): (&SourceName, &matchpurse_settings::SourceSettings)| {
             Some((name.clone(), source.rewards().limits.clone()?))
         };
@@ -56,14 +63,15 @@ impl Api {
             (name.clone(), source.policy().clone())
         };
         let heartbeat = Duration::from_millis(settings.api.stream_heartbeat_ms);
-        Self {
+        Ok(Self {
             asker: Asker::new(&store),
             hub: Hub::new(store.clone(), options, heartbeat),
             slots: Slots::new(settings.api.streams_max, settings.api.streams_per_token_max),
             // Whoever reads at all has taken at least the signs of life.
             stream_patience: heartbeat.saturating_mul(2),
             store,
-            tokens: Tokens::new(&settings.api.tokens),
+            access: Access::new(&settings.api)?,
+            origins: Origins::new(&settings.api.cors_origins),
             policies: settings.sources.iter().map(policy).collect(),
             limits: settings.sources.iter().filter_map(limits).collect(),
             approvals: settings.operations.correction_approvals.into(),
@@ -73,7 +81,7 @@ impl Api {
             body_time: Duration::from_millis(settings.api.request_timeout_ms),
             runtime: Handle::current(),
             work: TaskTracker::new(),
-        }
+        })
     }
 
     /// The rules of a source.

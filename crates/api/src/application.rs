@@ -15,7 +15,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Api;
-use crate::{body, observe, routes};
+use crate::auth::KeysError;
+use crate::{body, conditional, cors, observe, routes};
 
 /// The name by which the database knows this service.
 const SERVICE: &str = "matchpurse-api";
@@ -55,6 +56,9 @@ pub enum BuildError {
     /// The database's settings will not do.
     #[error("the database cannot be used")]
     Database(#[source] matchpurse_store::Error),
+    /// The keys of JWTs cannot be had.
+    #[error("the keys of `api.jwt` cannot be used")]
+    Keys(#[source] KeysError),
     /// No metrics recorder.
     #[error("cannot set up the metrics")]
     Metrics(#[source] MetricsError),
@@ -70,7 +74,7 @@ impl Application {
         let metrics = metrics::install().map_err(BuildError::Metrics)?;
         let options = store_options(settings, SERVICE);
         let store = Store::new(&options).map_err(BuildError::Database)?;
-        let api = web::Data::new(Api::new(settings, store, options));
+        let api = web::Data::new(Api::new(settings, store, options).map_err(BuildError::Keys)?);
         let health = Health::new("api");
         let (serving, database) = (health.check("serving"), health.check("database"));
         let (address, server) = public_server(&settings.api, &api)
@@ -100,13 +104,20 @@ impl Application {
     pub async fn run_until_stopped(self, stop: CancellationToken) -> io::Result<()> {
         let admin_address = self.admin_address().map(tracing::field::display);
         tracing::info!(address = %self.address, admin_address, "taking requests");
-        if self.api.tokens.is_empty() {
+        if self.api.access.is_empty() {
             tracing::warn!("`api.tokens` names nobody, so every request is refused");
+        }
+        if self.settings.api.jwt.as_ref().is_some_and(|jwt| jwt.hs256_secret.is_some()) {
+            tracing::warn!(
+                "JWTs signed by HS256 are taken: whoever can read the configuration can make them"
+            );
         }
         let drain = Duration::from_millis(self.settings.api.drain_timeout_ms);
         // The admin port is the last to go, so that a service that drains can be seen to.
         let ended = CancellationToken::new();
         let admin = self.admin.map(|admin| tokio::spawn(admin.run(ended.clone())));
+        let followed = self.api.clone();
+        let following = tokio::spawn(async move { followed.access.follow_keys().await });
         let watching = watch(&self.settings, self.api.store.clone(), self.database);
         let handle = self.server.handle();
         let mut server = tokio::spawn(self.server);
@@ -130,6 +141,7 @@ impl Application {
         }
         server.abort();
         watching.abort();
+        following.abort();
         ended.cancel();
         if let Some(Err(panic)) = match admin {
             Some(admin) => Some(admin.await),
@@ -153,6 +165,8 @@ fn public_server(settings: &ApiSettings, api: &web::Data<Api>) -> io::Result<(So
         App::new()
             .app_data(api.clone())
             .app_data(body::limits())
+            .wrap(from_fn(conditional::conditional))
+            .wrap(from_fn(cors::cors))
             .wrap(from_fn(observe::observe))
             .configure(routes::all)
     })

@@ -1,8 +1,12 @@
 //! Who asks, and whether the token allows it.
 
-use std::collections::BTreeMap;
+mod jwt;
+mod keys;
+mod tokens;
+
 use std::future::{Ready, ready};
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix_web::body::BoxBody;
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
@@ -10,72 +14,100 @@ use actix_web::http::Method;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::middleware::Next;
 use actix_web::{Error, FromRequest, HttpMessage as _, HttpRequest, ResponseError as _, web};
-use matchpurse_settings::{ApiScope, ApiToken};
-use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq as _;
+use matchpurse_settings::{ApiScope, ApiSettings};
+use matchpurse_store::now;
 
+use self::jwt::Jwt;
+pub use self::keys::KeysError;
+use self::tokens::Tokens;
 use crate::api::Api;
 use crate::failure::{Failure, Result};
+use crate::limits::Limiter;
+use crate::problems::Kind;
 
-/// The configured tokens.
-pub(crate) struct Tokens(Vec<Token>);
+/// Everybody who may ask.
+pub(crate) struct Access {
+    tokens: Tokens,
+    jwt: Option<Jwt>,
+    limiter: Limiter,
+}
 
-struct Token {
+/// Who shows a token, and what it allows.
+struct Bearer {
     actor: Actor,
-    /// SHA-256 of the secret: what is compared has one length, whatever was sent.
-    digest: [u8; 32],
     scopes: Vec<ApiScope>,
 }
 
-/// Who asks: the token's name. It stands in every record of what was done.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// Who asks: a token's name, or the subject of a JWT. It stands in every record of what was done.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Actor(Arc<str>);
 
 impl Actor {
+    pub(crate) fn new(name: &str) -> Self {
+        Self(name.into())
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-impl Tokens {
-    pub(crate) fn new(tokens: &BTreeMap<String, ApiToken>) -> Self {
-        let token = |(name, token): (&String, &ApiToken)| Token {
-            actor: Actor(name.as_str().into()),
-            digest: Sha256::digest(token.secret.expose().as_bytes()).into(),
-            scopes: token.scopes.clone(),
-        };
-        Self(tokens.iter().map(token).collect())
+impl Access {
+    /// # Errors
+    /// When the keys of JWTs cannot be read.
+    pub(crate) fn new(settings: &ApiSettings) -> Result<Self, KeysError> {
+        Ok(Self {
+            tokens: Tokens::new(&settings.tokens),
+            jwt: settings.jwt.as_ref().map(Jwt::new).transpose()?,
+            limiter: Limiter::new(settings),
+        })
     }
 
+    /// Whether nobody at all is known.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.tokens.is_empty() && self.jwt.is_none()
     }
 
-    /// Who may do what `scope` says by this request's token.
-    fn actor(&self, request: &ServiceRequest, scope: ApiScope) -> Result<Actor> {
+    /// Keeps the keys of JWTs up to date, for ever.
+    pub(crate) async fn follow_keys(&self) {
+        if let Some(jwt) = &self.jwt {
+            jwt.ring.follow().await;
+        }
+    }
+
+    /// Who may make this request by its token. A request that is refused for its scope counts too.
+    fn actor(&self, request: &ServiceRequest) -> Result<Actor> {
         let mut values = request.headers().get_all(AUTHORIZATION);
         let (Some(value), None) = (values.next(), values.next()) else {
-            return Err(Failure::unauthorized(false));
+            return Err(Failure::unauthorized(None));
         };
-        let secret = bearer(value.as_bytes()).ok_or_else(|| Failure::unauthorized(false))?;
-        let token = self.find(secret).ok_or_else(|| Failure::unauthorized(true))?;
-        // Who may move money may record a start too.
-        let also = (scope == ApiScope::Play).then_some(ApiScope::Operate);
-        if !token.scopes.contains(&scope) && !also.is_some_and(|also| token.scopes.contains(&also)) {
-            return Err(Failure::insufficient_scope(scope));
+        let secret = bearer(value.as_bytes()).ok_or_else(|| Failure::unauthorized(None))?;
+        let Bearer { actor, scopes: has } = self.bearer(secret)?;
+        self.limiter.take(&actor, Instant::now()).map_err(|wait| {
+            let detail = format!("this token has made too many requests; wait {} ms", wait.as_millis());
+            // Whole seconds are all that the header has; rounded up, so that it is no invitation to be refused again.
+            let wait_s = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
+            Failure::too_many_requests(Kind::TooManyRequests, detail, wait_s)
+        })?;
+        let needed = scopes(request.method(), &request.match_pattern().unwrap_or_default());
+        if needed.iter().any(|scope| has.contains(scope)) {
+            return Ok(actor);
         }
-        Ok(token.actor.clone())
+        // The first is the least.
+        Err(Failure::insufficient_scope(needed.first().copied().unwrap_or(ApiScope::Operate)))
     }
 
-    /// Compares with every token, each in constant time, so that the time tells nothing about any.
-    fn find(&self, secret: &[u8]) -> Option<&Token> {
-        let digest: [u8; 32] = Sha256::digest(secret).into();
-        self.0.iter().fold(
-            None,
-            |found, token| {
-                if bool::from(token.digest.ct_eq(&digest)) { Some(token) } else { found }
-            },
-        )
+    fn bearer(&self, secret: &[u8]) -> Result<Bearer> {
+        if let Some(known) = self.tokens.find(secret) {
+            return Ok(known);
+        }
+        let Some(jwt) = self.jwt.as_ref().filter(|_| secret.contains(&b'.')) else {
+            return Err(Failure::unauthorized(Some("no token has this secret")));
+        };
+        jwt.bearer(secret, now().seconds()).map_err(|refusal| {
+            tracing::debug!(reason = %refusal, "a JWT was refused");
+            Failure::unauthorized(Some(&refusal.to_string()))
+        })
     }
 }
 
@@ -90,18 +122,20 @@ const ASKED_BY_POST: &str = "/v1/offers/{source}/eligible";
 /// What a game's own servers write. A token of theirs is in more hands than an operator's, and must not move money.
 const WRITTEN_BY_GAMES: &str = "/v1/offers/{source}/{offer}/starts/{player}";
 
-/// The scope that a request needs: `read` to look, `play` to record what a player does, `operate` for everything else.
-fn scope(method: &Method, pattern: Option<&str>) -> ApiScope {
+/// The scopes of which a request needs one: `read` to look, `play` to record what a player does, `operate` for
+/// everything else. The first is the least.
+pub(crate) fn scopes(method: &Method, pattern: &str) -> &'static [ApiScope] {
     match (method, pattern) {
-        (&Method::GET | &Method::HEAD, _) | (&Method::POST, Some(ASKED_BY_POST)) => ApiScope::Read,
-        (&Method::PUT, Some(WRITTEN_BY_GAMES)) => ApiScope::Play,
-        _ => ApiScope::Operate,
+        (&Method::GET | &Method::HEAD, _) | (&Method::POST, ASKED_BY_POST) => &[ApiScope::Read],
+        // Who may move money may record a start too.
+        (&Method::PUT, WRITTEN_BY_GAMES) => &[ApiScope::Play, ApiScope::Operate],
+        _ => &[ApiScope::Operate],
     }
 }
 
 /// Whether a request changes nothing. It need not stand in the log, and there may be thousands of them in a second.
 pub(crate) fn only_looks(method: &Method, pattern: &str) -> bool {
-    scope(method, Some(pattern)) == ApiScope::Read
+    scopes(method, pattern) == [ApiScope::Read]
 }
 
 /// Lets through who has a token with the scope that the request needs. Before that holds no body is read.
@@ -109,9 +143,8 @@ pub(crate) async fn authenticate(
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let scope = scope(request.method(), request.match_pattern().as_deref());
     let actor = match request.app_data::<web::Data<Api>>() {
-        Some(api) => api.tokens.actor(&request, scope),
+        Some(api) => api.access.actor(&request),
         None => Err(Failure::internal("the application has no state".to_owned())),
     };
     match actor {

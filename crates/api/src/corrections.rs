@@ -8,6 +8,7 @@ use matchpurse_operations::corrections::{Author, Preview, Request, approve, prev
 use matchpurse_store::corrections::{self, Correction, CorrectionState};
 use matchpurse_store::now;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::api::Api;
 use crate::auth::Actor;
@@ -18,11 +19,13 @@ use crate::matches::{MatchQuery, MatchView, NoQuery};
 use crate::moment::Moment;
 use crate::operation_failure::of_operation;
 use crate::request::{self, IdempotencyKey, Query, unknown_correction};
-use crate::wire::{Amount, Page, answer, answer_at};
+use crate::wire::{Amount, Page, answer, answer_at, answer_one};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewCorrection)]
 pub(crate) struct CorrectionBody {
+    #[schema(value_type = crate::openapi::MatchEnd)]
     end: End,
     /// Not needed for a look at what would happen.
     #[serde(default)]
@@ -32,8 +35,9 @@ pub(crate) struct CorrectionBody {
     dry_run: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = CorrectionRejection)]
 pub(crate) struct RejectBody {
     reason: String,
 }
@@ -46,8 +50,9 @@ pub(crate) struct ListQuery {
     limit: Option<String>,
 }
 
-#[derive(Serialize)]
-struct CorrectionView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Correction)]
+pub(crate) struct CorrectionView {
     id: String,
     /// `proposed`, `applied` or `rejected`.
     state: &'static str,
@@ -56,6 +61,7 @@ struct CorrectionView {
     kind: &'static str,
     /// The generation of the match that it makes.
     generation: i16,
+    #[schema(value_type = crate::openapi::MatchEnd)]
     end: serde_json::Value,
     reason: String,
     /// How many persons it needs.
@@ -68,16 +74,18 @@ struct CorrectionView {
     decision_reason: Option<String>,
 }
 
-#[derive(Serialize)]
-struct PreviewView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = CorrectionPreview)]
+pub(crate) struct PreviewView {
     /// The match as it would be.
     r#match: MatchView,
     /// What would move, in order.
     transfers: Vec<TransferView>,
 }
 
-#[derive(Serialize)]
-struct TransferView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = PreviewTransfer)]
+pub(crate) struct TransferView {
     kind: &'static str,
     generation: i16,
     from: AccountView,
@@ -85,8 +93,9 @@ struct TransferView {
     amount: Amount,
 }
 
-#[derive(Serialize)]
-struct AccountView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = PreviewAccount)]
+pub(crate) struct AccountView {
     /// As the ledger's accounts: `player`, `escrow`, `house` or `external`.
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -246,7 +255,7 @@ pub(crate) async fn one(
     let store = api.store.clone();
     let found = api.run(async move { Ok(corrections::find(&store.client().await?, id).await?) }).await?;
     let found = found.ok_or_else(unknown_correction)?;
-    Ok(answer(StatusCode::OK, &CorrectionView::of(found)))
+    Ok(answer_one(&CorrectionView::of(found)))
 }
 
 /// `POST /corrections/{id}/approve`

@@ -2,12 +2,25 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use matchpurse_domain::time::Timestamp;
+
+/// The first moment that PostgreSQL knows, in 4714 BC; the last one is beyond our numbers.
+const EARLIEST_US: i64 = -210_866_803_200_000_000;
+
+/// The point in time in a place. The database cannot even be asked about one that it does not know.
+pub(crate) fn time(text: &str) -> Option<Timestamp> {
+    let time = Timestamp::from_micros(text.parse().ok()?);
+    (time.micros() >= EARLIEST_US).then_some(time)
+}
 
 /// A list with pages. A cursor of one is no cursor of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum List {
     Anomalies,
     Corrections,
+    Leaderboards,
+    /// Of any board.
+    Exclusions,
     Events,
     Parked,
     Deliveries,
@@ -28,6 +41,8 @@ impl List {
         match self {
             Self::Anomalies => "anomalies:".to_owned(),
             Self::Corrections => "corrections:".to_owned(),
+            Self::Leaderboards => "leaderboards:".to_owned(),
+            Self::Exclusions => "exclusions:".to_owned(),
             Self::Events => "events:".to_owned(),
             Self::Parked => "parked:".to_owned(),
             Self::Deliveries => "deliveries:".to_owned(),

@@ -21,7 +21,7 @@ use crate::matches::NoQuery;
 use crate::refusal::{of_delivery, unknown_delivery};
 use crate::request::{self, IdempotencyKey, Query};
 use crate::rewards::{ReasonBody, author};
-use crate::wire::{Page, answer, answer_at};
+use crate::wire::{Page, answer, answer_at, answer_one};
 
 /// The most records of what people did to one delivery that are shown.
 const OPERATIONS_MAX: i64 = 100;
@@ -105,7 +105,7 @@ pub(crate) async fn one(
             body: body.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
         })
     });
-    Ok(answer(StatusCode::OK, &shown.await?))
+    Ok(answer_one(&shown.await?))
 }
 
 /// `POST /deliveries/{id}/retry`

@@ -1,7 +1,7 @@
 //! Endpoints, to which the studio's notices go.
 
-mod body;
-mod view;
+pub(crate) mod body;
+pub(crate) mod view;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
@@ -10,6 +10,7 @@ use matchpurse_operations::endpoints::{self as operations, Added, Done};
 use matchpurse_store::dispatch::{self, EndpointFilter, EndpointState, Origin, TEST};
 use matchpurse_store::{Client, now};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use self::body::{ChangeBody, NewBody, SecretsBody};
 use self::view::{EndpointView, SecretView, WholeView, secrets};
@@ -23,7 +24,7 @@ use crate::matches::NoQuery;
 use crate::refusal::{of_endpoint, unknown_endpoint};
 use crate::request::{self, IdempotencyKey, Query};
 use crate::rewards::{ReasonBody, author};
-use crate::wire::{Page, answer, answer_at};
+use crate::wire::{Page, answer, answer_at, answer_one};
 
 /// The most records of what people did to one endpoint that are shown.
 const OPERATIONS_MAX: i64 = 100;
@@ -44,14 +45,16 @@ pub(crate) struct RemoveQuery {
 }
 
 /// The secrets that sign now.
-#[derive(Serialize)]
-struct SecretsView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = EndpointSecrets)]
+pub(crate) struct SecretsView {
     secrets: Vec<SecretView>,
 }
 
 /// A trial that was begun.
-#[derive(Serialize)]
-struct TestView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = EndpointTest)]
+pub(crate) struct TestView {
     webhook_id: String,
     endpoint: String,
     kind: &'static str,
@@ -107,7 +110,7 @@ pub(crate) async fn one(
             operations: operations.into_iter().map(OperationView::of).collect(),
         })
     });
-    Ok(answer(StatusCode::OK, &shown.await?))
+    Ok(answer_one(&shown.await?))
 }
 
 /// None of the configuration's: they are not in the database.

@@ -9,16 +9,17 @@ use matchpurse_domain::time::Timestamp;
 use matchpurse_store::events::{EventFilter, EventLine, Place, newest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::api::Api;
-use crate::cursor::List;
+use crate::cursor::{self, List};
 use crate::failure::{Failure, Result};
 use crate::matches::NoQuery;
 use crate::moment::Moment;
 use crate::problems::Kind;
 use crate::request::{self, Query};
-use crate::wire::{Page, answer};
+use crate::wire::{Page, answer, answer_one};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,8 +33,9 @@ pub(crate) struct ListQuery {
     limit: Option<String>,
 }
 
-#[derive(Serialize)]
-struct EventView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Event)]
+pub(crate) struct EventView {
     id: String,
     /// The first event of the delivery that brought it.
     delivery_id: String,
@@ -62,12 +64,14 @@ struct EventView {
 }
 
 /// With everything that it says, and with the delivery's body.
-#[derive(Serialize)]
-struct WholeView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = EventDetail)]
+pub(crate) struct WholeView {
     #[serde(flatten)]
     outline: EventView,
     event: Value,
     /// JSON as such, anything else as text; secrets were blotted out before it was kept.
+    #[schema(value_type = serde_json::Value)]
     body: Option<Value>,
 }
 
@@ -151,7 +155,7 @@ pub(crate) async fn list(api: web::Data<Api>, query: Query<ListQuery>) -> Result
 
 fn place(text: &str) -> Option<Place> {
     let (at, id) = text.split_once('.')?;
-    Some((Timestamp::from_micros(at.parse().ok()?), EventId::from_uuid(Uuid::try_parse(id).ok()?)))
+    Some((cursor::time(at)?, EventId::from_uuid(Uuid::try_parse(id).ok()?)))
 }
 
 pub(crate) async fn one(
@@ -178,7 +182,7 @@ pub(crate) async fn one(
     let outline = EventView::of(&line);
     let event = serde_json::to_value(v1::Event::from(line.event));
     let event = event.map_err(|error| Failure::internal(error.to_string()))?;
-    Ok(answer(StatusCode::OK, &WholeView { outline, event, body: shown_body(&raw) }))
+    Ok(answer_one(&WholeView { outline, event, body: shown_body(&raw) }))
 }
 
 fn unknown() -> Failure {

@@ -55,22 +55,24 @@ impl Failure {
         Self::new(Kind::UnknownSource, "no source of this name is configured").with("source", name)
     }
 
-    pub(crate) fn method_not_allowed(allow: &'static str) -> Self {
+    pub(crate) fn method_not_allowed(allow: &str) -> Self {
         Self::new(Kind::MethodNotAllowed, format!("this resource takes {allow}")).header(ALLOW, allow)
     }
 
-    /// Nobody is known by this token, or there is none.
-    pub(crate) fn unauthorized(token_given: bool) -> Self {
-        let (detail, challenge) = if token_given {
-            ("no token has this secret", r#"Bearer realm="matchpurse", error="invalid_token""#)
-        } else {
-            ("one header must say who asks: `Authorization: Bearer SECRET`", r#"Bearer realm="matchpurse""#)
+    /// Nobody is known by the token, for this reason; or there is none.
+    pub(crate) fn unauthorized(refused: Option<&str>) -> Self {
+        let (detail, challenge) = match refused {
+            Some(reason) => (reason, r#"Bearer realm="matchpurse", error="invalid_token""#),
+            None => {
+                let detail = "one header must say who asks: `Authorization: Bearer TOKEN`";
+                (detail, r#"Bearer realm="matchpurse""#)
+            }
         };
         Self::new(Kind::Unauthorized, detail).header(WWW_AUTHENTICATE, challenge)
     }
 
     pub(crate) fn insufficient_scope(scope: ApiScope) -> Self {
-        let scope = scope_word(scope);
+        let scope = scope.as_str();
         let challenge = format!(r#"Bearer realm="matchpurse", error="insufficient_scope", scope="{scope}""#);
         Self::new(Kind::InsufficientScope, format!("this needs a token with the scope `{scope}`"))
             .with("scope", scope)
@@ -137,14 +139,5 @@ impl ResponseError for Failure {
             answer.extensions_mut().insert(Cause(cause.clone()));
         }
         answer
-    }
-}
-
-/// The word for a scope, as the configuration has it.
-const fn scope_word(scope: ApiScope) -> &'static str {
-    match scope {
-        ApiScope::Read => "read",
-        ApiScope::Play => "play",
-        ApiScope::Operate => "operate",
     }
 }

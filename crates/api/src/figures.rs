@@ -5,6 +5,7 @@ use matchpurse_domain::stats::{Figure, Form, MatchOutcome, Totals};
 use serde::ser::{Error as _, SerializeMap as _};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 /// The counters by name, in the order of the contract.
 pub(crate) struct Counters<T>(pub(crate) [T; 22]);
@@ -20,7 +21,8 @@ pub(crate) struct Figures {
 struct Milli(i64);
 
 /// How matches went one after the other.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Form)]
 pub(crate) struct FormView {
     /// What the last match was, and how many in a row; none before the first.
     streak: Option<Streak>,
@@ -30,8 +32,8 @@ pub(crate) struct FormView {
     last_ten: Vec<&'static str>,
 }
 
-#[derive(Serialize)]
-struct Streak {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Streak {
     outcome: &'static str,
     length: u64,
 }

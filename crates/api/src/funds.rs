@@ -7,6 +7,7 @@ use matchpurse_operations::funds::{Direction, Movement, move_funds};
 use matchpurse_store::operations::{Operation, find};
 use matchpurse_store::{Store, balances, now};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::api::Api;
 use crate::auth::Actor;
@@ -17,22 +18,25 @@ use crate::operation_failure::of_movement;
 use crate::request::{self, IdempotencyKey};
 use crate::wire::{Amount, answer};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewMovement)]
 pub(crate) struct MovementBody {
     amount: Amount,
     reason: String,
 }
 
 /// What was done, and what the player has now.
-#[derive(Serialize)]
-struct Moved {
+#[derive(Serialize, ToSchema)]
+#[schema(as = MovementDone)]
+pub(crate) struct Moved {
     operation: OperationView,
     balance: Amount,
 }
 
-#[derive(Serialize)]
-struct OperationView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Movement)]
+pub(crate) struct OperationView {
     id: String,
     kind: &'static str,
     source: String,

@@ -7,13 +7,14 @@ use actix_web::{HttpResponse, web};
 use matchpurse_store::balances::{self, Account, AccountKind, Cursor, Entry, Order, TrialLine};
 use matchpurse_store::escrow::{AccountOwner, account_owner};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::api::Api;
 use crate::cursor::List;
 use crate::failure::Result;
 use crate::moment::Moment;
 use crate::request::{self, Query, unknown_account};
-use crate::wire::{Amount, Page, answer};
+use crate::wire::{Amount, Page, answer, answer_one};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,8 +29,8 @@ pub(crate) struct EntriesQuery {
     limit: Option<String>,
 }
 
-#[derive(Serialize)]
-struct TrialBalance {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TrialBalance {
     #[serde(skip_serializing_if = "Option::is_none")]
     at: Option<Moment>,
     /// True when the balances of every source and currency add up to zero, as they must.
@@ -40,21 +41,24 @@ struct TrialBalance {
     lines: Vec<TrialLineView>,
 }
 
-#[derive(Serialize)]
-struct Total {
+#[derive(Serialize, ToSchema)]
+#[schema(as = TrialBalanceTotal)]
+pub(crate) struct Total {
     source: String,
     balance: Amount,
 }
 
-#[derive(Serialize)]
-struct TrialLineView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = TrialBalanceLine)]
+pub(crate) struct TrialLineView {
     source: String,
     kind: &'static str,
     balance: Amount,
 }
 
-#[derive(Serialize)]
-struct AccountView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = LedgerAccount)]
+pub(crate) struct AccountView {
     id: String,
     source: String,
     kind: &'static str,
@@ -73,14 +77,16 @@ struct AccountView {
     opened_at: Moment,
 }
 
-#[derive(Serialize)]
-struct MatchName {
+#[derive(Serialize, ToSchema)]
+#[schema(as = LedgerMatch)]
+pub(crate) struct MatchName {
     kind: String,
     match_id: String,
 }
 
-#[derive(Serialize)]
-struct EntryView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = LedgerEntry)]
+pub(crate) struct EntryView {
     recorded_at: Moment,
     /// `hold`, `payout`, `refund`, `fee`, `reward`, `top-up`, `reversal`, `deposit` or `withdrawal`.
     what: &'static str,
@@ -129,7 +135,7 @@ pub(crate) async fn trial_balance(api: web::Data<Api>, query: Query<MomentQuery>
             })
             .collect(),
     };
-    Ok(answer(StatusCode::OK, &shown))
+    Ok(answer_one(&shown))
 }
 
 pub(crate) async fn account(
@@ -156,7 +162,7 @@ pub(crate) async fn account(
             Ok(AccountView::of(account, balance, at, owner))
         })
         .await?;
-    Ok(answer(StatusCode::OK, &shown))
+    Ok(answer_one(&shown))
 }
 
 impl AccountView {

@@ -9,6 +9,7 @@ use matchpurse_store::chain;
 use matchpurse_store::links::{Identity, person_of};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::api::Api;
 use crate::auth::Actor;
@@ -17,10 +18,11 @@ use crate::failure::{Failure, Result};
 use crate::matches::NoQuery;
 use crate::problems::Kind;
 use crate::request::{self, Query, is_id};
-use crate::wire::answer;
+use crate::wire::{answer, answer_one};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewLinks)]
 pub(crate) struct LinksBody {
     /// The other identities of the person, all of them; none leaves the player alone.
     links: Vec<IdentityBody>,
@@ -29,22 +31,25 @@ pub(crate) struct LinksBody {
     reason: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct IdentityBody {
+#[schema(as = NewIdentity)]
+pub(crate) struct IdentityBody {
     source: String,
     player_id: String,
 }
 
 /// A player's id at one source.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Identity)]
 pub(crate) struct IdentityView {
     pub(crate) source: String,
     pub(crate) player_id: String,
 }
 
-#[derive(Serialize)]
-struct LinksView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = PlayerLinks)]
+pub(crate) struct LinksView {
     source: String,
     player_id: String,
     /// The other identities of the person, in the order of sources and ids.
@@ -119,7 +124,7 @@ pub(crate) async fn list(
             Ok(view(&identity, &person))
         })
         .await?;
-    Ok(answer(StatusCode::OK, &shown))
+    Ok(answer_one(&shown))
 }
 
 /// `PUT /players/{source}/{player}/links`

@@ -12,6 +12,7 @@ use matchpurse_store::stats::{
 use matchpurse_store::{chain, now};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::api::Api;
@@ -23,11 +24,13 @@ use crate::matches::NoQuery;
 use crate::moment::Moment;
 use crate::problems::Kind;
 use crate::request::{self, IdempotencyKey, Query, unknown_match};
-use crate::wire::answer;
+use crate::wire::{answer, answer_one};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewStatisticsCorrection)]
 pub(crate) struct CorrectionBody {
+    #[schema(value_type = crate::openapi::StatisticsStand)]
     stands: Stands,
     reason: String,
 }
@@ -43,8 +46,9 @@ enum Stands {
     Event { event_id: Uuid },
 }
 
-#[derive(Serialize)]
-struct MatchView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = MatchStatistics)]
+pub(crate) struct MatchView {
     source: String,
     match_id: String,
     /// `live`, `final` or `canceled`; none while nothing but a vote is known of it.
@@ -67,41 +71,47 @@ struct MatchView {
     corrections: Vec<CorrectionView>,
 }
 
-#[derive(Serialize)]
-struct TeamView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = StatisticsTeam)]
+pub(crate) struct TeamView {
     name: String,
     score: Option<u32>,
     /// By the game's score, the best first.
     players: Vec<PlayerView>,
 }
 
-#[derive(Serialize)]
-struct PlayerView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = StatisticsLine)]
+pub(crate) struct PlayerView {
     player_id: String,
     nickname: String,
     kicked: bool,
     outcome: Option<&'static str>,
+    #[schema(value_type = crate::openapi::CountersView)]
     counters: Counters<i32>,
     figures: Figures,
 }
 
-#[derive(Serialize)]
-struct KickView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = StatisticsKick)]
+pub(crate) struct KickView {
     player_id: String,
     at: Moment,
     event_id: String,
 }
 
-#[derive(Serialize)]
-struct HistoryView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = StatisticsHistory)]
+pub(crate) struct HistoryView {
     index: i32,
     event: String,
     at: Moment,
     player_id: Option<String>,
 }
 
-#[derive(Serialize)]
-struct CorrectionView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = StatisticsCorrection)]
+pub(crate) struct CorrectionView {
     operation: String,
     actor: String,
     reason: String,
@@ -110,8 +120,9 @@ struct CorrectionView {
     detail: Value,
 }
 
-#[derive(Serialize)]
-struct DoneView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = StatisticsCorrected)]
+pub(crate) struct DoneView {
     operation: String,
     /// The match as it is now.
     r#match: MatchView,
@@ -206,7 +217,7 @@ pub(crate) async fn one(
     let unknown = api.not_found(&key.source, unknown_match());
     let store = api.store.clone();
     let found = api.run(async move { Ok(find_match(&store.client().await?, &key).await?) }).await?;
-    Ok(answer(StatusCode::OK, &MatchView::of(found.ok_or(unknown)?)))
+    Ok(answer_one(&MatchView::of(found.ok_or(unknown)?)))
 }
 
 /// `POST /matches/{source}/{match}/statistics/corrections`

@@ -1,19 +1,19 @@
 //! Matches, and their stories.
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use matchpurse_domain::escrow::{MatchState, Seat, SeatState, Settlement};
 use matchpurse_domain::ids::PlayerId;
 use matchpurse_store::escrow::{MatchRecord, find_matches};
 use matchpurse_store::story;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::api::Api;
 use crate::failure::Result;
 use crate::moment::Moment;
 use crate::operation_failure::ambiguous_match;
 use crate::request::{self, Query, unknown_match};
-use crate::wire::{Amount, answer};
+use crate::wire::{Amount, answer_one};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,7 +26,8 @@ pub(crate) struct MatchQuery {
 pub(crate) struct NoQuery {}
 
 /// A match, as it is or as it would be.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Match)]
 pub(crate) struct MatchView {
     source: String,
     match_id: String,
@@ -59,15 +60,17 @@ pub(crate) struct MatchView {
     times: Option<Times>,
 }
 
-#[derive(Serialize)]
-struct Times {
+#[derive(Serialize, ToSchema)]
+#[schema(as = MatchTimes)]
+pub(crate) struct Times {
     created_at: Moment,
     updated_at: Moment,
     settled_at: Option<Moment>,
 }
 
-#[derive(Serialize)]
-struct Participant {
+#[derive(Serialize, ToSchema)]
+#[schema(as = MatchParticipant)]
+pub(crate) struct Participant {
     player_id: String,
     group_id: String,
     /// `joined`, `held`, `settled` or `refunded`.
@@ -79,16 +82,18 @@ struct Participant {
     outcome: Option<&'static str>,
 }
 
-#[derive(Serialize)]
-struct Story {
+#[derive(Serialize, ToSchema)]
+#[schema(as = MatchStory)]
+pub(crate) struct Story {
     source: String,
     match_id: String,
     /// In the order in which it was written.
     lines: Vec<Line>,
 }
 
-#[derive(Serialize)]
-struct Line {
+#[derive(Serialize, ToSchema)]
+#[schema(as = MatchStoryLine)]
+pub(crate) struct Line {
     at: Moment,
     what: String,
     detail: String,
@@ -169,7 +174,7 @@ pub(crate) async fn one(
         return Err(ambiguous_match(&kinds));
     }
     let record = found.into_iter().next().ok_or(unknown)?;
-    Ok(answer(StatusCode::OK, &MatchView::of_record(record)))
+    Ok(answer_one(&MatchView::of_record(record)))
 }
 
 /// Everything of this id: what came in may belong to a match that nobody could make of it yet.
@@ -199,5 +204,5 @@ pub(crate) async fn timeline(
             Ok(Story { source: source.as_str().to_owned(), match_id, lines })
         })
         .await?;
-    Ok(answer(StatusCode::OK, &shown))
+    Ok(answer_one(&shown))
 }

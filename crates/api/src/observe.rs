@@ -14,7 +14,7 @@ use tracing::Instrument as _;
 
 use crate::auth::{self, Actor};
 use crate::failure::Cause;
-use crate::metrics;
+use crate::{metrics, trace};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -32,7 +32,8 @@ pub(crate) async fn observe(
     let began = Instant::now();
     let id = sent_id(request.headers()).unwrap_or_else(own_id);
     let (asked, method) = (request.method().clone(), known(request.method()));
-    let span = tracing::info_span!("request", request_id = id);
+    let trace_id = trace::id(request.headers(), &id);
+    let span = tracing::info_span!("request", request_id = id, trace_id);
     let mut answer = next.call(request).instrument(span).await?;
     if let Ok(value) = HeaderValue::from_str(&id) {
         answer.headers_mut().insert(X_REQUEST_ID, value);
@@ -47,11 +48,11 @@ pub(crate) async fn observe(
     if status >= 500 {
         let answered = answer.response().extensions();
         let cause = answered.get::<Cause>().map(|cause| cause.0.as_str());
-        tracing::error!(request_id = id, actor, method, route, status, took_ms, cause, "failed");
+        tracing::error!(request_id = id, trace_id, actor, method, route, status, took_ms, cause, "failed");
     } else if auth::only_looks(&asked, &route) {
-        tracing::debug!(request_id = id, actor, method, route, status, took_ms, "answered");
+        tracing::debug!(request_id = id, trace_id, actor, method, route, status, took_ms, "answered");
     } else {
-        tracing::info!(request_id = id, actor, method, route, status, took_ms, "answered");
+        tracing::info!(request_id = id, trace_id, actor, method, route, status, took_ms, "answered");
     }
     drop(extensions);
     Ok(answer)

@@ -12,6 +12,7 @@ use matchpurse_store::Store;
 use matchpurse_store::parked::{Parked, ParkedFilter, ParkedKind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::api::Api;
 use crate::auth::Actor;
@@ -23,7 +24,7 @@ use crate::matches::NoQuery;
 use crate::moment::Moment;
 use crate::problems::Kind;
 use crate::request::{self, Query};
-use crate::wire::{Page, answer};
+use crate::wire::{Page, answer, answer_one};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,14 +40,16 @@ pub(crate) struct ListQuery {
     limit: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ParkedDecision)]
 pub(crate) struct ResolveBody {
     reason: String,
 }
 
-#[derive(Serialize)]
-struct ParkedView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = ParkedDelivery)]
+pub(crate) struct ParkedView {
     id: String,
     event_id: String,
     /// Whose it was; a queue's name where it is no worker's.
@@ -63,8 +66,9 @@ struct ParkedView {
     resolved: Option<ResolvedView>,
 }
 
-#[derive(Serialize)]
-struct ResolvedView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = ParkedResolution)]
+pub(crate) struct ResolvedView {
     at: Moment,
     /// `replayed` or `discarded`.
     resolution: String,
@@ -75,13 +79,16 @@ struct ResolvedView {
 }
 
 /// With what was parked.
-#[derive(Serialize)]
-struct WholeView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = ParkedDetail)]
+pub(crate) struct WholeView {
     #[serde(flatten)]
     outline: ParkedView,
     /// None where it is no event.
+    #[schema(value_type = serde_json::Value)]
     event: Option<Value>,
     /// The delivery's body: JSON as such, anything else as text.
+    #[schema(value_type = serde_json::Value)]
     body: Option<Value>,
 }
 
@@ -170,7 +177,7 @@ pub(crate) async fn one(
             whole(&store, parked).await
         })
         .await?;
-    Ok(answer(StatusCode::OK, &shown))
+    Ok(answer_one(&shown))
 }
 
 async fn whole(store: &Store, mut parked: Parked) -> Result<WholeView> {

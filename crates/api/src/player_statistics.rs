@@ -5,23 +5,23 @@ use std::collections::BTreeMap;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use matchpurse_domain::stats::{Form, Totals};
-use matchpurse_domain::time::Timestamp;
 use matchpurse_store::Client;
 use matchpurse_store::links::{self, Identity};
 use matchpurse_store::stats::{
     Place, PlayedMatch, Record, form_of, kicks_of, matches_of, record_form_of, records_of, totals_of,
 };
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::api::Api;
-use crate::cursor::List;
+use crate::cursor::{self, List};
 use crate::failure::{Failure, Result};
 use crate::figures::{Counters, Figures, FormView};
 use crate::links::IdentityView;
 use crate::moment::Moment;
 use crate::request::{self, Query, unknown_player};
-use crate::wire::{Amount, Page, answer};
+use crate::wire::{Amount, Page, answer, answer_one};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,8 +37,9 @@ pub(crate) struct MatchesQuery {
     limit: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Profile {
+#[derive(Serialize, ToSchema)]
+#[schema(as = PlayerStatistics)]
+pub(crate) struct Profile {
     source: String,
     player_id: String,
     /// Over all identities that are shown.
@@ -48,28 +49,32 @@ struct Profile {
     identities: Vec<OneIdentity>,
 }
 
-#[derive(Serialize)]
-struct OneIdentity {
+#[derive(Serialize, ToSchema)]
+#[schema(as = IdentityStatistics)]
+pub(crate) struct OneIdentity {
     #[serde(flatten)]
     identity: IdentityView,
     #[serde(flatten)]
     own: Sums,
 }
 
-#[derive(Serialize)]
-struct Sums {
+#[derive(Serialize, ToSchema)]
+#[schema(as = StatisticsSums)]
+pub(crate) struct Sums {
     statistics: Statistics,
     record: RecordView,
 }
 
 /// Matches on game servers.
-#[derive(Serialize)]
-struct Statistics {
+#[derive(Serialize, ToSchema)]
+#[schema(as = ServerRecord)]
+pub(crate) struct Statistics {
     matches: i64,
     wins: i64,
     losses: i64,
     draws: i64,
     rounds: i64,
+    #[schema(value_type = crate::openapi::CountersView)]
     counters: Counters<i64>,
     figures: Figures,
     #[serde(flatten)]
@@ -79,8 +84,9 @@ struct Statistics {
 }
 
 /// Settled matches for stakes.
-#[derive(Serialize)]
-struct RecordView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = StakesRecord)]
+pub(crate) struct RecordView {
     matches: i64,
     wins: i64,
     losses: i64,
@@ -90,8 +96,9 @@ struct RecordView {
     currencies: Vec<CurrencyView>,
 }
 
-#[derive(Serialize)]
-struct CurrencyView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = CurrencyRecord)]
+pub(crate) struct CurrencyView {
     matches: i64,
     stakes: Amount,
     winnings: Amount,
@@ -100,8 +107,9 @@ struct CurrencyView {
     last_match_at: Moment,
 }
 
-#[derive(Serialize)]
-struct MatchLine {
+#[derive(Serialize, ToSchema)]
+#[schema(as = PlayedMatch)]
+pub(crate) struct MatchLine {
     source: String,
     match_id: String,
     player_id: String,
@@ -115,6 +123,7 @@ struct MatchLine {
     side: &'static str,
     outcome: Option<&'static str>,
     nickname: String,
+    #[schema(value_type = crate::openapi::CountersView)]
     counters: Counters<i32>,
     figures: Figures,
 }
@@ -259,7 +268,7 @@ pub(crate) async fn statistics(
             Ok(Profile { source, player_id, all, identities })
         })
         .await?;
-    Ok(answer(StatusCode::OK, &shown))
+    Ok(answer_one(&shown))
 }
 
 /// `GET /players/{source}/{player}/matches`
@@ -298,7 +307,7 @@ pub(crate) async fn matches(
 fn place(text: &str) -> Option<Place> {
     let mut parts = text.split('.');
     let place = Place {
-        ended_at: Timestamp::from_micros(parts.next()?.parse().ok()?),
+        ended_at: cursor::time(parts.next()?)?,
         stats_key: Uuid::parse_str(parts.next()?).ok()?,
         player_key: Uuid::parse_str(parts.next()?).ok()?,
     };

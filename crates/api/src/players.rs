@@ -1,16 +1,16 @@
 //! What players have.
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use matchpurse_store::balances;
 use matchpurse_store::escrow::money_of;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::api::Api;
 use crate::failure::Result;
 use crate::moment::Moment;
 use crate::request::{self, Query, unknown_player};
-use crate::wire::{Amount, answer};
+use crate::wire::{Amount, answer_one};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -18,8 +18,8 @@ pub(crate) struct PlayerQuery {
     at: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Player {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Player {
     source: String,
     player_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -27,8 +27,9 @@ struct Player {
     balances: Vec<Balance>,
 }
 
-#[derive(Serialize)]
-struct Balance {
+#[derive(Serialize, ToSchema)]
+#[schema(as = PlayerBalance)]
+pub(crate) struct Balance {
     /// The account of the ledger.
     account: String,
     /// What is on it.
@@ -72,5 +73,5 @@ pub(crate) async fn balances(
             })
         })
         .await?;
-    Ok(answer(StatusCode::OK, &shown))
+    Ok(answer_one(&shown))
 }

@@ -1,17 +1,17 @@
 //! A player's skill ratings.
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use matchpurse_domain::money::format_major;
 use matchpurse_store::boards::{RatingLine, StepLine, is_known, ratings_of};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::api::Api;
 use crate::failure::Result;
 use crate::matches::NoQuery;
 use crate::moment::Moment;
 use crate::request::{self, Query, unknown_player};
-use crate::wire::answer;
+use crate::wire::answer_one;
 
 /// Matches of each game that are shown.
 const STEPS: u32 = 20;
@@ -19,16 +19,17 @@ const STEPS: u32 = 20;
 /// Ratings are kept in millionths.
 const PLACES: u8 = 6;
 
-#[derive(Serialize)]
-struct Ratings {
+#[derive(Serialize, ToSchema)]
+#[schema(as = PlayerRatings)]
+pub(crate) struct Ratings {
     source: String,
     player_id: String,
     /// One a game, by the game's name.
     ratings: Vec<GameRating>,
 }
 
-#[derive(Serialize)]
-struct GameRating {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct GameRating {
     game: String,
     #[serde(flatten)]
     rating: Rating,
@@ -41,16 +42,18 @@ struct GameRating {
 }
 
 /// Decimal numbers.
-#[derive(Serialize)]
-struct Rating {
+#[derive(Serialize, ToSchema)]
+#[schema(as = SkillRating)]
+pub(crate) struct Rating {
     /// What boards rank by: the mean less three times the uncertainty.
     skill: String,
     mean: String,
     uncertainty: String,
 }
 
-#[derive(Serialize)]
-struct Step {
+#[derive(Serialize, ToSchema)]
+#[schema(as = RatingStep)]
+pub(crate) struct Step {
     /// The match; none for the moment in which it is being forgotten.
     source: Option<String>,
     match_id: Option<String>,
@@ -117,5 +120,5 @@ pub(crate) async fn of_player(
             })
         })
         .await?;
-    Ok(answer(StatusCode::OK, &shown))
+    Ok(answer_one(&shown))
 }

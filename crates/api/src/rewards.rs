@@ -1,6 +1,6 @@
 //! Rewards: what was given or held, and what people decide about it.
 
-mod view;
+pub(crate) mod view;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
@@ -10,20 +10,21 @@ use matchpurse_domain::time::Timestamp;
 use matchpurse_operations::rewards::{self as operations, Author, Done};
 use matchpurse_store::dispatch::{self, DeliveryFilter};
 use matchpurse_store::grants::{self, GrantFilter, GrantLine};
-use matchpurse_store::{Client, Store, now};
+use matchpurse_store::{Client, Store, now, redemptions};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use self::view::{NoticeView, OperationView, RewardView, WholeView, WindowView};
+use self::view::{CallView, NoticeView, OperationView, RewardView, WholeView, WindowView};
 use crate::api::Api;
 use crate::auth::Actor;
 use crate::body::{Body, reason};
-use crate::cursor::List;
+use crate::cursor::{self, List};
 use crate::failure::{Failure, Result};
 use crate::matches::NoQuery;
 use crate::refusal::{of_reward, unknown_reward};
 use crate::request::{self, IdempotencyKey, Query};
-use crate::wire::{Page, answer, answer_at};
+use crate::wire::{Page, answer, answer_at, answer_one};
 
 /// The most notices of one grant, and deliveries of them, that are shown. It has one of each kind, and one delivery of
 /// it an endpoint.
@@ -41,15 +42,17 @@ pub(crate) struct ListQuery {
     limit: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Reason)]
 pub(crate) struct ReasonBody {
     pub(crate) reason: String,
 }
 
 /// What was done, and what the reward is now.
-#[derive(Serialize)]
-struct DoneView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = RewardDone)]
+pub(crate) struct DoneView {
     operation: OperationView,
     reward: RewardView,
 }
@@ -88,7 +91,7 @@ pub(crate) async fn list(api: web::Data<Api>, query: Query<ListQuery>) -> Result
 
 fn place(text: &str) -> Option<(Timestamp, Uuid)> {
     let (micros, id) = text.split_once('.')?;
-    Some((Timestamp::from_micros(micros.parse().ok()?), Uuid::parse_str(id).ok()?))
+    Some((cursor::time(micros)?, Uuid::parse_str(id).ok()?))
 }
 
 /// A grant's id in the path.
@@ -110,7 +113,7 @@ pub(crate) async fn one(
             whole(&handle, &client, line).await
         })
         .await?;
-    Ok(answer(StatusCode::OK, &shown))
+    Ok(answer_one(&shown))
 }
 
 async fn whole(api: &Api, client: &Client, line: GrantLine) -> Result<WholeView> {
@@ -127,6 +130,7 @@ async fn whole(api: &Api, client: &Client, line: GrantLine) -> Result<WholeView>
             .collect(),
         operations: operations.into_iter().map(OperationView::of).collect(),
         notices: notices(client, &source, &line.id.to_string()).await?,
+        provider_call: redemptions::of_grant(client, line.id).await?.map(CallView::of),
         payload: view::json(line.grant.payload.clone())?,
         cause: line.cause.to_string(),
         reward: RewardView::of(line),

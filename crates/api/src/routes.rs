@@ -1,135 +1,185 @@
 //! Which path and method is whose.
 
 use actix_web::middleware::from_fn;
-use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpResponse, ResponseError as _, Route, guard};
+use actix_web::web::{self, ServiceConfig, to};
+use actix_web::{HttpResponse, ResponseError as _, Route, Scope, guard};
 
+use self::Verb::{Delete, Get, Look, Patch, Post, Put};
 use crate::failure::Failure;
 use crate::{
     anomalies, auth, corrections, deliveries, endpoints, events, funds, leaderboards, ledger, links,
-    match_statistics, matches, offers, parked, player_statistics, players, ratings, rewards,
+    match_statistics, matches, offers, openapi, parked, player_statistics, players, ratings, rewards,
 };
 
-/// Everything below `/v1`, for who has a token; everything else is nothing.
+/// Where the resources are that need a token.
+const PREFIX: &str = "/v1";
+
+/// What a resource takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verb {
+    /// GET, and HEAD, which is the same without the body.
+    Look,
+    /// GET of what has no end.
+    Get,
+    Post,
+    Put,
+    Patch,
+    Delete,
+}
+
+/// Resources, and the list of them.
+struct Table {
+    scope: Scope,
+    listed: Vec<(&'static str, Vec<Verb>)>,
+}
+
+/// Everything below `/v1`, for who has a token, but the document that says what there is; everything else is nothing.
 pub(crate) fn all(config: &mut ServiceConfig) {
-    let v1 = web::scope("/v1")
-        .wrap(from_fn(auth::authenticate))
-        .service(read("/players/{source}/{player}", look().to(players::balances)))
-        .service(write("/players/{source}/{player}/deposits", web::post().to(funds::deposit)))
-        .service(write("/players/{source}/{player}/withdrawals", web::post().to(funds::withdraw)))
-        .service(read("/players/{source}/{player}/statistics", look().to(player_statistics::statistics)))
-        .service(read("/players/{source}/{player}/matches", look().to(player_statistics::matches)))
-        .service(
-            web::resource("/players/{source}/{player}/links")
-                .route(look().to(links::list))
-                .route(web::put().to(links::put))
-                .default_service(not_allowed("GET, HEAD, PUT")),
-        )
-        .service(
-            web::resource("/players/{source}/{player}/links/{other_source}/{other_player}")
-                .route(web::delete().to(links::remove))
-                .default_service(not_allowed("DELETE")),
-        )
-        .service(read("/matches/{source}/{match}/statistics", look().to(match_statistics::one)))
-        .service(write(
-            "/matches/{source}/{match}/statistics/corrections",
-            web::post().to(match_statistics::stand),
-        ))
-        .service(read("/matches/{source}/{match}", look().to(matches::one)))
-        .service(read("/matches/{source}/{match}/timeline", look().to(matches::timeline)))
-        .service(write("/matches/{source}/{match}/corrections", web::post().to(corrections::correct)))
-        .service(read("/corrections", look().to(corrections::list)))
-        .service(read("/corrections/{id}", look().to(corrections::one)))
-        .service(write("/corrections/{id}/approve", web::post().to(corrections::agree)))
-        .service(write("/corrections/{id}/reject", web::post().to(corrections::refuse)))
-        .service(read("/ledger/trial-balance", look().to(ledger::trial_balance)))
-        .service(read("/ledger/accounts/{id}", look().to(ledger::account)))
-        .service(read("/ledger/accounts/{id}/entries", look().to(ledger::entries)))
-        .service(read("/offers/{source}", look().to(offers::list)))
-        .service(write("/offers/{source}/eligible", web::post().to(offers::eligible)))
-        .service(
-            web::resource("/offers/{source}/stream")
-                .route(web::get().to(offers::stream))
-                .default_service(not_allowed("GET")),
-        )
-        .service(read("/offers/{source}/{offer}", look().to(offers::one)))
-        .service(
-            web::resource("/offers/{source}/{offer}/starts/{player}")
-                .route(web::put().to(offers::start))
-                .route(web::delete().to(offers::withdraw))
-                .default_service(not_allowed("PUT, DELETE")),
-        )
-        .service(read("/rewards", look().to(rewards::list)))
-        .service(read("/rewards/{grant_id}", look().to(rewards::one)))
-        .service(write("/rewards/{grant_id}/release", web::post().to(rewards::release)))
-        .service(write("/rewards/{grant_id}/reverse", web::post().to(rewards::reverse)))
-        .service(write("/rewards/{grant_id}/retry", web::post().to(rewards::retry)))
-        .service(
-            web::resource("/endpoints")
-                .route(look().to(endpoints::list))
-                .route(web::post().to(endpoints::add))
-                .default_service(not_allowed("GET, HEAD, POST")),
-        )
-        .service(
-            web::resource("/endpoints/{name}")
-                .route(look().to(endpoints::one))
-                .route(web::patch().to(endpoints::change))
-                .route(web::delete().to(endpoints::remove))
-                .default_service(not_allowed("GET, HEAD, PATCH, DELETE")),
-        )
-        .service(
-            web::resource("/endpoints/{name}/secrets")
-                .route(web::put().to(endpoints::set_secrets))
-                .default_service(not_allowed("PUT")),
-        )
-        .service(write("/endpoints/{name}/enable", web::post().to(endpoints::enable)))
-        .service(write("/endpoints/{name}/disable", web::post().to(endpoints::disable)))
-        .service(write("/endpoints/{name}/test", web::post().to(endpoints::test)))
-        .service(read("/deliveries", look().to(deliveries::list)))
-        .service(read("/deliveries/{id}", look().to(deliveries::one)))
-        .service(write("/deliveries/{id}/retry", web::post().to(deliveries::retry)))
-        .service(read("/parked", look().to(parked::list)))
-        .service(read("/parked/{id}", look().to(parked::one)))
-        .service(write("/parked/{id}/replay", web::post().to(parked::again)))
-        .service(write("/parked/{id}/discard", web::post().to(parked::unwanted)))
-        .service(read("/anomalies", look().to(anomalies::list)))
-        .service(read("/anomalies/{id}", look().to(anomalies::one)))
-        .service(write("/anomalies/{id}/resolve", web::post().to(anomalies::decide)))
-        .service(read("/events", look().to(events::list)))
-        .service(read("/events/{id}", look().to(events::one)))
-        .service(read("/players/{source}/{player}/ratings", look().to(ratings::of_player)))
-        .service(read("/leaderboards", look().to(leaderboards::list)))
-        .service(read("/leaderboards/{board}", look().to(leaderboards::top)))
-        .service(read("/leaderboards/{board}/around/{source}/{player}", look().to(leaderboards::around)))
-        .service(read("/leaderboards/{board}/players/{source}/{player}", look().to(leaderboards::rank)))
-        .service(read("/leaderboards/{board}/exclusions", look().to(leaderboards::excluded)))
-        .service(
-            web::resource("/leaderboards/{board}/exclusions/{source}/{player}")
-                .route(web::put().to(leaderboards::exclude))
-                .route(web::delete().to(leaderboards::readmit))
-                .default_service(not_allowed("PUT, DELETE")),
-        )
-        .default_service(web::route().to(astray));
-    config.service(v1).default_service(web::route().to(astray));
+    let v1 = table().scope.wrap(from_fn(auth::authenticate)).default_service(to(astray));
+    let document = web::resource(openapi::PATH).route(Look.guarded(to(openapi::serve)));
+    config
+        .service(document.default_service(not_allowed("GET, HEAD".to_owned())))
+        .service(v1)
+        .default_service(to(astray));
 }
 
-/// GET, and HEAD, which is the same without the body.
-fn look() -> Route {
-    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
+fn table() -> Table {
+    Table { scope: web::scope(PREFIX), listed: Vec::new() }
+        .at("/players/{source}/{player}", [(Look, to(players::balances))])
+        .at("/players/{source}/{player}/deposits", [(Post, to(funds::deposit))])
+        .at("/players/{source}/{player}/withdrawals", [(Post, to(funds::withdraw))])
+        .at("/players/{source}/{player}/statistics", [(Look, to(player_statistics::statistics))])
+        .at("/players/{source}/{player}/matches", [(Look, to(player_statistics::matches))])
+        .at("/players/{source}/{player}/links", [(Look, to(links::list)), (Put, to(links::put))])
+        .at("/players/{source}/{player}/links/{other_source}/{other_player}", [(Delete, to(links::remove))])
+        .at("/matches/{source}/{match}/statistics", [(Look, to(match_statistics::one))])
+        .at("/matches/{source}/{match}/statistics/corrections", [(Post, to(match_statistics::stand))])
+        .at("/matches/{source}/{match}", [(Look, to(matches::one))])
+        .at("/matches/{source}/{match}/timeline", [(Look, to(matches::timeline))])
+        .at("/matches/{source}/{match}/corrections", [(Post, to(corrections::correct))])
+        .at("/corrections", [(Look, to(corrections::list))])
+        .at("/corrections/{id}", [(Look, to(corrections::one))])
+        .at("/corrections/{id}/approve", [(Post, to(corrections::agree))])
+        .at("/corrections/{id}/reject", [(Post, to(corrections::refuse))])
+        .at("/ledger/trial-balance", [(Look, to(ledger::trial_balance))])
+        .at("/ledger/accounts/{id}", [(Look, to(ledger::account))])
+        .at("/ledger/accounts/{id}/entries", [(Look, to(ledger::entries))])
+        .at("/offers/{source}", [(Look, to(offers::list))])
+        .at("/offers/{source}/eligible", [(Post, to(offers::eligible))])
+        .at("/offers/{source}/stream", [(Get, to(offers::stream))])
+        .at("/offers/{source}/{offer}", [(Look, to(offers::one))])
+        .at(
+            "/offers/{source}/{offer}/starts/{player}",
+            [(Put, to(offers::start)), (Delete, to(offers::withdraw))],
+        )
+        .at("/rewards", [(Look, to(rewards::list))])
+        .at("/rewards/{grant_id}", [(Look, to(rewards::one))])
+        .at("/rewards/{grant_id}/release", [(Post, to(rewards::release))])
+        .at("/rewards/{grant_id}/reverse", [(Post, to(rewards::reverse))])
+        .at("/rewards/{grant_id}/retry", [(Post, to(rewards::retry))])
+        .at("/endpoints", [(Look, to(endpoints::list)), (Post, to(endpoints::add))])
+        .at(
+            "/endpoints/{name}",
+            [(Look, to(endpoints::one)), (Patch, to(endpoints::change)), (Delete, to(endpoints::remove))],
+        )
+        .at("/endpoints/{name}/secrets", [(Put, to(endpoints::set_secrets))])
+        .at("/endpoints/{name}/enable", [(Post, to(endpoints::enable))])
+        .at("/endpoints/{name}/disable", [(Post, to(endpoints::disable))])
+        .at("/endpoints/{name}/test", [(Post, to(endpoints::test))])
+        .at("/deliveries", [(Look, to(deliveries::list))])
+        .at("/deliveries/{id}", [(Look, to(deliveries::one))])
+        .at("/deliveries/{id}/retry", [(Post, to(deliveries::retry))])
+        .at("/parked", [(Look, to(parked::list))])
+        .at("/parked/{id}", [(Look, to(parked::one))])
+        .at("/parked/{id}/replay", [(Post, to(parked::again))])
+        .at("/parked/{id}/discard", [(Post, to(parked::unwanted))])
+        .at("/anomalies", [(Look, to(anomalies::list))])
+        .at("/anomalies/{id}", [(Look, to(anomalies::one))])
+        .at("/anomalies/{id}/resolve", [(Post, to(anomalies::decide))])
+        .at("/events", [(Look, to(events::list))])
+        .at("/events/{id}", [(Look, to(events::one))])
+        .at("/players/{source}/{player}/ratings", [(Look, to(ratings::of_player))])
+        .at("/leaderboards", [(Look, to(leaderboards::list))])
+        .at("/leaderboards/{board}", [(Look, to(leaderboards::top))])
+        .at("/leaderboards/{board}/around/{source}/{player}", [(Look, to(leaderboards::around))])
+        .at("/leaderboards/{board}/players/{source}/{player}", [(Look, to(leaderboards::rank))])
+        .at("/leaderboards/{board}/exclusions", [(Look, to(leaderboards::excluded))])
+        .at(
+            "/leaderboards/{board}/exclusions/{source}/{player}",
+            [(Put, to(leaderboards::exclude)), (Delete, to(leaderboards::readmit))],
+        )
 }
 
-fn read(path: &str, route: Route) -> actix_web::Resource {
-    web::resource(path).route(route).default_service(not_allowed("GET, HEAD"))
+impl Table {
+    /// A resource with its handlers, and 405 for every other method.
+    fn at<const N: usize>(mut self, path: &'static str, handlers: [(Verb, Route); N]) -> Self {
+        let verbs: Vec<Verb> = handlers.iter().map(|(verb, _)| *verb).collect();
+        let words: Vec<&str> = verbs.iter().flat_map(|verb| verb.methods()).copied().collect();
+        let resource = web::resource(path).default_service(not_allowed(words.join(", ")));
+        let resource = handlers
+            .into_iter()
+            .fold(resource, |resource, (verb, route)| resource.route(verb.guarded(route)));
+        self.listed.push((path, verbs));
+        Self { scope: self.scope.service(resource), listed: self.listed }
+    }
 }
 
-fn write(path: &str, route: Route) -> actix_web::Resource {
-    web::resource(path).route(route).default_service(not_allowed("POST"))
+impl Verb {
+    const fn methods(self) -> &'static [&'static str] {
+        match self {
+            Look => &["GET", "HEAD"],
+            Get => &["GET"],
+            Post => &["POST"],
+            Put => &["PUT"],
+            Patch => &["PATCH"],
+            Delete => &["DELETE"],
+        }
+    }
+
+    fn guarded(self, route: Route) -> Route {
+        match self {
+            Look => route.guard(guard::Any(guard::Get()).or(guard::Head())),
+            Get => route.guard(guard::Get()),
+            Post => route.guard(guard::Post()),
+            Put => route.guard(guard::Put()),
+            Patch => route.guard(guard::Patch()),
+            Delete => route.guard(guard::Delete()),
+        }
+    }
 }
 
-fn not_allowed(methods: &'static str) -> Route {
-    web::route().to(move || async move { Failure::method_not_allowed(methods).error_response() })
+fn not_allowed(methods: String) -> Route {
+    to(move || {
+        let methods = methods.clone();
+        async move { Failure::method_not_allowed(&methods).error_response() }
+    })
 }
 
 async fn astray() -> HttpResponse {
     Failure::no_such_path().error_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Whoever adds a route describes it, and nothing is described that is not there.
+    #[test]
+    fn the_document_has_every_route_and_no_other() {
+        let mut routes: BTreeSet<(String, String)> = BTreeSet::new();
+        for (path, verbs) in table().listed {
+            // HEAD is GET without the body, and is not written down again.
+            let methods = verbs.iter().filter_map(|verb| verb.methods().first());
+            routes.extend(methods.map(|method| (format!("{PREFIX}{path}"), method.to_ascii_lowercase())));
+        }
+        routes.insert((openapi::PATH.to_owned(), "get".to_owned()));
+        let document = openapi::document();
+        let paths = document["paths"].as_object().unwrap();
+        let described = paths.iter().flat_map(|(path, item)| {
+            item.as_object().unwrap().keys().map(|method| (path.clone(), method.clone()))
+        });
+        assert_eq!(routes, described.collect());
+    }
 }

@@ -5,9 +5,12 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, LOCATION};
 use matchpurse_domain::money::CurrencyCode;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::conditional::Single;
 
 /// An amount: never without its currency, and never a fraction.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an amount: minor_units and currency")]
 pub(crate) struct Amount {
     /// In minor units of the currency.
@@ -42,6 +45,13 @@ pub(crate) struct Page<T> {
 /// A JSON answer. What it shows may change at any moment, so nobody keeps it.
 pub(crate) fn answer(status: StatusCode, body: &impl Serialize) -> HttpResponse {
     HttpResponse::build(status).insert_header((CACHE_CONTROL, "no-store")).json(body)
+}
+
+/// A JSON answer that shows one thing as it is now; it gets a tag, by which a client learns that nothing has changed.
+pub(crate) fn answer_one(body: &impl Serialize) -> HttpResponse {
+    let mut answer = HttpResponse::Ok().json(body);
+    answer.extensions_mut().insert(Single);
+    answer
 }
 
 /// A JSON answer that tells where the thing can be read from now on.

@@ -14,3 +14,4 @@ pub mod problem;
 pub mod shutdown;
 pub mod target;
 pub mod telemetry;
+pub mod traceparent;

@@ -18,6 +18,9 @@ const LEASE_MARGIN_MS: u64 = 10_000;
 /// The shortest secret of a token, in bytes: 32 of hexadecimal are 128 bits.
 const TOKEN_LENGTH_MIN: usize = 32;
 
+/// Clocks that are further apart than this, in seconds, are broken; a token that has ended would go on for as long.
+const LEEWAY_MAX_S: u16 = 300;
+
 /// Reports every problem to `add` with its dotted key.
 pub(crate) fn sections(document: &Document, add: &mut dyn FnMut(&str, String)) {
     let Document { database, broker, ingress, api, operations, workers, dispatcher, .. } = document;
@@ -45,6 +48,7 @@ pub(crate) fn sections(document: &Document, add: &mut dyn FnMut(&str, String)) {
         ("api.streams_max", api.streams_max.into()),
         ("api.streams_per_token_max", api.streams_per_token_max.into()),
         ("api.stream_heartbeat_ms", api.stream_heartbeat_ms),
+        ("api.requests_burst", api.requests_burst.into()),
         ("workers.missed_poll_ms", workers.missed_poll_ms),
         ("workers.deadline_sweep_ms", workers.deadline_sweep_ms),
         ("workers.results_poll_ms", workers.results_poll_ms),
@@ -119,6 +123,8 @@ pub(crate) fn sections(document: &Document, add: &mut dyn FnMut(&str, String)) {
         add("operations.correction_approvals", "must be 1 or 2".to_owned());
     }
     tokens(api, add);
+    jwt(api, add);
+    origins(api, add);
 }
 
 /// A token can be guessed when it is short, and two that are equal make two actors of one.
@@ -138,6 +144,56 @@ fn tokens(api: &ApiSettings, add: &mut dyn FnMut(&str, String)) {
         }
         if token.scopes.is_empty() {
             add(&join(&key, "scopes"), "must name at least one of read, play, operate".to_owned());
+        }
+        if token.requests_burst == Some(0) {
+            add(&join(&key, "requests_burst"), "must be above 0".to_owned());
+        }
+    }
+}
+
+/// A JWT is only as good as its key, and one that anybody's issuer could have made is none.
+fn jwt(api: &ApiSettings, add: &mut dyn FnMut(&str, String)) {
+    let Some(jwt) = &api.jwt else { return };
+    for (key, text) in [("api.jwt.issuer", &jwt.issuer), ("api.jwt.audience", &jwt.audience)] {
+        if text.trim().is_empty() {
+            add(
+                key,
+                "must be given: a token of another issuer or for somebody else would be taken".to_owned(),
+            );
+        }
+    }
+    let given = [jwt.key_file.is_some(), jwt.jwks_file.is_some(), jwt.hs256_secret.is_some()];
+    if given.iter().filter(|given| **given).count() != 1 {
+        add("api.jwt", "needs one of key_file, jwks_file and, for development, hs256_secret".to_owned());
+    }
+    if let Some(secret) = &jwt.hs256_secret {
+        if !jwt.hs256_for_development {
+            let why = "whoever can verify by it can sign by it: only with `hs256_for_development = true`";
+            add("api.jwt.hs256_secret", why.to_owned());
+        }
+        if secret.expose().len() < TOKEN_LENGTH_MIN {
+            add("api.jwt.hs256_secret", format!("must have at least {TOKEN_LENGTH_MIN} characters"));
+        }
+    }
+    if jwt.leeway_s > LEEWAY_MAX_S {
+        add("api.jwt.leeway_s", format!("{} is above {LEEWAY_MAX_S}, the most", jwt.leeway_s));
+    }
+}
+
+/// An origin is compared as the browser writes it.
+fn origins(api: &ApiSettings, add: &mut dyn FnMut(&str, String)) {
+    for origin in &api.cors_origins {
+        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        let plain = |byte: u8| {
+            byte.is_ascii_lowercase()
+                || byte.is_ascii_digit()
+                || matches!(byte, b'.' | b'-' | b':' | b'[' | b']')
+        };
+        if !host.is_some_and(|host| !host.is_empty() && host.bytes().all(plain)) {
+            let what = format!(
+                "{origin:?} is no origin: expected \"https://host\" or \"https://host:port\", in small letters"
+            );
+            add("api.cors_origins", what);
         }
     }
 }

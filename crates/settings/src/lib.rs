@@ -27,7 +27,7 @@ pub use matchpurse_service_kit::config::{ConfigError, SecretUrl, SecretValue, pr
 pub use rewards::{RewardSettings, SchemaText};
 pub use sections::{
     ApiScope, ApiSettings, ApiToken, ArchiveSettings, BrokerSettings, DatabaseSettings, DispatcherSettings,
-    IngressSettings, OperationsSettings, TelemetrySettings, WorkerSettings, WorkersSettings,
+    IngressSettings, JwtSettings, OperationsSettings, TelemetrySettings, WorkerSettings, WorkersSettings,
 };
 pub use source::{OptionValue, SourceSettings};
 

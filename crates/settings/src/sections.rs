@@ -1,6 +1,7 @@
 //! The fixed tables of the configuration; `default.toml` says what each key means to an operator.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use matchpurse_service_kit::config::{SecretUrl, SecretValue};
 use matchpurse_service_kit::telemetry::LogFormat;
@@ -101,8 +102,17 @@ pub struct ApiSettings {
     pub streams_per_token_max: u32,
     /// Between signs of life in a stream.
     pub stream_heartbeat_ms: u64,
+    /// Requests that one token may make a second, over longer times; 0 for any number.
+    pub requests_per_second: u32,
+    /// Requests that one token may make at once after a pause.
+    pub requests_burst: u32,
+    /// The origins whose pages may read the answers in a browser.
+    pub cors_origins: Vec<String>,
     /// Who may do what, by the actor's name.
     pub tokens: BTreeMap<String, ApiToken>,
+    /// Whose JWTs are taken beside them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwt: Option<JwtSettings>,
 }
 
 /// `[api.tokens.NAME]`
@@ -112,6 +122,40 @@ pub struct ApiToken {
     pub secret: SecretValue,
     /// What the bearer may do.
     pub scopes: Vec<ApiScope>,
+    /// In the place of `api.requests_per_second`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_per_second: Option<u32>,
+    /// In the place of `api.requests_burst`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_burst: Option<u32>,
+}
+
+/// `[api.jwt]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct JwtSettings {
+    /// What `iss` must be.
+    pub issuer: String,
+    /// What `aud` must have among its values.
+    pub audience: String,
+    /// A public key as PEM: RSA or Ed25519.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<PathBuf>,
+    /// A JSON Web Key Set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwks_file: Option<PathBuf>,
+    /// A secret that whoever verifies could sign with too: for development.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hs256_secret: Option<SecretValue>,
+    /// Whether `hs256_secret` may be used.
+    #[serde(default)]
+    pub hs256_for_development: bool,
+    /// How far clocks may be apart, in seconds.
+    #[serde(default = "leeway_s")]
+    pub leeway_s: u16,
+}
+
+const fn leeway_s() -> u16 {
+    30
 }
 
 /// What a token allows.
@@ -124,6 +168,20 @@ pub enum ApiScope {
     Play,
     /// To move money and to correct, and to record too.
     Operate,
+}
+
+impl ApiScope {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Read, Self::Play, Self::Operate];
+
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Play => "play",
+            Self::Operate => "operate",
+        }
+    }
 }
 
 /// `[operations]`

@@ -371,6 +371,9 @@ options.issuer = "https://issuer.example"
     streams_max = 500
     streams_per_token_max = 50
     stream_heartbeat_ms = 15000
+    requests_per_second = 1000
+    requests_burst = 2000
+    cors_origins = []
 
     [api.tokens.ops]
     secret = "[redacted]"

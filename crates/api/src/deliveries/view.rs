@@ -1,11 +1,13 @@
 use matchpurse_store::dispatch::{self, AttemptLine, DeliveryLine};
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::moment::Moment;
 
 /// A delivery as a list has it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Delivery)]
 pub(crate) struct DeliveryView {
     id: String,
     endpoint: String,
@@ -24,11 +26,15 @@ pub(crate) struct DeliveryView {
     may_have_arrived: bool,
     created_at: Moment,
     finished_at: Option<Moment>,
+    /// Why it ended without having been tried to its end: `endpoint_removed` or `handed_on`; only there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    because: Option<&'static str>,
     /// The last attempt that has ended.
     last_attempt: Option<AttemptView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeliveryAttempt)]
 pub(crate) struct AttemptView {
     at: Moment,
     /// None where the sender died.
@@ -42,7 +48,8 @@ pub(crate) struct AttemptView {
 }
 
 /// What was done to an endpoint or a delivery.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = DispatchOperation)]
 pub(crate) struct OperationView {
     kind: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,7 +62,8 @@ pub(crate) struct OperationView {
 }
 
 /// A delivery with all that is known of it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeliveryDetail)]
 pub(crate) struct WholeView {
     #[serde(flatten)]
     pub(crate) delivery: DeliveryView,
@@ -82,6 +90,7 @@ impl DeliveryView {
             may_have_arrived: line.unknown,
             created_at: line.created_at.into(),
             finished_at: line.finished_at.map(Moment),
+            because: line.because.map(dispatch::Because::as_str),
             last_attempt: line.last.map(AttemptView::of),
         }
     }

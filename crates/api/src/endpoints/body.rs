@@ -6,6 +6,7 @@ use matchpurse_operations::endpoints::{Change, SecretChoice};
 use matchpurse_service_kit::target::forbidden_host;
 use matchpurse_store::dispatch::EndpointSpec;
 use serde::{Deserialize, Deserializer};
+use utoipa::ToSchema;
 
 use crate::api::Api;
 use crate::failure::{Failure, Result};
@@ -18,8 +19,9 @@ const FILTERS_MAX: usize = 100;
 const PLACE: &str = "{webhook_id}";
 
 /// A new endpoint.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewEndpoint)]
 pub(crate) struct NewBody {
     name: String,
     url: String,
@@ -36,16 +38,21 @@ pub(crate) struct NewBody {
 }
 
 /// What is to be changed of an endpoint; what is not there stays.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = EndpointChange)]
 pub(crate) struct ChangeBody {
     #[serde(default, deserialize_with = "there")]
+    #[schema(nullable = false)]
     url: Option<String>,
     #[serde(default, deserialize_with = "there")]
+    #[schema(nullable = false)]
     events: Option<Vec<String>>,
     #[serde(default, deserialize_with = "there")]
+    #[schema(nullable = false)]
     sources: Option<Vec<String>>,
     #[serde(default, deserialize_with = "there")]
+    #[schema(nullable = false)]
     ordered: Option<bool>,
     /// Null stands for nobody who is asked.
     #[serde(default, deserialize_with = "there")]
@@ -54,17 +61,19 @@ pub(crate) struct ChangeBody {
 }
 
 /// The secrets that an endpoint shall have.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewSecrets)]
 pub(crate) struct SecretsBody {
     secrets: Vec<Choice>,
     pub(crate) reason: String,
 }
 
 /// `"new"`, `{"keep": ID}` or `{"given": SECRET}`.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum Choice {
+#[schema(as = SecretChoice)]
+pub(crate) enum Choice {
     New,
     Keep(String),
     Given(String),

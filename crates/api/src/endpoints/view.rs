@@ -4,13 +4,15 @@ use matchpurse_operations::endpoints::MadeSecret;
 use matchpurse_store::ExposeSecret as _;
 use matchpurse_store::dispatch::{Disabled, Endpoint, EndpointLine, EndpointState, Origin, SecretLine};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::api::Api;
 use crate::deliveries::view::OperationView;
 use crate::moment::Moment;
 
 /// An endpoint as a list has it: its URLs without their queries, which may hold tokens, and no secret.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Endpoint)]
 pub(crate) struct EndpointView {
     name: String,
     /// `configuration` or `api`.
@@ -33,8 +35,9 @@ pub(crate) struct EndpointView {
     health: HealthView,
 }
 
-#[derive(Serialize)]
-struct HealthView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = EndpointHealth)]
+pub(crate) struct HealthView {
     /// Since the last success.
     failures: u32,
     /// Until when its circuit breaker lets nothing through.
@@ -49,7 +52,8 @@ struct HealthView {
 }
 
 /// An endpoint with all that is known of it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = EndpointDetail)]
 pub(crate) struct WholeView {
     #[serde(flatten)]
     pub(crate) endpoint: EndpointView,
@@ -60,7 +64,8 @@ pub(crate) struct WholeView {
     pub(crate) operations: Vec<OperationView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = EndpointSecret)]
 pub(crate) struct SecretView {
     /// What stands for it.
     id: String,

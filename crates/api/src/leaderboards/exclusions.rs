@@ -2,32 +2,42 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
-use matchpurse_store::boards::{Decision, exclude_in_tx, exclusions, is_known, readmit_in_tx};
+use matchpurse_store::boards::{
+    Decision, ExclusionPlace, exclude_in_tx, exclusions, is_known, readmit_in_tx,
+};
 use matchpurse_store::now;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::{find, whose};
 use crate::api::Api;
 use crate::auth::Actor;
 use crate::body::{Body, reason};
+use crate::cursor::{self, List};
 use crate::failure::Result;
-use crate::matches::NoQuery;
 use crate::moment::Moment;
-use crate::request::{Query, unknown_player};
+use crate::request::{self, Query, unknown_player};
 use crate::wire::{Page, answer};
-
-/// The most that are shown.
-const SHOWN_MAX: u32 = 1000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(crate) struct ListQuery {
+    cursor: Option<String>,
+    limit: Option<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ExclusionReason)]
 pub(crate) struct ReasonBody {
     reason: String,
 }
 
 /// What was decided; asked for again, nothing changes.
-#[derive(Serialize)]
-struct Decided {
+#[derive(Serialize, ToSchema)]
+#[schema(as = ExclusionDecision)]
+pub(crate) struct Decided {
     board: String,
     source: String,
     player_id: String,
@@ -35,8 +45,8 @@ struct Decided {
     changed: bool,
 }
 
-#[derive(Serialize)]
-struct Exclusion {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Exclusion {
     source: String,
     player_id: String,
     actor: String,
@@ -115,15 +125,25 @@ async fn decide(
 pub(crate) async fn list(
     api: web::Data<Api>,
     path: web::Path<String>,
-    _: Query<NoQuery>,
+    query: Query<ListQuery>,
 ) -> Result<HttpResponse> {
     let board = super::board(&path.into_inner())?;
+    let after = request::cursor(List::Exclusions, query.0.cursor.as_deref(), place)?;
+    let limit = request::limit(query.0.limit.as_deref())?;
     let store = api.store.clone();
     let shown = api
         .run(async move {
             let client = store.client().await?;
             find(&client, &board).await?;
-            let lines = exclusions(&client, &board, SHOWN_MAX).await?;
+            // One more than is shown tells whether a page follows.
+            let mut lines = exclusions(&client, &board, after, limit.saturating_add(1)).await?;
+            let shown = usize::try_from(limit).unwrap_or(usize::MAX);
+            let more = lines.len() > shown;
+            lines.truncate(shown);
+            let next = lines.last().filter(|_| more).map(|last| {
+                let ExclusionPlace { excluded_at, player } = last.place;
+                List::Exclusions.cursor(&format!("{}.{player}", excluded_at.micros()))
+            });
             let item = |line: matchpurse_store::boards::ExclusionLine| Exclusion {
                 source: line.source.as_str().to_owned(),
                 player_id: line.player_id.as_str().to_owned(),
@@ -131,8 +151,14 @@ pub(crate) async fn list(
                 reason: line.reason,
                 at: line.at.into(),
             };
-            Ok(Page { items: lines.into_iter().map(item).collect(), next: None })
+            Ok(Page { items: lines.into_iter().map(item).collect(), next })
         })
         .await?;
     Ok(answer(StatusCode::OK, &shown))
+}
+
+/// The place of a cursor.
+fn place(text: &str) -> Option<ExclusionPlace> {
+    let (at, player) = text.split_once('.')?;
+    Some(ExclusionPlace { excluded_at: cursor::time(at)?, player: Uuid::parse_str(player).ok()? })
 }

@@ -1,13 +1,12 @@
 //! Leaderboards: what there are, who is on top, who is around a player, and a player's rank.
 
-mod exclusions;
-mod view;
+pub(crate) mod exclusions;
+pub(crate) mod view;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use matchpurse_domain::boards::{BoardName, Season, SeasonKind};
 use matchpurse_domain::ids::{PlayerId, SourceName};
-use matchpurse_domain::time::Timestamp;
 use matchpurse_store::boards::{
     EntryLine, Place, ShownBoard, Towards, boards, entry, exact_rank, find_board, kept_rank, listed, seasons,
 };
@@ -16,9 +15,8 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::api::Api;
-use crate::cursor::List;
+use crate::cursor::{self, List};
 use crate::failure::{Failure, Result};
-use crate::matches::NoQuery;
 use crate::problems::Kind;
 use crate::request::{self, Query};
 use crate::wire::{Page, answer};
@@ -29,6 +27,13 @@ use view::{Around, BoardView, Entry, Neighbours, Rank, Ranked, SeasonView, Top};
 /// Players on each side of one, where nothing else is asked for, and the most.
 const SPAN_DEFAULT: u32 = 5;
 const SPAN_MAX: u32 = 50;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListQuery {
+    cursor: Option<String>,
+    limit: Option<String>,
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,17 +64,29 @@ struct PageEnd {
 }
 
 /// `GET /leaderboards`
-pub(crate) async fn list(api: web::Data<Api>, _: Query<NoQuery>) -> Result<HttpResponse> {
+pub(crate) async fn list(api: web::Data<Api>, query: Query<ListQuery>) -> Result<HttpResponse> {
+    let after =
+        request::cursor(List::Leaderboards, query.0.cursor.as_deref(), |place| BoardName::parse(place).ok())?;
+    let limit = request::limit(query.0.limit.as_deref())?;
     let store = api.store.clone();
     let shown = api
         .run(async move {
             let client = store.client().await?;
             let mut items = Vec::new();
-            for board in boards(&client).await? {
+            // There are as many as the configuration names, so they are read at once.
+            let all = boards(&client).await?;
+            let shown = usize::try_from(limit).unwrap_or(usize::MAX);
+            let mut behind = all
+                .into_iter()
+                .filter(|board| after.as_ref().is_none_or(|after| board.stored.board.name > *after));
+            let page: Vec<ShownBoard> = behind.by_ref().take(shown).collect();
+            let last = page.last().filter(|_| behind.next().is_some());
+            let next = last.map(|last| List::Leaderboards.cursor(last.stored.board.name.as_str()));
+            for board in page {
                 let seasons = seasons(&client, board.stored.id).await?;
                 items.push(BoardView::of(&board, now()).with_seasons(seasons));
             }
-            Ok(Page { items, next: None })
+            Ok(Page { items, next })
         })
         .await?;
     Ok(answer(StatusCode::OK, &shown))
@@ -236,7 +253,7 @@ impl PageEnd {
         let mut parts = text.split(' ');
         let (season, rank) = (parts.next()?.to_owned(), parts.next()?.parse().ok()?);
         let place = parts.next()?.parse().ok()?;
-        let reached_at = Timestamp::from_micros(parts.next()?.parse().ok()?);
+        let reached_at = cursor::time(parts.next()?)?;
         let player = Uuid::parse_str(parts.next()?).ok()?;
         let whole = parts.next().is_none();
         whole.then_some(Self { season, rank, place: Place { place, reached_at, player } })

@@ -5,12 +5,14 @@ use matchpurse_domain::money::format_major;
 use matchpurse_domain::time::Timestamp;
 use matchpurse_store::boards::{BoardState, EntryLine, SeasonLine, ShownBoard};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::moment::Moment;
 use crate::wire::Amount;
 
 /// A board's definition, and where it is.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Leaderboard)]
 pub(crate) struct BoardView {
     name: String,
     metric: &'static str,
@@ -38,8 +40,9 @@ pub(crate) struct BoardView {
     seasons: Option<Vec<SeasonCount>>,
 }
 
-#[derive(Serialize)]
-struct SeasonCount {
+#[derive(Serialize, ToSchema)]
+#[schema(as = LeaderboardSeasonCount)]
+pub(crate) struct SeasonCount {
     name: String,
     /// How many were listed when they were last counted.
     players: i64,
@@ -47,7 +50,8 @@ struct SeasonCount {
 }
 
 /// A season with its limits.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = LeaderboardSeason)]
 pub(crate) struct SeasonView {
     name: String,
     /// None of the season that has no limits.
@@ -57,7 +61,8 @@ pub(crate) struct SeasonView {
 }
 
 /// A player on a board.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = LeaderboardEntry)]
 pub(crate) struct Entry {
     /// From 1; none of who is not listed.
     rank: Option<i64>,
@@ -76,7 +81,8 @@ pub(crate) struct Entry {
 }
 
 /// How a rank was found.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = LeaderboardRank)]
 pub(crate) struct Rank {
     /// None of who is not listed.
     pub(crate) rank: Option<i64>,
@@ -91,7 +97,8 @@ pub(crate) struct Rank {
 }
 
 /// A page of a board.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = LeaderboardTop)]
 pub(crate) struct Top {
     pub(crate) board: BoardView,
     pub(crate) season: SeasonView,
@@ -100,7 +107,8 @@ pub(crate) struct Top {
 }
 
 /// A player's rank.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = LeaderboardRanked)]
 pub(crate) struct Ranked {
     pub(crate) board: BoardView,
     pub(crate) season: SeasonView,
@@ -109,7 +117,8 @@ pub(crate) struct Ranked {
 }
 
 /// The players around one.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = LeaderboardAround)]
 pub(crate) struct Around {
     board: BoardView,
     season: SeasonView,

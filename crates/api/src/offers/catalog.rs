@@ -6,6 +6,7 @@ use matchpurse_domain::offers::OfferState;
 use matchpurse_store::offers::{self, OfferRecord};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use crate::api::Api;
 use crate::cursor::List;
@@ -13,7 +14,7 @@ use crate::failure::{Failure, Result};
 use crate::matches::NoQuery;
 use crate::moment::Moment;
 use crate::request::{self, Query, unknown_offer};
-use crate::wire::answer;
+use crate::wire::{answer, answer_one};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,8 +25,9 @@ pub(crate) struct OffersQuery {
 }
 
 /// A page of offers.
-#[derive(Serialize)]
-struct Offers {
+#[derive(Serialize, ToSchema)]
+#[schema(as = OfferPage)]
+pub(crate) struct Offers {
     source: String,
     items: Vec<OfferView>,
     /// The cursor of the page that follows; none at the end.
@@ -34,8 +36,9 @@ struct Offers {
     as_of: String,
 }
 
-#[derive(Serialize)]
-struct OfferView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Offer)]
+pub(crate) struct OfferView {
     offer_id: String,
     state: &'static str,
     /// By the provider's clock; none while it has only been described.
@@ -48,12 +51,14 @@ struct OfferView {
     updated_at: Moment,
 }
 
-#[derive(Serialize)]
-struct WholeOffer {
+#[derive(Serialize, ToSchema)]
+#[schema(as = OfferDetail)]
+pub(crate) struct WholeOffer {
     source: String,
     #[serde(flatten)]
     offer: OfferView,
     /// All that the provider says of it, as it came.
+    #[schema(value_type = serde_json::Value)]
     description: Box<RawValue>,
     as_of: String,
 }
@@ -130,5 +135,5 @@ pub(crate) async fn one(
             Ok(WholeOffer { source: source.as_str().to_owned(), offer: record.into(), description, as_of })
         })
         .await?;
-    Ok(answer(StatusCode::OK, &shown))
+    Ok(answer_one(&shown))
 }

@@ -1,9 +1,9 @@
 //! Offers: which are open, whether a player may see them, who has started them, and the stream of what changes.
 
 mod ask;
-mod catalog;
+pub(crate) mod catalog;
 mod hub;
-mod player;
+pub(crate) mod player;
 mod slots;
 mod stream;
 

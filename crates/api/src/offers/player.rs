@@ -6,6 +6,7 @@ use matchpurse_domain::ids::{PlayerId, SourceName};
 use matchpurse_domain::offers::Eligibility;
 use matchpurse_store::offers::{self, Question, Start, Started};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::api::Api;
 use crate::auth::Actor;
@@ -20,36 +21,41 @@ use crate::wire::answer;
 /// The most offers of one question.
 const OFFERS_MAX: usize = 500;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "a question: player and offer_ids")]
+#[schema(as = OfferQuestion)]
 pub(crate) struct Ask {
     player: String,
     offer_ids: Vec<String>,
 }
 
-#[derive(Serialize)]
-struct Answers<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = OfferAnswers)]
+pub(crate) struct Answers<'a> {
     source: &'a str,
     player_id: &'a str,
     /// In the order of the question.
     offers: Vec<AnswerView<'a>>,
 }
 
-#[derive(Serialize)]
-struct AnswerView<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = OfferAnswer)]
+pub(crate) struct AnswerView<'a> {
     offer_id: &'a str,
     eligible: bool,
     reason: &'static str,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object with a reason")]
+#[schema(as = StartWithdrawal)]
 pub(crate) struct Withdrawal {
     reason: String,
 }
 
-#[derive(Serialize)]
-struct StartView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = OfferStart)]
+pub(crate) struct StartView {
     source: String,
     offer_id: String,
     player_id: String,

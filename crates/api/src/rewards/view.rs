@@ -1,9 +1,12 @@
 use matchpurse_domain::grants::{Cap, Limits};
 use matchpurse_domain::money::CurrencyCode;
-use matchpurse_store::dispatch::{AttemptLine, DeliveryLine, NoticeLine};
+use matchpurse_domain::time::Timestamp;
+use matchpurse_store::dispatch::{AttemptLine, AttemptOutcome, DeliveryLine, NoticeLine};
 use matchpurse_store::grants::{GrantLine, OperationLine, WindowLine};
+use matchpurse_store::redemptions::CallLine;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::deliveries::view::{AttemptView, DeliveryView};
@@ -16,7 +19,8 @@ const HOUR_S: i64 = 3_600;
 const DAY_S: i64 = 86_400;
 
 /// A reward as a list has it. Its members have the names that they have in notices.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Reward)]
 pub(crate) struct RewardView {
     grant_id: String,
     /// `reserved`, `granted`, `needs_review`, …
@@ -38,18 +42,21 @@ pub(crate) struct RewardView {
     updated_at: Moment,
 }
 
-#[derive(Serialize)]
-struct ContestView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = RewardContest)]
+pub(crate) struct ContestView {
     kind: &'static str,
     id: String,
 }
 
 /// A reward with all that is known of it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = RewardDetail)]
 pub(crate) struct WholeView {
     #[serde(flatten)]
     pub(crate) reward: RewardView,
     /// What came along, to the digit.
+    #[schema(value_type = serde_json::Value)]
     pub(crate) payload: Option<Box<RawValue>>,
     /// The event or operation that changed it last.
     pub(crate) cause: String,
@@ -59,9 +66,40 @@ pub(crate) struct WholeView {
     pub(crate) operations: Vec<OperationView>,
     /// What the studio is told of it, in order.
     pub(crate) notices: Vec<NoticeView>,
+    /// Whether the provider knows that the player has got it; none where the provider is told nothing, or nothing yet.
+    pub(crate) provider_call: Option<CallView>,
 }
 
-#[derive(Serialize)]
+/// What the provider is told of all that a player won in a contest.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RewardCall)]
+pub(crate) struct CallView {
+    /// `held`, `waiting`, `told`, `refused`, `given_up` or `withdrawn`.
+    state: &'static str,
+    /// When the last of the rewards was given.
+    redeemed_at: Moment,
+    /// How many attempts of its schedule it has had.
+    scheduled_attempts: i32,
+    /// When it is made next, where it waits; while it is being made, when that would be given up as lost.
+    next_attempt_at: Option<Moment>,
+    /// The last attempt that has ended.
+    last_attempt: Option<CalledView>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = RewardCallAttempt)]
+pub(crate) struct CalledView {
+    at: Moment,
+    /// `delivered`, `refused`, `key_refused`, `throttled`, `not_sent`, `unknown` or `abandoned`.
+    outcome: &'static str,
+    /// Of the answer.
+    status: Option<i32>,
+    /// In words, or the beginning of the answer.
+    detail: String,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = RewardWindow)]
 pub(crate) struct WindowView {
     /// `player_day` or `source_hour`.
     of: &'static str,
@@ -73,13 +111,15 @@ pub(crate) struct WindowView {
     limit: Option<GivenView>,
 }
 
-#[derive(Serialize)]
-struct GivenView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = RewardGiven)]
+pub(crate) struct GivenView {
     grants: Option<i64>,
     amount: Option<Amount>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = RewardOperation)]
 pub(crate) struct OperationView {
     id: String,
     kind: String,
@@ -88,7 +128,8 @@ pub(crate) struct OperationView {
     at: Moment,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = RewardNotice)]
 pub(crate) struct NoticeView {
     webhook_id: String,
     kind: String,
@@ -100,8 +141,9 @@ pub(crate) struct NoticeView {
     deliveries: Vec<ToldView>,
 }
 
-#[derive(Serialize)]
-struct ToldView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = RewardDelivery)]
+pub(crate) struct ToldView {
     #[serde(flatten)]
     delivery: DeliveryView,
     attempts: Vec<AttemptView>,
@@ -156,6 +198,27 @@ impl OperationView {
 
     pub(crate) fn kind(&self) -> &str {
         &self.kind
+    }
+}
+
+impl CallView {
+    pub(crate) fn of(line: CallLine) -> Self {
+        let CallLine {
+            state, redeemed_at, attempts, next_attempt_at, last, last_status, last_detail, ..
+        } = line;
+        let called = |(outcome, at): (AttemptOutcome, Timestamp)| CalledView {
+            at: at.into(),
+            outcome: outcome.as_str(),
+            status: last_status,
+            detail: last_detail,
+        };
+        Self {
+            state: state.as_str(),
+            redeemed_at: redeemed_at.into(),
+            scheduled_attempts: attempts,
+            next_attempt_at: next_attempt_at.map(Moment),
+            last_attempt: last.map(called),
+        }
     }
 }
 

@@ -32,8 +32,8 @@ rewards.schemas.studio = '{ "type": "object" }'
 pub(crate) struct Backend {
     pub(crate) api: Api,
     pub(crate) studio: Studio,
-    store: Store,
-    settings: Settings,
+    pub(crate) store: Store,
+    pub(crate) settings: Settings,
 }
 
 impl Backend {

@@ -15,6 +15,7 @@ use matchpurse_worker_kit::Effects as _;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::conformance;
 use crate::http::{Answer, Request};
 
 /// The configuration of the tests, without its database.
@@ -67,7 +68,9 @@ impl Api {
 
     /// Sends a request as it is.
     pub(crate) async fn send(&self, request: &Request) -> Result<Answer> {
-        request.send(&self.address.to_string()).await
+        let answer = request.send(&self.address.to_string()).await?;
+        conformance::check(request, &answer)?;
+        Ok(answer)
     }
 
     /// Asks the admin port.

@@ -190,3 +190,66 @@ async fn a_reward_that_was_given_is_taken_back() -> Result<()> {
     assert_eq!(kinds, ["reward.granted", "reward.reversed"]);
     backend.api.stop().await
 }
+
+/// Whether the provider knows, and why not: its answer may be about our key and not about the reward.
+#[tokio::test]
+async fn a_reward_says_what_the_provider_knows_of_it() -> Result<()> {
+    let backend = Backend::start("").await?;
+    backend.apply(&[won("c1", "ann", r#"{"sku": 1}"#)]).await?;
+    let path = format!("/v1/rewards/{}", backend.grants("ann").await?.remove(0));
+    let call = async || {
+        let answer = backend.api.send(&request(READER, "GET", &path, "")).await?;
+        anyhow::Ok(serde_json::from_str::<Value>(&answer.body)?["provider_call"].clone())
+    };
+    assert_eq!(call().await?, Value::Null);
+    let sql = "INSERT INTO redemption_call (contest_key, player_key, source, state, redeemed_at, next_attempt_at, attempts,
+                                            last_at, last_outcome, last_status, last_detail, created_at)
+               SELECT contest_key, player_key, source, 'waiting', '2026-09-21T14:13:20Z', '2026-09-21T14:18:21Z', 2,
+                      '2026-09-21T14:13:21Z', 'key_refused', 401, 'no such key', now() FROM reward_grant";
+    backend.api.database.connection().await?.batch_execute(sql).await?;
+    let expected = serde_json::json!({
+        "state": "waiting",
+        "redeemed_at": "2026-09-21T14:13:20.000000Z",
+        "scheduled_attempts": 2,
+        "next_attempt_at": "2026-09-21T14:18:21.000000Z",
+        "last_attempt": {
+            "at": "2026-09-21T14:13:21.000000Z", "outcome": "key_refused", "status": 401, "detail": "no such key",
+        },
+    });
+    assert_eq!(call().await?, expected);
+    backend.api.stop().await
+}
+
+/// An endpoint goes before it has got a reward: that is seen, and a retry has the next one told.
+#[tokio::test]
+async fn what_a_removed_endpoint_had_not_got_is_handed_on() -> Result<()> {
+    let backend = Backend::start("").await?;
+    backend.studio.behave(|_, _| Reply::status(500));
+    let mut script = Script::new(&backend.api);
+    let endpoint = backend.endpoint("old", r#", "events": ["reward.*"]"#);
+    script.say(&format!("ann POST /v1/endpoints key=e1 {endpoint}")).await?;
+    backend.apply(&[earned("c1", "ann", 150)]).await?;
+    backend.dispatcher().await?.settle().await?;
+    script.say("ann DELETE /v1/endpoints/old?reason=moved").await?;
+    backend.dispatcher().await?.settle().await?;
+    let grant = backend.grants("ann").await?.remove(0);
+    let seen = script.say(&format!("reader GET /v1/rewards/{grant}")).await?;
+    let delivery = &seen["notices"][0]["deliveries"][0];
+    assert_eq!((&seen["state"], &delivery["state"]), (&"failed".into(), &"given_up".into()));
+    assert_eq!(delivery["because"], "endpoint_removed");
+    let retry = |key: &str| format!(r#"ann POST /v1/rewards/{grant}/retry key={key} {{"reason": "moved"}}"#);
+    assert_eq!(script.say(&retry("r1")).await?["status"], 409, "nobody wants it");
+    backend.studio.behave(|_, _| Reply::ok());
+    let endpoint = backend.endpoint("new", r#", "events": ["reward.*"]"#);
+    script.say(&format!("ann POST /v1/endpoints key=e2 {endpoint}")).await?;
+    script.say(&retry("r2")).await?;
+    backend.dispatcher().await?.settle().await?;
+    let seen = script.say(&format!("reader GET /v1/rewards/{grant}")).await?;
+    assert_eq!(seen["state"], "fulfilled");
+    let number = delivery["id"].as_str().unwrap();
+    let again = script
+        .say(&format!(r#"ann POST /v1/deliveries/{number}/retry key=d1 {{"reason": "again"}}"#))
+        .await?;
+    assert_eq!((&again["status"], &again["reason"]), (&409.into(), &"handed-on".into()));
+    backend.api.stop().await
+}

@@ -16,7 +16,7 @@ use crate::script::Script;
 const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
 
 /// An end of a match in `theirs`, of a and c against b; a is the player of the rating's published example.
-fn ended(match_id: &str, at: i64, one: u32, two: u32, kills: i32) -> Event {
+pub(crate) fn ended(match_id: &str, at: i64, one: u32, two: u32, kills: i32) -> Event {
     let player = |id: &str, side, counts: &[(usize, i32)]| {
         let mut counters = Counters::default();
         counts.iter().for_each(|(place, count)| counters.0[*place] = *count);
@@ -50,7 +50,7 @@ fn ended(match_id: &str, at: i64, one: u32, two: u32, kills: i32) -> Event {
     )
 }
 
-async fn apply(api: &Api, events: &[Event]) -> Result<()> {
+pub(crate) async fn apply(api: &Api, events: &[Event]) -> Result<()> {
     let store = api.database.store().await?;
     let mut client = store.client().await?;
     let tx = client.begin().await?;

@@ -36,6 +36,17 @@ pub struct ExclusionLine {
     pub reason: String,
     /// When.
     pub at: Timestamp,
+    /// Where it stands in the list.
+    pub place: ExclusionPlace,
+}
+
+/// A place in the list of who is off a board.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExclusionPlace {
+    /// Since when.
+    pub excluded_at: Timestamp,
+    /// Who.
+    pub player: Uuid,
 }
 
 /// Takes a player off a board, in all seasons, at commit. False when it was done before; then nothing is written.
@@ -96,18 +107,26 @@ pub async fn is_known(client: &Client, player: Uuid) -> Result<bool> {
     Ok(client.query_one(sql, &[&player]).await?.try_get(0)?)
 }
 
-/// Who is off a board, the latest first.
+/// Who is off a board, the latest first, behind a place.
 ///
 /// # Errors
 /// [`crate::Error`].
-pub async fn exclusions(client: &Client, board: &BoardName, limit: u32) -> Result<Vec<ExclusionLine>> {
-    let sql = "SELECT p.source, p.player_id, o.actor, o.reason, o.at
+pub async fn exclusions(
+    client: &Client,
+    board: &BoardName,
+    after: Option<ExclusionPlace>,
+    limit: u32,
+) -> Result<Vec<ExclusionLine>> {
+    let sql = "SELECT p.source, p.player_id, o.actor, o.reason, o.at, x.excluded_at, x.player_key
                  FROM board_exclusion x JOIN player p USING (player_key)
                 CROSS JOIN LATERAL (
                   SELECT * FROM board_operation o WHERE o.board = x.board AND o.player_key = x.player_key
                    ORDER BY operation_id DESC LIMIT 1) o
-                WHERE x.board = $1 ORDER BY x.excluded_at DESC, x.player_key LIMIT $2";
-    let rows = client.query(sql, &[&board.as_str(), &i64::from(limit)]).await?;
+                WHERE x.board = $1
+                  AND ($3::timestamptz IS NULL OR x.excluded_at < $3 OR x.excluded_at = $3 AND x.player_key > $4)
+                ORDER BY x.excluded_at DESC, x.player_key LIMIT $2";
+    let (at, player) = (after.map(|place| At(place.excluded_at)), after.map(|place| place.player));
+    let rows = client.query(sql, &[&board.as_str(), &i64::from(limit), &at, &player]).await?;
     let line = |row: &tokio_postgres::Row| {
         Ok(ExclusionLine {
             source: crate::words::word(row, "source", |text| SourceName::parse(text).ok())?,
@@ -115,6 +134,10 @@ pub async fn exclusions(client: &Client, board: &BoardName, limit: u32) -> Resul
             actor: row.try_get("actor")?,
             reason: row.try_get("reason")?,
             at: row.try_get::<_, At>("at")?.0,
+            place: ExclusionPlace {
+                excluded_at: row.try_get::<_, At>("excluded_at")?.0,
+                player: row.try_get("player_key")?,
+            },
         })
     };
     rows.iter().map(line).collect()

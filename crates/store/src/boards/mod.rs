@@ -36,7 +36,9 @@ pub use entries::{
     NewEntry, Seat, Sum, Tally, barred_in_tx, take_todo_in_tx, tally_in_tx, todo_in_tx,
     todo_of_players_in_tx, write_in_tx,
 };
-pub use exclusions::{Decision, ExclusionLine, exclude_in_tx, exclusions, is_known, readmit_in_tx};
+pub use exclusions::{
+    Decision, ExclusionLine, ExclusionPlace, exclude_in_tx, exclusions, is_known, readmit_in_tx,
+};
 pub use feed::{
     Fed, FeedKind, RESULTS_CHANNEL, Waiting, eat_in_tx, fed_in_tx, feed_in_tx, fill_in_tx, listen, waiting,
 };

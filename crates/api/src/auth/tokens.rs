@@ -1,0 +1,43 @@
+//! The tokens of the configuration.
+
+use std::collections::BTreeMap;
+
+use matchpurse_settings::{ApiScope, ApiToken};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use super::{Actor, Bearer};
+
+/// The configured tokens.
+pub(super) struct Tokens(Vec<Token>);
+
+struct Token {
+    actor: Actor,
+    /// SHA-256 of the secret: what is compared has one length, whatever was sent.
+    digest: [u8; 32],
+    scopes: Vec<ApiScope>,
+}
+
+impl Tokens {
+    pub(super) fn new(tokens: &BTreeMap<String, ApiToken>) -> Self {
+        let token = |(name, token): (&String, &ApiToken)| Token {
+            actor: Actor::new(name),
+            digest: Sha256::digest(token.secret.expose().as_bytes()).into(),
+            scopes: token.scopes.clone(),
+        };
+        Self(tokens.iter().map(token).collect())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Compares with every token, each in constant time, so that the time tells nothing about any.
+    pub(super) fn find(&self, secret: &[u8]) -> Option<Bearer> {
+        let digest: [u8; 32] = Sha256::digest(secret).into();
+        let found = self.0.iter().fold(None, |found, token| {
+            if bool::from(token.digest.ct_eq(&digest)) { Some(token) } else { found }
+        });
+        found.map(|token| Bearer { actor: token.actor.clone(), scopes: token.scopes.clone() })
+    }
+}

@@ -1,0 +1,62 @@
+use serde_json::json;
+
+use super::operation::{Operation, Text};
+use crate::problems::Kind;
+use crate::{anomalies, events, parked};
+
+fn state() -> Text<'static> {
+    Text::Words(vec!["open", "resolved"])
+}
+
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        Operation::get("/v1/parked", "listParked", "Deliveries that could not be applied, the newest first")
+            .query("state", state(), "Default: open.")
+            .query("worker", Text::Any, "Only those of this worker.")
+            .query("kind", Text::Words(vec!["technical", "unrecognized", "dead_letter"]), "Only those.")
+            .query("source", Text::Any, "Only those of this source.")
+            .query("type", Text::Any, "Only those of this type, in the provider's words.")
+            .query("since", Text::Moment, "Only those that were parked since.")
+            .lists::<parked::ParkedView>("Parked deliveries."),
+        Operation::get("/v1/parked/{id}", "getParked", "A parked delivery with its body")
+            .strict_query()
+            .shows::<parked::WholeView>("The delivery."),
+        decision("/v1/parked/{id}/replay", "replayParked", "Has a parked delivery applied after all")
+            .refuses([Kind::ParkedNoEvent, Kind::ParkedUnreadable]),
+        decision("/v1/parked/{id}/discard", "discardParked", "Says that a parked delivery is not wanted"),
+        Operation::get("/v1/anomalies", "listAnomalies", "What contradicts itself, the newest first")
+            .query("state", state(), "Default: open.")
+            .query("kind", Text::Any, "Only those of this kind.")
+            .query("source", Text::Any, "Only those of this source.")
+            .query("subject", Text::Any, "Only those about this match, grant, offer or player.")
+            .lists::<anomalies::AnomalyView>("Anomalies."),
+        Operation::get("/v1/anomalies/{id}", "getAnomaly", "An anomaly")
+            .strict_query()
+            .shows::<anomalies::AnomalyView>("The anomaly."),
+        Operation::post(
+            "/v1/anomalies/{id}/resolve",
+            "resolveAnomaly",
+            "Says what was decided about an anomaly",
+        )
+        .body::<anomalies::ResolveBody>(json!({ "reason": "corrected by 8c5e1f2a" }))
+        .answers::<anomalies::AnomalyView>(200, "As it is now.")
+        .refuses([Kind::AnomalyResolved]),
+        Operation::get("/v1/events", "listEvents", "The archive, the newest first")
+            .query("source", Text::Any, "Only those of this source.")
+            .query("subject", Text::Any, "Only those about this match, contest, offer or player.")
+            .query("type", Text::Any, "Only those of this type, in the provider's words.")
+            .query("from", Text::Moment, "Only those that came since.")
+            .query("to", Text::Moment, "Only those that came before.")
+            .lists::<events::EventView>("Events."),
+        Operation::get("/v1/events/{id}", "getEvent", "An event with its delivery's body")
+            .strict_query()
+            .shows::<events::WholeView>("The event."),
+    ]
+}
+
+fn decision(path: &'static str, id: &'static str, summary: &'static str) -> Operation {
+    Operation::post(path, id, summary)
+        .body::<parked::ResolveBody>(json!({ "reason": "ticket 4711" }))
+        .answers::<parked::ParkedView>(200, "As it is now.")
+        .refuses([Kind::ParkedResolved])
+}

@@ -1,0 +1,89 @@
+use serde_json::json;
+
+use super::operation::{Operation, Text};
+use crate::problems::Kind;
+use crate::{corrections, ledger, match_statistics, matches};
+
+fn kinds() -> Text<'static> {
+    Text::Words(vec!["recreational", "free_to_play", "tournament", "platform"])
+}
+
+pub(super) fn matches() -> Vec<Operation> {
+    let which = "Which of several matches of this id.";
+    vec![
+        Operation::get("/v1/matches/{source}/{match}", "getMatch", "A match with its participants and its money")
+            .query("kind", kinds(), which)
+            .shows::<matches::MatchView>("The match.")
+            .refuses([Kind::AmbiguousMatch]),
+        Operation::get("/v1/matches/{source}/{match}/timeline", "getMatchTimeline", "A match's whole story")
+            .strict_query()
+            .shows::<matches::Story>("In the order in which it was written."),
+        Operation::post("/v1/matches/{source}/{match}/corrections", "correctMatch", "Sets a match's end, or shows what that would do")
+            .details(
+                "With `dry_run` nothing is done and neither a key nor a reason is needed. Where two persons are needed, \
+                 the correction waits for the other one.",
+            )
+            .query("kind", kinds(), which)
+            .key(false)
+            .body::<corrections::CorrectionBody>(json!({ "end": { "as": "refund" }, "reason": "ticket 4711", "dry_run": true }))
+            .answers_either::<corrections::PreviewView, corrections::CorrectionView>(200, "What would happen; or what was done before under this key.")
+            .answers::<corrections::CorrectionView>(201, "It is done.")
+            .answers::<corrections::CorrectionView>(202, "It waits for another person.")
+            .refuses([
+                Kind::AmbiguousMatch,
+                Kind::CorrectionRefused,
+                Kind::CorrectionPending,
+                Kind::UnusableEvent,
+                Kind::WrongCurrency,
+                Kind::AmountOutOfRange,
+                Kind::ProviderCustody,
+            ]),
+        Operation::get("/v1/matches/{source}/{match}/statistics", "getMatchStatistics", "A match on a game server, with every line")
+            .strict_query()
+            .shows::<match_statistics::MatchView>("Both teams, the votes, what happened, what was corrected."),
+        Operation::post("/v1/matches/{source}/{match}/statistics/corrections", "correctMatchStatistics", "Says which of two ends of a match stands")
+            .strict_query()
+            .key(true)
+            .body::<match_statistics::CorrectionBody>(json!({ "stands": { "as": "first" }, "reason": "ticket 4711" }))
+            .answers::<match_statistics::DoneView>(201, "It is done.")
+            .answers::<match_statistics::DoneView>(200, "It was done before, under this key.")
+            .refuses([Kind::CorrectionRefused, Kind::NothingToAnswer, Kind::UnusableEvent]),
+        Operation::get("/v1/corrections", "listCorrections", "Corrections, the newest first")
+            .query("state", Text::Words(vec!["proposed", "applied", "rejected"]), "Only those.")
+            .lists::<corrections::CorrectionView>("Corrections."),
+        Operation::get("/v1/corrections/{id}", "getCorrection", "A correction")
+            .strict_query()
+            .shows::<corrections::CorrectionView>("The correction."),
+        Operation::post("/v1/corrections/{id}/approve", "approveCorrection", "Approves another person's correction")
+            .answers::<corrections::CorrectionView>(200, "It is applied.")
+            .refuses([
+                Kind::SecondPersonRequired,
+                Kind::CorrectionDecided,
+                Kind::CorrectionOutdated,
+                Kind::CorrectionRefused,
+                Kind::UnknownMatch,
+            ]),
+        Operation::post("/v1/corrections/{id}/reject", "rejectCorrection", "Rejects a correction")
+            .body::<corrections::RejectBody>(json!({ "reason": "not what the server's log says" }))
+            .answers::<corrections::CorrectionView>(200, "It is rejected.")
+            .refuses([Kind::CorrectionDecided]),
+    ]
+}
+
+pub(super) fn ledger() -> Vec<Operation> {
+    let at = "As it was at this moment.";
+    vec![
+        Operation::get("/v1/ledger/trial-balance", "getTrialBalance", "What all accounts hold together")
+            .query("at", Text::Moment, at)
+            .shows::<ledger::TrialBalance>("By source and currency; every sum is zero."),
+        Operation::get("/v1/ledger/accounts/{id}", "getAccount", "An account of the ledger")
+            .query("at", Text::Moment, at)
+            .shows::<ledger::AccountView>("The account."),
+        Operation::get(
+            "/v1/ledger/accounts/{id}/entries",
+            "listAccountEntries",
+            "Every movement on an account, the newest first",
+        )
+        .lists::<ledger::EntryView>("Entries."),
+    ]
+}
