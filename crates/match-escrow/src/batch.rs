@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use matchpurse_domain::escrow::{
     Account, AnomalyKind, Funds, MatchState, Outcome, Transfer, Trust, apply, apply_contest,
+    contest_tells_its_end, tells_its_end,
 };
 use matchpurse_domain::event::{ContestOutcome, Event, MatchKind, MatchSnapshot, Payload, ProviderFailure};
 use matchpurse_domain::ids::{EventId, PlayerId, SourceName};
@@ -35,8 +36,17 @@ struct Current {
     state: Option<MatchState>,
     transfers: Vec<(Transfer, EventId, Timestamp)>,
     last: Option<(EventId, Timestamp)>,
-    /// When the match ended, if an event of the batch ended it.
+    /// When the match ended, as far as it is known, and as it was known before the batch.
     ended_at: Option<Timestamp>,
+    ended_before: Option<Timestamp>,
+}
+
+impl Current {
+    /// Of several that tell the end that stands, the earliest says when it was, in whatever order they come.
+    fn end_told(&mut self, event: &Event) {
+        let at = event.occurred_at.unwrap_or(event.received_at);
+        self.ended_at = Some(self.ended_at.map_or(at, |known| known.min(at)));
+    }
 }
 
 /// What a batch does.
@@ -92,13 +102,14 @@ impl<'e> Batch<'e> {
             })
             .collect();
         let loaded = load_in_tx(tx, &wanted).await?;
-        let current = |LoadedMatch { match_no, state }| Current {
+        let current = |LoadedMatch { match_no, state, ended_at }| Current {
             match_no,
             before: state.clone(),
             state,
             transfers: Vec::new(),
             last: None,
-            ended_at: None,
+            ended_at,
+            ended_before: ended_at,
         };
         self.matches = loaded.into_iter().map(|(key, loaded)| (key, current(loaded))).collect();
         let players = self.studio_players();
@@ -145,22 +156,37 @@ impl<'e> Batch<'e> {
                     let outcome =
                         apply(current.state.take(), snapshot, policy, funds, trust, event.received_at);
                     receive(funds, &outcome.transfers);
+                    if tells_its_end(&outcome.state, snapshot) {
+                        current.end_told(event);
+                    }
                     take(current, &mut decided, event, outcome);
                 }
                 Step::Contest(key, contest) => {
                     let current = current(&mut self.matches, &key)?;
                     let outcome = apply_contest(current.state.take(), contest, policy);
+                    if contest_tells_its_end(&outcome.state, contest) {
+                        current.end_told(event);
+                    }
                     take(current, &mut decided, event, outcome);
                 }
             }
         }
         let changed = self.matches.into_values().filter_map(|current| {
             let (last_event, at) = current.last?;
-            let Current { match_no, before, transfers, ended_at, .. } = current;
+            let Current { match_no, before, transfers, ended_at, ended_before, .. } = current;
             let state = current.state?;
             // An event that says nothing new writes nothing.
-            let changed = before.as_ref() != Some(&state);
-            changed.then_some(MatchChange { match_no, before, state, transfers, last_event, at, ended_at })
+            let changed = before.as_ref() != Some(&state) || ended_at != ended_before;
+            changed.then_some(MatchChange {
+                match_no,
+                before,
+                state,
+                transfers,
+                last_event,
+                at,
+                ended_at,
+                ended_before,
+            })
         });
         decided.changes = changed.collect();
         Ok(decided)
@@ -194,7 +220,7 @@ fn take(current: &mut Current, decided: &mut Decided, event: &Event, outcome: Ou
     current.transfers.extend(outcome.transfers.into_iter().map(|transfer| (transfer, event.id, at)));
     current.last = Some((event.id, at));
     if outcome.state.settlement.is_some() && current.ended_at.is_none() {
-        // Of a match that had ended before the batch it is known, and stays.
+        // What ends it tells no end: the end was told before, and could not be settled then.
         current.ended_at = Some(event.occurred_at.unwrap_or(event.received_at));
     }
     current.state = Some(outcome.state);

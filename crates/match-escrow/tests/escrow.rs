@@ -20,6 +20,7 @@ use matchpurse_domain::event::{
 };
 use matchpurse_domain::ids::{EventId, SourceName};
 use matchpurse_domain::money::{Currency, Money};
+use matchpurse_domain::time::Timestamp;
 use matchpurse_match_escrow::MatchEscrow;
 use matchpurse_settings::Settings;
 use matchpurse_store::{Store, audit, survey};
@@ -175,6 +176,64 @@ async fn every_order_and_every_repeat_ends_the_same() -> Result<()> {
     }
     assert!(ends[0].contains("CANCELED_TIMEOUT") && ends[0].contains("1800"), "{}", ends[0]);
     assert!(ends.windows(2).all(|pair| pair[0] == pair[1]), "{ends:#?}");
+    Ok(())
+}
+
+/// An end that is told again, at another time by the provider's clock: the earliest counts, in whatever order they come,
+/// one by one and together; boards and ratings, which go by it, hear of it.
+#[tokio::test]
+async fn an_end_told_at_several_times_was_at_the_earliest() -> Result<()> {
+    let at = |second: i64, event: Event| {
+        let id = EventId::of_delivery(&source(), "POST", format!("{second} {}", event.id).as_bytes(), 0);
+        Event {
+            id,
+            delivery_id: id,
+            occurred_at: Some(Timestamp::from_seconds(1_700_000_000 + second)),
+            ..event
+        }
+    };
+    let full = life(0).remove(3);
+    // It says less and contradicts nobody.
+    let both = [("g1", "player-0", None), ("g2", "player-7", None)];
+    let less = snapshot("match-0", MatchStatus::Closed, &both, &["g1"]);
+    let other = snapshot("match-0", MatchStatus::Closed, &both, &["g2"]);
+    let outcome = |player: &str, outcome| PlayerOutcome { player_id: player.into(), outcome, reward: None };
+    let contest = |to: &str| {
+        event(Payload::ContestOutcome(ContestOutcome {
+            contest_id: "contest-1".to_owned(),
+            addressed_to: to.into(),
+            outcomes: vec![outcome("a", Outcome::Win), outcome("b", Outcome::Loss)],
+        }))
+    };
+    let ends = [at(30, full.clone()), at(10, less), at(20, full), at(40, contest("a")), at(35, contest("b"))];
+    let ended = "SELECT concat_ws(' ', m.match_id, extract(epoch FROM m.ended_at)::bigint - 1700000000,
+                                  extract(epoch FROM p.ended_at)::bigint - 1700000000)
+                   FROM match m JOIN match_participant p USING (match_no)";
+    let expected = ["contest-1 35 35", "contest-1 35 35", "match-0 10 10", "match-0 10 10"];
+    for seed in 0..5 {
+        let database = Database::create().await?;
+        let store = database.store().await?;
+        let worker = worker(&store);
+        apply(&worker, &life(0)[..3]).await;
+        let ends = Dice::new(seed).shuffled(ends.to_vec());
+        if seed < 3 {
+            for end in &ends {
+                apply(&worker, std::slice::from_ref(end)).await;
+                essence(&store).await?;
+            }
+        } else {
+            apply(&worker, &ends).await;
+        }
+        assert_eq!(database.texts(ended).await?, expected, "seed {seed}");
+        // What tells another end, or the same at a later time, moves nothing.
+        database.connection().await?.execute("DELETE FROM result_feed", &[]).await?;
+        apply(&worker, &[at(5, other.clone()), at(99, life(0).remove(3))]).await;
+        assert_eq!(database.texts(ended).await?, expected, "seed {seed}");
+        assert!(database.texts("SELECT kind FROM result_feed").await?.is_empty());
+        apply(&worker, &[at(9, life(0).remove(3))]).await;
+        assert_eq!(database.texts("SELECT kind FROM result_feed").await?, ["match"]);
+        essence(&store).await?;
+    }
     Ok(())
 }
 

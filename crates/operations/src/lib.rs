@@ -52,7 +52,7 @@ async fn write_in_tx(
 ) -> Result<()> {
     let mut notices: Vec<_> = tell::notices(&outcome, now).collect();
     let found: Vec<_> = tell::anomalies(&outcome, cause).collect();
-    let ended_at = outcome.state.settlement.map(|_| now);
+    let ended_at = loaded.ended_at.or(outcome.state.settlement.map(|_| now));
     let change = MatchChange {
         match_no: loaded.match_no,
         before: loaded.state,
@@ -61,6 +61,7 @@ async fn write_in_tx(
         last_event: cause,
         at: now,
         ended_at,
+        ended_before: loaded.ended_at,
     };
     save_in_tx(tx, &[change]).await?;
     let opened = open_in_tx(tx, &found).await?;

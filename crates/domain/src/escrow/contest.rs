@@ -50,6 +50,11 @@ pub fn apply_contest(state: Option<MatchState>, contest: &ContestOutcome, policy
     decision.outcome()
 }
 
+/// As [`super::tells_its_end`], of a contest's outcome: each participant has a copy of it, with a time of its own.
+pub fn contest_tells_its_end(state: &MatchState, contest: &ContestOutcome) -> bool {
+    state.settlement.is_some() && state.outcome_digest == Some(digest(contest))
+}
+
 /// Who won, lost and tied; every participant's copy says the same.
 fn digest(contest: &ContestOutcome) -> [u8; 32] {
     let mut entries: Vec<(&str, &str)> =

@@ -26,9 +26,10 @@ mod split;
 mod state;
 
 pub use apply::{Funds, Trust, apply};
-pub use contest::apply_contest;
+pub use contest::{apply_contest, contest_tells_its_end};
 pub use correct::{Refusal, Verdict, correct};
 pub use expire::expire;
+pub use outcome::tells_its_end;
 pub use split::{fee_of, shares};
 pub use state::{
     Account, Anomaly, AnomalyKind, MatchState, Notice, Outcome, Seat, SeatState, Settlement, Transfer,

@@ -56,6 +56,12 @@ pub(super) fn agrees(state: &MatchState, snapshot: &MatchSnapshot) -> bool {
     figures_agree && winners_agree
 }
 
+/// True when the match has ended and the snapshot tells the end that stands, or less of it: of several that do, the
+/// earliest says when it ended, in whatever order they come.
+pub fn tells_its_end(state: &MatchState, snapshot: &MatchSnapshot) -> bool {
+    state.settlement.is_some() && snapshot.status.is_terminal() && agrees(state, snapshot)
+}
+
 /// The figures that are amounts: zero is none.
 fn given(snapshot: &MatchSnapshot) -> BTreeMap<PlayerId, i64> {
     let mut figures = cash_figures(snapshot);

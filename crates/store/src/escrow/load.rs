@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use matchpurse_domain::escrow::MatchState;
 use matchpurse_domain::ids::EventId;
 use matchpurse_domain::source::SourcePolicy;
+use matchpurse_domain::time::Timestamp;
 use uuid::Uuid;
 
 use super::{MatchKey, row};
@@ -27,6 +28,8 @@ pub struct LoadedMatch {
     pub match_no: i64,
     /// As it was before the batch; none when the batch is the first to speak of it.
     pub state: Option<MatchState>,
+    /// When it ended, as it was told until now; none while it has not ended.
+    pub ended_at: Option<Timestamp>,
 }
 
 /// Locks the matches, making those that are new, and reads them. Of several entries with one key the first
@@ -69,7 +72,9 @@ async fn lock(
         let Some(key) = by_uuid.get(&uuid) else { continue };
         let state = if made.contains(&uuid) { None } else { Some(row::match_state(row)?) };
         keys.insert(match_no, *key);
-        loaded.insert((*key).clone(), LoadedMatch { match_no, state });
+        let ended_at: Option<At> = row.try_get("ended_at")?;
+        let ended_at = ended_at.or(row.try_get("settled_at")?).map(|at| at.0);
+        loaded.insert((*key).clone(), LoadedMatch { match_no, state, ended_at });
     }
     // Only what is read after the locks are held is as new as the locked rows: a join in the locking statement
     // would show the other tables as they were before the wait.

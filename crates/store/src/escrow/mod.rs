@@ -58,8 +58,10 @@ pub struct MatchChange {
     pub last_event: EventId,
     /// That event's time; the settlement's, if it settled.
     pub at: Timestamp,
-    /// When the match ended, by the event that ended it; a correction of an end keeps what is known.
+    /// When the match ended, by the earliest of those that told this end; a correction of an end keeps what is known.
     pub ended_at: Option<Timestamp>,
+    /// What was known of that before.
+    pub ended_before: Option<Timestamp>,
 }
 
 impl MatchKey {

@@ -50,10 +50,12 @@ fn key_of(change: &MatchChange) -> Uuid {
     MatchKey { source: state.source.clone(), kind: state.kind, match_id: state.match_id.clone() }.uuid()
 }
 
-/// True when the match has ended, or ended another way than before: boards and ratings must know.
+/// True when the match has ended, or ended another way or earlier than was known: boards and ratings must know.
 fn has_new_end(change: &MatchChange) -> bool {
     let end = |state: &MatchState| (state.settlement, state.generation);
-    change.state.settlement.is_some() && change.before.as_ref().map(end) != Some(end(&change.state))
+    let known = change.before.as_ref().map(end) == Some(end(&change.state))
+        && (change.ended_before.is_none() || change.ended_before == change.ended_at);
+    change.state.settlement.is_some() && !known
 }
 
 async fn matches(tx: &Tx<'_>, changes: &[MatchChange]) -> Result<()> {
@@ -86,7 +88,7 @@ async fn matches(tx: &Tx<'_>, changes: &[MatchChange]) -> Result<()> {
                       settled_at = CASE WHEN u.settlement IS NULL THEN NULL
                                         WHEN u.generation > m.generation THEN u.at
                                         ELSE coalesce(m.settled_at, u.at) END,
-                      ended_at = coalesce(m.ended_at, m.settled_at, u.ended_at),
+                      ended_at = coalesce(u.ended_at, m.ended_at),
                       claimed_end = u.claimed_end, generation = u.generation, other_ends = u.other_ends,
                       outcome_digest = u.digest, last_event_id = u.event, updated_at = now()
                  FROM unnest($1::bigint[], $2::text[], $3::smallint[], $4::text[], $5::text[], $6::text[],
