@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use refinery::Target;
 use secrecy::SecretString;
 use tokio::time::timeout;
 use tokio_postgres::{Client, NoTls};
@@ -32,11 +33,25 @@ impl Migrations {
     /// # Errors
     /// When the database is away, or a migration fails; the earlier ones stay, the failed one leaves nothing.
     pub async fn run(url: &SecretString) -> Result<Vec<String>> {
+        Self::run_to(url, Target::Latest).await
+    }
+
+    /// As [`Migrations::run`], but no further than to this version: a database as an earlier release left it, to see
+    /// what a migration makes of its rows.
+    ///
+    /// # Errors
+    /// As [`Migrations::run`].
+    pub async fn run_up_to(url: &SecretString, version: i32) -> Result<Vec<String>> {
+        Self::run_to(url, Target::Version(version)).await
+    }
+
+    async fn run_to(url: &SecretString, target: Target) -> Result<Vec<String>> {
         let session = Session::open(url).await?;
         let mut client = session.client;
         // A session lock, released with the connection whatever happens here.
         client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await?;
         let report = embedded::migrations::runner()
+            .set_target(target)
             .run_async(&mut client)
             .await
             .map_err(|e| Error::Migration(Box::new(e)))?;

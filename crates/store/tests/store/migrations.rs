@@ -1,7 +1,12 @@
 use anyhow::Result;
-use matchpurse_store::Migrations;
+use matchpurse_domain::event::Event;
+use matchpurse_domain::time::Timestamp;
+use matchpurse_store::archive::{ChainReport, append_in_tx};
+use matchpurse_store::{Migrations, Store, StoreOptions};
 use matchpurse_testkit::Database;
 use secrecy::SecretString;
+
+use crate::samples::{event, source};
 
 /// An empty database beside the given one, on the same server.
 async fn empty(database: &Database) -> Result<SecretString> {
@@ -48,5 +53,75 @@ async fn the_services_role_cannot_change_the_archive() -> Result<()> {
     assert!(!may("archive", "UPDATE").await? && !may("archive", "DELETE").await?);
     assert!(!may("archive", "TRUNCATE").await?);
     assert!(may("spool", "DELETE").await? && may("archive_head", "UPDATE").await?);
+    Ok(())
+}
+
+/// Archives some, each at so many seconds before or behind a midnight.
+async fn archive_at(store: &Store, rows: &[(Event, i64)]) -> Result<()> {
+    const MIDNIGHT: i64 = 1_790_035_200;
+    for (event, second) in rows {
+        let mut client = store.client().await?;
+        let tx = client.begin().await?;
+        append_in_tx(&tx, std::slice::from_ref(event), Timestamp::from_seconds(MIDNIGHT + second)).await?;
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
+/// Rows that were archived before the archive was cut by day go to the days under which they would be kept now, their
+/// chains stay whole, and what is known stays known.
+#[tokio::test]
+async fn an_archive_of_before_it_was_cut_by_day_is_moved_whole() -> Result<()> {
+    let database = Database::create().await?;
+    let store = database.store().await?;
+    let day = 86_400;
+    // A clock that goes back over midnight, days without a row, and a second source.
+    let rows = [
+        (event("s", 1), -1),
+        (event("other", 1), 5),
+        (event("s", 2), 1),
+        (event("s", 3), -1),
+        (event("s", 4), 3 * day),
+        (event("s", 5), 3 * day + 7),
+        (event("other", 2), 4 * day),
+    ];
+    archive_at(&store, &rows).await?;
+
+    let owner = database.connection().await?;
+    owner.batch_execute("CREATE SCHEMA old").await?;
+    let old = SecretString::from(format!("{}?options=-c%20search_path%3Dold", database.url()));
+    Migrations::run_up_to(&old, 12).await?;
+    let columns =
+        "source, seq, event_id, delivery_id, payload, provider, provider_type, subject, occurred_at,
+                   received_at, archived_at, raw, event, hash";
+    owner
+        .batch_execute(&format!(
+            "INSERT INTO old.archive ({columns}) SELECT {columns} FROM public.archive;
+             INSERT INTO old.archive_head (source, seq, hash) SELECT source, seq, hash FROM public.archive_head"
+        ))
+        .await?;
+    Migrations::run(&old).await?;
+
+    for table in ["archive", "archive_event", "archive_head"] {
+        let sql = format!(
+            "SELECT coalesce(a.source, b.source) FROM public.{table} a FULL JOIN old.{table} b
+               ON to_jsonb(a) = to_jsonb(b) WHERE a.source IS NULL OR b.source IS NULL"
+        );
+        assert!(database.texts(&sql).await?.is_empty(), "{table} is as if it had always been so");
+    }
+    let days = "SELECT concat_ws(' ', source, string_agg(to_char(day, 'DD'), ' ' ORDER BY seq))
+                  FROM old.archive GROUP BY source";
+    assert_eq!(database.texts(days).await?, ["other 22 26", "s 21 22 22 25 25"]);
+    let parts = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'old.archive'::regclass";
+    assert_eq!(database.texts(parts).await?.len(), 4);
+
+    // It goes on: proved, with what is known not taken again, and the chain behind its last row.
+    let moved = Store::connect(&StoreOptions::for_worker(old, "test")).await?;
+    let whole = |verified| ChainReport { verified, broken: None };
+    assert_eq!(moved.verify_chain(&source("s")).await?, whole(5));
+    archive_at(&moved, &[(event("s", 2), 5 * day), (event("s", 6), 5 * day), (event("s", 6), 6 * day)])
+        .await?;
+    assert_eq!(moved.verify_chain(&source("s")).await?, whole(6));
+    assert_eq!(moved.verify_chain(&source("other")).await?, whole(2));
     Ok(())
 }
