@@ -57,6 +57,8 @@ async fn it_serves_logs_every_write_with_its_actor_and_ends_well_on_sigterm() ->
 
     let mut asked = deposit("/v1/players/ours/a/deposits", "k", 1000);
     asked.headers.push(("x-request-id".to_owned(), b"from-the-test".to_vec()));
+    let trace = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    asked.headers.push(("traceparent".to_owned(), trace.to_vec()));
     assert_eq!(asked.send(&address).await?.status, 201);
     let refused = deposit("/v1/players/ours/a/withdrawals", "w", 5000);
     assert_eq!(refused.send(&address).await?.status, 409);
@@ -91,6 +93,7 @@ async fn it_serves_logs_every_write_with_its_actor_and_ends_well_on_sigterm() ->
     let answered = told("answered", Some(201))?;
     assert_eq!(answered["actor"], "ann");
     assert_eq!(answered["request_id"], "from-the-test");
+    assert_eq!(answered["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
     assert_eq!(answered["route"], "/v1/players/{source}/{player}/deposits");
     let moved = told("money moved", None)?;
     assert_eq!(
@@ -98,6 +101,7 @@ async fn it_serves_logs_every_write_with_its_actor_and_ends_well_on_sigterm() ->
         (&"ann".into(), &"deposit".into(), &"ours".into())
     );
     assert_eq!(moved["span"]["request_id"], "from-the-test");
+    assert_eq!(moved["span"]["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
     assert_eq!(told("answered", Some(409))?["actor"], "ann");
     let failed = told("failed", Some(503))?;
     assert_eq!((&failed["level"], &failed["request_id"]), (&"ERROR".into(), &"from-the-test".into()));
