@@ -1,4 +1,4 @@
-//! What both transports promise.
+//! What both transports promise, and the model of a broker with them.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use matchpurse_domain::event::PayloadName;
 
 use crate::rig::{Decider, Rig, Worker, ack, delivered_ids, ids, message, messages, options, set};
 
-macro_rules! on_both_transports {
+macro_rules! on_every_transport {
     ($($name:ident),* $(,)?) => {
         mod rabbitmq {
             use super::*;
@@ -27,10 +27,17 @@ macro_rules! on_both_transports {
                 super::$name(Rig::embedded(&test_options()).await?).await
             })*
         }
+        mod model {
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() -> Result<()> {
+                super::$name(Rig::model(&test_options())).await
+            })*
+        }
     };
 }
 
-on_both_transports!(
+on_every_transport!(
     what_is_published_is_delivered_whole_and_once,
     each_worker_gets_what_it_wants_and_nothing_else,
     one_publisher_s_order_is_kept,
@@ -169,7 +176,9 @@ async fn what_cannot_be_parked_stays(rig: Rig) -> Result<()> {
     worker.end().await?;
     // It waits for its next time, which is too far off for a test.
     match &rig.server {
-        crate::rig::Server::Rabbit(vhost) => assert_eq!(vhost.ready("matchpurse.delay.30s")?, 1),
+        crate::rig::Server::Rabbit(_) | crate::rig::Server::Model(_) => {
+            assert_eq!(rig.ready("matchpurse.delay.30s")?, 1);
+        }
         crate::rig::Server::Spool(spool, _) => {
             let destination = matchpurse_bus::Destination::Worker(Queue::OfferRemoval);
             assert_eq!(spool.backlog(destination).await?.0, 1);

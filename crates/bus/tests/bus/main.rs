@@ -1,8 +1,9 @@
 //! The bus against a real RabbitMQ and a real PostgreSQL: what both transports promise alike, and what each
-//! does when its server fails.
+//! does when its server fails. And the model of a broker against the same questions.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
+mod brokers;
 mod conformance;
 mod dead_letters;
 mod fallback;
@@ -11,3 +12,4 @@ mod reconnecting;
 mod rig;
 mod spool;
 mod topology;
+mod way;

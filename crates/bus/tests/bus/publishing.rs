@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use futures_util::future::join_all;
 use matchpurse_bus::{BusOptions, PublishError, Publisher, RabbitPublisher};
 use matchpurse_contracts::topology::{EVENTS_EXCHANGE, Queue};
@@ -14,7 +14,7 @@ use matchpurse_testkit::{FaultProxy, Vhost};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::rig::{Rig, Server, ack, delivered_ids, ids, message, messages, options, set, until};
+use crate::rig::{ack, delivered_ids, message, messages, options, until};
 
 /// A publisher that reaches its broker through a proxy.
 struct Proxied {
@@ -56,7 +56,7 @@ async fn publishes_again(publisher: &dyn Publisher) -> Result<Message> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_no_queue_takes_is_an_error() -> Result<()> {
+async fn a_topology_that_lacks_queues_is_repaired() -> Result<()> {
     let vhost = Vhost::create()?;
     let publisher = RabbitPublisher::start(&vhost.amqp_url(), &once())?;
     until("the publisher is ready", || publisher.is_ready()).await?;
@@ -148,36 +148,6 @@ mod words {
     fn short(text: &str) -> Vec<u8> {
         [&[text.len() as u8], text.as_bytes()].concat()
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_queue_refuses_and_keeps_what_it_has() -> Result<()> {
-    let rig = Rig::rabbit(&once()).await?;
-    let Server::Rabbit(vhost) = &rig.server else { unreachable!() };
-    let policy = format!(
-        "{{\"pattern\":\"^{}$\",\"definition\":{{\"max-length\":5}},\"apply-to\":\"queues\"}}",
-        Queue::EventArchive.name()
-    );
-    vhost.on("PUT", "policies", "small", &policy)?;
-    let mut confirmed = Vec::new();
-    let begun = Instant::now();
-    // The policy is applied a moment later, and a queue may go over its limit by what is on the way.
-    loop {
-        let message = message(PayloadName::PlayerActivity);
-        match rig.publish([message.clone()]).await {
-            Ok(()) => confirmed.push(message),
-            Err(PublishError::Refused) => break,
-            Err(error) => return Err(error.into()),
-        }
-        ensure!(begun.elapsed() < crate::rig::PATIENCE, "in vain: a refusal");
-    }
-    let mut worker = rig.worker(Queue::EventArchive, ack);
-    let kept = delivered_ids(&worker.deliveries(confirmed.len()).await?);
-    assert!(set(&ids(&confirmed)).is_subset(&set(&kept)));
-    worker.end().await?;
-    // With room again it takes messages again.
-    publishes_again(rig.transport.publisher().as_ref()).await?;
-    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,22 +5,25 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail, ensure};
 use async_trait::async_trait;
 use bytes::Bytes;
 use matchpurse_bus::{
     BusOptions, Delivery, Disposition, EmbeddedTransport, FailureLog, FailureLogError, Handler,
     ParkedDelivery, PublishError, RabbitTransport, Spool, Status, Transport,
 };
-use matchpurse_contracts::topology::{Queue, routing_key};
+use matchpurse_contracts::topology::{DEAD_LETTER_EXCHANGE, DEAD_LETTER_QUEUE, Queue, routing_key};
 use matchpurse_contracts::wire::Message;
 use matchpurse_domain::event::PayloadName;
+use matchpurse_testkit::model_broker::ModelBroker;
 use matchpurse_testkit::{Database, Vhost};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+use crate::way::{Model, Way};
 
 /// How long a test waits for what must happen. A busy machine is no failure.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
@@ -37,7 +40,7 @@ pub(crate) fn options() -> BusOptions {
 
 /// A transport, and the server that it lives on.
 pub(crate) struct Rig {
-    pub(crate) transport: Transport,
+    pub(crate) transport: Way,
     pub(crate) server: Server,
 }
 
@@ -45,12 +48,13 @@ pub(crate) enum Server {
     Rabbit(Vhost),
     /// The database goes with its value.
     Spool(Arc<dyn Spool>, #[expect(dead_code, reason = "kept for its drop")] Database),
+    Model(ModelBroker),
 }
 
 impl Rig {
     pub(crate) async fn rabbit(options: &BusOptions) -> Result<Self> {
         let vhost = Vhost::create()?;
-        let transport = Transport::Rabbit(RabbitTransport::start(&vhost.amqp_url(), options)?);
+        let transport = Way::Ours(Transport::Rabbit(RabbitTransport::start(&vhost.amqp_url(), options)?));
         ready(&transport).await?;
         Ok(Self { transport, server: Server::Rabbit(vhost) })
     }
@@ -58,8 +62,13 @@ impl Rig {
     pub(crate) async fn embedded(options: &BusOptions) -> Result<Self> {
         let database = Database::create().await?;
         let spool: Arc<dyn Spool> = Arc::new(database.store().await?.spool(100_000));
-        let transport = Transport::Embedded(EmbeddedTransport::new(spool.clone(), options));
+        let transport = Way::Ours(Transport::Embedded(EmbeddedTransport::new(spool.clone(), options)));
         Ok(Self { transport, server: Server::Spool(spool, database) })
+    }
+
+    pub(crate) fn model(options: &BusOptions) -> Self {
+        let model = Model::start(options.batch_max);
+        Self { server: Server::Model(model.broker.clone()), transport: Way::Model(model) }
     }
 
     pub(crate) async fn publish(
@@ -83,9 +92,122 @@ impl Rig {
     }
 }
 
+/// What a test does to a broker behind its back.
+impl Rig {
+    /// Ends every connection; returns when there was one to end.
+    pub(crate) async fn drop_connections(&self) -> Result<()> {
+        match &self.server {
+            Server::Rabbit(vhost) => {
+                until("the connections end", || vhost.close_connections().is_ok_and(|some| some)).await
+            }
+            Server::Model(broker) => Ok(broker.restart()),
+            Server::Spool(..) => bail!("a spool has no connections"),
+        }
+    }
+
+    /// Bounds a queue: `max-length`, `delivery-limit`.
+    pub(crate) fn limit(&self, queue: Queue, what: &str, max: u32) -> Result<()> {
+        match &self.server {
+            Server::Rabbit(vhost) => {
+                let (name, apply) = (queue.name(), "\"apply-to\":\"queues\"");
+                let definition = format!("\"definition\":{{\"{what}\":{max}}}");
+                let policy = format!("{{\"pattern\":\"^{name}$\",{definition},{apply}}}");
+                vhost.on("PUT", "policies", what, &policy)?;
+            }
+            Server::Model(broker) if what == "max-length" => {
+                broker.limit_length(queue.name(), Some(usize::try_from(max)?));
+            }
+            Server::Model(broker) => broker.limit_deliveries(queue.name(), max),
+            Server::Spool(..) => bail!("a spool has no queues"),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn delete_queue(&self, queue: Queue) -> Result<()> {
+        match &self.server {
+            Server::Rabbit(vhost) => vhost.delete_queue(queue.name()),
+            Server::Model(broker) => Ok(broker.delete_queue(queue.name())),
+            Server::Spool(..) => bail!("a spool has no queues"),
+        }
+    }
+
+    /// Rejects the first message of a queue for good.
+    pub(crate) fn reject_first(&self, queue: Queue) -> Result<()> {
+        match &self.server {
+            Server::Rabbit(vhost) => {
+                let reject = "{\"count\":1,\"ackmode\":\"reject_requeue_false\",\"encoding\":\"base64\"}";
+                vhost.on("POST", "queues", &format!("{}/get", queue.name()), reject)?;
+            }
+            Server::Model(broker) => ensure!(broker.reject_first(queue.name()), "nothing to reject"),
+            Server::Spool(..) => bail!("a spool has no queues"),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn unbind_dead_letters(&self) -> Result<()> {
+        match &self.server {
+            Server::Rabbit(vhost) => {
+                let binding = format!("e/{DEAD_LETTER_EXCHANGE}/q/{DEAD_LETTER_QUEUE}/~");
+                vhost.on("DELETE", "bindings", &binding, "")?;
+            }
+            Server::Model(broker) => broker.unbind_dead_letters(),
+            Server::Spool(..) => bail!("a spool has no dead letters"),
+        }
+        Ok(())
+    }
+
+    /// How many messages a queue could hand out, and how many it has handed out. RabbitMQ says so seconds later, but
+    /// unlike [`Rig::ready`] it does not touch the messages.
+    pub(crate) fn waits(&self, queue: Queue) -> Result<(u64, u64)> {
+        match &self.server {
+            Server::Rabbit(vhost) => {
+                Ok((shown(vhost, queue, "messages_ready")?, shown(vhost, queue, "messages_unacknowledged")?))
+            }
+            Server::Model(broker) => {
+                let (ready, held) = (broker.ready(queue.name()), broker.held(queue.name()));
+                Ok((u64::try_from(ready)?, u64::try_from(held - ready)?))
+            }
+            Server::Spool(..) => bail!("a spool has no queues"),
+        }
+    }
+
+    /// How many messages a queue could hand out. The first of them is taken and given back for it.
+    pub(crate) fn ready(&self, queue: &str) -> Result<u64> {
+        match &self.server {
+            Server::Rabbit(vhost) => vhost.ready(queue),
+            Server::Model(broker) => Ok(u64::try_from(broker.ready(queue))?),
+            Server::Spool(..) => bail!("a spool has no queues"),
+        }
+    }
+
+    /// How many messages a queue has given up and could not bring away.
+    pub(crate) fn given_up(&self, queue: Queue) -> Result<u64> {
+        match &self.server {
+            Server::Rabbit(vhost) => shown(vhost, queue, "messages_dlx"),
+            Server::Model(broker) => {
+                Ok(u64::try_from(broker.held(queue.name()) - broker.ready(queue.name()))?)
+            }
+            Server::Spool(..) => bail!("a spool has no queues"),
+        }
+    }
+
+    pub(crate) fn consumers(&self, queue: Queue) -> Result<u64> {
+        match &self.server {
+            Server::Rabbit(vhost) => shown(vhost, queue, "consumers"),
+            Server::Model(broker) => Ok(u64::try_from(broker.consumers(queue.name()))?),
+            Server::Spool(..) => bail!("a spool has no consumers"),
+        }
+    }
+}
+
+fn shown(vhost: &Vhost, queue: Queue, what: &str) -> Result<u64> {
+    let shown: serde_json::Value = serde_json::from_str(&vhost.on("GET", "queues", queue.name(), "")?)?;
+    Ok(shown.get(what).and_then(serde_json::Value::as_u64).unwrap_or(0))
+}
+
 /// Waits until the transport's publisher can publish.
-pub(crate) async fn ready(transport: &Transport) -> Result<()> {
-    let publisher = transport.publisher();
+pub(crate) async fn ready(transport: impl Into<Way>) -> Result<()> {
+    let publisher = transport.into().publisher();
     until("the publisher is ready", || publisher.is_ready()).await
 }
 
@@ -150,6 +272,8 @@ impl Handler for Reporting {
 
 /// A running worker.
 pub(crate) struct Worker {
+    way: Way,
+    queue: Queue,
     pub(crate) status: Status,
     pub(crate) failures: Failures,
     batches: mpsc::UnboundedReceiver<(Instant, Vec<Delivery>)>,
@@ -158,16 +282,17 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn start(transport: &Transport, queue: Queue, decider: Decider) -> Self {
+    pub(crate) fn start(way: impl Into<Way>, queue: Queue, decider: Decider) -> Self {
+        let way = way.into();
         let (sender, batches) = mpsc::unbounded_channel();
         let (status, failures, shutdown) = (Status::new(), Failures::default(), CancellationToken::new());
         let handler = Arc::new(Reporting { decider, batches: sender });
-        let (transport, log) = (transport.clone(), Arc::new(failures.clone()));
+        let (transport, log) = (way.clone(), Arc::new(failures.clone()));
         let (shown, until) = (status.clone(), shutdown.clone());
         let task = tokio::spawn(async move {
             transport.run_worker(queue, handler, log, shown, until).await;
         });
-        Self { status, failures, batches, shutdown, task }
+        Self { way, queue, status, failures, batches, shutdown, task }
     }
 
     /// The next batch that the handler is given, and when.
@@ -187,7 +312,7 @@ impl Worker {
 
     /// Waits until it is subscribed.
     pub(crate) async fn consuming(&self) -> Result<()> {
-        until("the worker is consuming", || self.status.is_consuming()).await
+        until("the worker is consuming", || self.way.is_consuming(self.queue, &self.status)).await
     }
 
     /// Asks it to end, without waiting.
