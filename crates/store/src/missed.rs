@@ -8,6 +8,9 @@ use uuid::Uuid;
 
 use crate::{Client, Error, Result, Tx};
 
+/// What was archived longer ago is not asked for: the inbox forgets, and what it has forgotten would look missed.
+const DAYS: i32 = 7;
+
 /// What the delay of a retry takes at most, and more: an event that was tried longer ago is not on its way any more.
 const TRIED_PATIENCE_S: f64 = 600.0;
 
@@ -30,7 +33,7 @@ pub async fn heads(client: &Client) -> Result<Vec<(String, i64)>> {
 }
 
 /// The events of a source after the place `after` up to `through` that this queue's worker wants, and that it has neither
-/// applied nor parked; at most `limit`. What is tried again and again is on its way, and so is what waits in the spool.
+/// applied nor parked, of the last days; at most `limit`. What is tried again and again is on its way, and so is what waits in the spool.
 ///
 /// None when another process of the worker is looking: two would find the same.
 ///
@@ -50,14 +53,24 @@ pub async fn find_in_tx(
     let sql = "SELECT a.seq, a.event_id, a.event,
              coalesce(t.last_at > now() - make_interval(secs => $8), false) AS tried
         FROM archive a LEFT JOIN attempts t ON t.worker = $5 AND t.event_id = a.event_id
-       WHERE a.source = $1 AND a.seq > $2 AND a.seq <= $3 AND a.payload = ANY ($4)
+       WHERE a.day > (now() AT TIME ZONE 'UTC')::date - $10::int AND a.source = $1 AND a.seq > $2 AND a.seq <= $3 AND a.payload = ANY ($4)
          AND NOT EXISTS (SELECT FROM inbox i WHERE i.worker = $5 AND i.event_id = a.event_id)
          AND NOT EXISTS (SELECT FROM parked p WHERE p.event_id = a.event_id AND p.queue IN ($6, $7))
        ORDER BY a.seq LIMIT $9";
     let payloads: Vec<&str> = queue.payloads().iter().map(|name| name.as_str()).collect();
     let (worker, name) = (queue.worker(), queue.name());
-    let params: [&(dyn postgres_types::ToSql + Sync); 9] =
-        [&source, &after, &through, &payloads, &worker, &name, &DEAD_LETTER_QUEUE, &TRIED_PATIENCE_S, &limit];
+    let params: [&(dyn postgres_types::ToSql + Sync); 10] = [
+        &source,
+        &after,
+        &through,
+        &payloads,
+        &worker,
+        &name,
+        &DEAD_LETTER_QUEUE,
+        &TRIED_PATIENCE_S,
+        &limit,
+        &DAYS,
+    ];
     let rows = tx.query(sql, &params).await?;
     let mut missed = Missed { events: Vec::new(), through };
     if i64::try_from(rows.len()).unwrap_or(i64::MAX) >= limit

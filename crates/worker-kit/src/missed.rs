@@ -18,8 +18,8 @@ use crate::metric;
 
 /// Who stands in the table of replays.
 const ACTOR: &str = "matchpurse";
-/// How far back a worker looks that has just started, in events of each source. What was missed before that is brought
-/// back by `matchpurse replay`.
+/// How far back a worker looks that has just started, in events of each source, and of the last week. What was missed
+/// before that is brought back by `matchpurse replay`.
 const BACK_AT_START: i64 = 100_000;
 /// How many places of a chain are looked at in one transaction.
 const PART: i64 = 10_000;
@@ -76,11 +76,14 @@ impl Search {
         loop {
             let after =
                 self.done.get(source).copied().unwrap_or_else(|| head.saturating_sub(BACK_AT_START).max(0));
+            if after >= head {
+                return Ok(());
+            }
             let through = head.min(after.saturating_add(PART));
             let Some(reached) = self.bring_back(source, (after, through)).await? else { return Ok(()) };
             self.done.insert(source.to_owned(), reached);
-            // Not further where something is still being tried, or everything is done.
-            if reached >= head || reached <= after {
+            // Not further where something is still being tried.
+            if reached < through {
                 return Ok(());
             }
         }

@@ -1,5 +1,6 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use matchpurse_local_servers::{Error, Rabbitmq, RabbitmqOptions};
 
@@ -29,6 +30,14 @@ async fn a_broker_starts_crashes_restarts_and_leaves_nothing() {
     assert_eq!(rabbitmq.amqp_url(), url);
     assert!(offers_plain_login(port));
     assert!(management(&rabbitmq, "GET", "/api/vhosts").contains("\"kept\""));
+
+    rabbitmq.control(&["set_disk_free_limit", "100000GB"]).await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !management(&rabbitmq, "GET", "/api/nodes").contains("\"disk_free_alarm\":true") {
+        assert!(Instant::now() < deadline, "no alarm");
+    }
+    let error = rabbitmq.control(&["no_such_command"]).await.err().unwrap();
+    assert!(matches!(error, Error::CommandFailed { .. }), "{error}");
 
     let second = rabbitmq.pid();
     rabbitmq.stop().await.unwrap();

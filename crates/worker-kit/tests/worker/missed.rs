@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use matchpurse_bus::{
@@ -43,7 +44,11 @@ async fn what_the_archive_has_and_no_queue_brings_is_brought_back_once() -> Resu
     // Ten are archived. One of them is parked, and one is being tried still; four are on the broker.
     let deliveries = batch(10, &[]);
     let events = deliveries.iter().map(|one| decode(&one.body)).collect::<Result<Vec<_>, _>>()?;
-    archived(&store, &events).await?;
+    let now =
+        Timestamp::from_seconds(i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?);
+    // Another one longer ago than the inbox need remember: whether it was applied then, nobody knows.
+    archived(&store, &[decode(&delivery(11, FINE).body)?], now.plus_seconds(-10 * 86_400)).await?;
+    archived(&store, &events, now).await?;
     let queue = Queue::PlayerStats;
     let parked =
         ParkedDelivery { queue: queue.name(), delivery: &deliveries[4], reason: "no", by_broker: false };
@@ -57,7 +62,7 @@ async fn what_the_archive_has_and_no_queue_brings_is_brought_back_once() -> Resu
     until("the four that nobody brings are applied", || async { Ok(applied(&database).await?.len() == 8) })
         .await?;
     // Another one is found by a second search, which finds nothing else.
-    archived(&store, &[decode(&delivery(10, FINE).body)?]).await?;
+    archived(&store, &[decode(&delivery(10, FINE).body)?], now).await?;
     until("the next one is applied", || async { Ok(applied(&database).await?.len() == 9) }).await?;
     shutdown.cancel();
     running.await??;
@@ -68,9 +73,9 @@ async fn what_the_archive_has_and_no_queue_brings_is_brought_back_once() -> Resu
     Ok(())
 }
 
-async fn archived(store: &Store, events: &[Event]) -> Result<()> {
+async fn archived(store: &Store, events: &[Event], at: Timestamp) -> Result<()> {
     let mut client = store.client().await?;
     let tx = client.begin().await?;
-    append_in_tx(&tx, events, Timestamp::from_seconds(1_700_000_100)).await?;
+    append_in_tx(&tx, events, at).await?;
     Ok(tx.commit().await?)
 }
