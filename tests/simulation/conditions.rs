@@ -71,11 +71,11 @@ impl Conditions {
             ingresses: chance.between(1, 2),
             workers: chance.between(1, 2),
             relays: chance.between(1, 2),
-            spool: chance.permille(650),
+            spool: chance.permille(750),
             in_flight: chance.between(1, 6),
             batch_max: chance.between(1, 12),
             prefetch: chance.between(1, 24),
-            delivery_limit: if chance.permille(300) { 2 } else { 1000 },
+            delivery_limit: u32::try_from(one_of(&[1, 2, 1000])).unwrap_or(u32::MAX),
             disorder: chance.permille(500),
             faults: one_of(&[0, 20, 60, 120]),
             faults_max: u32::try_from(chance.between(5, 60)).unwrap_or(0),
@@ -83,5 +83,10 @@ impl Conditions {
             lost_answers: one_of(&[0, 30, 150]),
             failures: one_of(&[0, 0, 30, 120]),
         }
+    }
+
+    /// As bad as they get, and with a spool, so that a defect has every occasion to show.
+    pub(crate) fn worsen(&mut self) {
+        (self.spool, self.faults, self.faults_max, self.deaths) = (true, 120, 60, 300);
     }
 }

@@ -114,7 +114,7 @@ impl Ingress {
 
     async fn drive(&mut self, site: &Site<'_>, request: Request) -> Came {
         let Request { place, task } = request;
-        site.doom(&self.process);
+        site.doom(&self.process, 1);
         let rest = task.drive(&self.process, &site.broker, &self.publisher).await;
         self.process.doom(None);
         match rest {

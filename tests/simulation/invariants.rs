@@ -26,8 +26,9 @@ use crate::world::{Site, World};
 /// As many as a seed never has.
 const ALL: u32 = 100_000;
 
-/// What is broken, in words; none when everything is as promised.
-pub(crate) async fn broken(lab: &Lab, world: &World<'_>) -> Result<Option<String>> {
+/// What is broken, in words; none when everything is as promised. A thorough look also makes the standing checks of an
+/// audit, and replays everything.
+pub(crate) async fn broken(lab: &Lab, world: &World<'_>, thorough: bool) -> Result<Option<String>> {
     let site = &world.site;
     let mut broken = world.provider.objections.clone();
     let names: Vec<SourceName> =
@@ -39,23 +40,40 @@ pub(crate) async fn broken(lab: &Lab, world: &World<'_>) -> Result<Option<String
     let observed = observe::effects(&lab.store, names.iter()).await?;
     let differences = world.provider.plan.expected().audit(&observed);
     broken.extend(differences.iter().map(|difference| format!("not as it must be: {difference}")));
-    standing(lab, &mut broken).await?;
-    if broken.is_empty() {
-        let before = tables(lab, &names).await?;
-        replay_all(site, &names).await?;
-        let after = tables(lab, &names).await?;
-        for (name, rows) in &after {
-            let known = before.get(name);
-            let new = rows.iter().filter(|row| !known.is_some_and(|known| known.contains(*row)));
-            broken.extend(new.take(5).map(|row| format!("a replay changed {name}: {row}")));
-        }
-        broken.extend((before != after && broken.is_empty()).then(|| "a replay removed rows".to_owned()));
+    if thorough {
+        standing(lab, &mut broken).await?;
+    }
+    if thorough && broken.is_empty() {
+        // The archive keeps the copy of a delivery that it got first, and a worker may have applied another one. They are
+        // equal but for the time of reception, and where nobody says when a match ended, the earliest of these counts.
+        // So the first replay may bring that one forward, and the second changes nothing at all.
+        replay_changes(site, &names, &["ended_at", "result_feed"], &mut broken).await?;
+        replay_changes(site, &names, &[], &mut broken).await?;
     }
     let mut text = String::new();
     for line in &broken {
         writeln!(text, "  {line}")?;
     }
     Ok((!broken.is_empty()).then_some(text))
+}
+
+/// Replays everything and says what that has changed, but for the tables and columns of `may`.
+async fn replay_changes(
+    site: &Site<'_>,
+    names: &[SourceName],
+    may: &[&str],
+    broken: &mut Vec<String>,
+) -> Result<()> {
+    let before = tables(site.lab, names, may).await?;
+    replay_all(site, names).await?;
+    let after = tables(site.lab, names, may).await?;
+    let none = BTreeSet::new();
+    for (name, rows) in &after {
+        let known = before.get(name).unwrap_or(&none);
+        broken.extend(rows.difference(known).map(|row| format!("a replay added to {name}: {row}")));
+        broken.extend(known.difference(rows).map(|row| format!("a replay took from {name}: {row}")));
+    }
+    Ok(())
 }
 
 /// What was taken is in the archive, and nothing that nobody sent.
@@ -165,8 +183,8 @@ async fn standing(lab: &Lab, broken: &mut Vec<String>) -> Result<()> {
 }
 
 /// The rows of all tables that a replay must not change, without what only says when something was seen.
-async fn tables(lab: &Lab, names: &[SourceName]) -> Result<BTreeMap<String, BTreeSet<String>>> {
-    const WITHOUT: [&str; 4] = ["inbox", "replay", "updated_at", "seen_at"];
+async fn tables(lab: &Lab, names: &[SourceName], may: &[&str]) -> Result<BTreeMap<String, BTreeSet<String>>> {
+    let without = [&["inbox", "replay", "updated_at", "seen_at"], may].concat();
     let sources: Vec<&str> = names.iter().map(SourceName::as_str).collect();
     let sql = "SELECT t.table_name::text, EXISTS (SELECT FROM information_schema.columns c
                        WHERE c.table_schema = 'public' AND c.table_name = t.table_name AND c.column_name = 'source')
@@ -175,13 +193,13 @@ async fn tables(lab: &Lab, names: &[SourceName]) -> Result<BTreeMap<String, BTre
     let mut tables = BTreeMap::new();
     for row in lab.client.query(sql, &[]).await? {
         let (name, of_source): (String, bool) = (row.try_get(0)?, row.try_get(1)?);
-        if WITHOUT.contains(&name.as_str()) {
+        if without.contains(&name.as_str()) {
             continue;
         }
         // Where it says whose a row is, the rows of other seeds are left out.
         let condition = if of_source { "t.source = ANY ($2)" } else { "$2::text[] IS NOT NULL" };
         let sql = format!("SELECT (to_jsonb(t) - $1::text[])::text FROM {name} t WHERE {condition}");
-        let rows = lab.client.query(&sql, &[&WITHOUT.as_slice(), &sources]).await?;
+        let rows = lab.client.query(&sql, &[&without, &sources]).await?;
         let rows = rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<_>>()?;
         tables.insert(name, rows);
     }

@@ -71,7 +71,12 @@ async fn play(lab: &Lab, seed: u64, defect: Defect) -> Result<Played> {
     let mut world = World::new(lab, seed, defect).await.with_context(|| format!("seed {seed}"))?;
     let broken = match world.run().await {
         Err(broken) => Some(broken.to_string()),
-        Ok(()) => invariants::broken(lab, &world).await.with_context(|| format!("seed {seed}"))?,
+        Ok(()) => {
+            // The audit looks at every seed of the lab, and with the replay it takes as long as all the steps.
+            let by_hand = number("SIMULATION_SEED").or(number("SIMULATION_SEEDS")).is_some();
+            let thorough = by_hand || seed % 8 < 2;
+            invariants::broken(lab, &world, thorough).await.with_context(|| format!("seed {seed}"))?
+        }
     };
     Ok(Played { trace: world.trace(), broken })
 }
@@ -85,12 +90,44 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
+/// What must have happened when so many seeds were played: else they do not say much.
+const OCCASIONS: [&str; 26] = [
+    "dies before it publishes",
+    "dies before it spools",
+    "dies when it has spooled",
+    "dies when it has claimed",
+    "dies between publishing and forgetting",
+    "dies when it has forgotten",
+    "dies before it applies",
+    "dies before it commits",
+    "dies while it commits",
+    "dies before it parks",
+    "dies when it has parked",
+    "dies when it has settled",
+    "is killed",
+    "loses a connection",
+    "restarts",
+    "raises an alarm",
+    "is full",
+    "nobody waits any more",
+    "hangs up on",
+    "is not heard",
+    "fails with 57P01",
+    "fails with 55P03",
+    "fails with XX000",
+    ": refused",
+    "could not delay retries",
+    "delivery_limit: from",
+];
+
 async fn all_hold(seeds: impl Iterator<Item = u64>) -> Result<()> {
     let seeds: Vec<u64> = seeds.collect();
+    let mut missing = OCCASIONS.to_vec();
     for seeds in seeds.chunks(usize::try_from(SEEDS_A_LAB)?) {
         let lab = Lab::open().await?;
         for seed in seeds {
             let Played { trace, broken } = play(&lab, *seed, Defect::None).await?;
+            missing.retain(|occasion| !trace.contains(occasion));
             if let Some(broken) = broken {
                 panic!(
                     "{trace}\nseed {seed} breaks the promise:\n{broken}\nSIMULATION_SEED={seed} plays it again"
@@ -98,6 +135,8 @@ async fn all_hold(seeds: impl Iterator<Item = u64>) -> Result<()> {
             }
         }
     }
+    // A few seeds that somebody has asked for need not have met everything.
+    ensure!(seeds.len() < usize::try_from(SEEDS)? || missing.is_empty(), "it never happened: {missing:?}");
     Ok(())
 }
 

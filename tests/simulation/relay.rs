@@ -66,7 +66,7 @@ impl Relay {
             let relay = RealRelay::new(spool, publisher, options, Status::new());
             Task::new(site.number(), async move { relay.once().await }.boxed_local())
         });
-        site.doom(&self.process);
+        site.doom(&self.process, 3);
         let rest = task.drive(&self.process, &site.broker, &self.publisher).await;
         self.process.doom(None);
         match rest {

@@ -172,7 +172,7 @@ impl Worker {
             }
         };
         let task = Task::new(site.number(), handling.boxed_local());
-        site.doom(&self.process);
+        site.doom(&self.process, if self.job == Job::DeadLetters { 3 } else { 1 });
         let rest = task.drive(&self.process, &site.broker, &self.publisher).await;
         self.process.doom(None);
         match rest {

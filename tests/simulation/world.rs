@@ -70,9 +70,9 @@ impl Site<'_> {
         self.goes_wrong(self.conditions.deaths)
     }
 
-    /// Lets a process die at one of the next points, or not.
-    pub(crate) fn doom(&self, process: &Process) {
-        process.doom(self.dies().then(|| self.chance.below(5)));
+    /// Lets a process die at one of the next points, or not. Whoever works rarely may die the more often.
+    pub(crate) fn doom(&self, process: &Process, often: u64) {
+        process.doom(self.goes_wrong(often * self.conditions.deaths).then(|| self.chance.below(4)));
     }
 }
 
@@ -112,7 +112,10 @@ impl<'l> World<'l> {
     pub(crate) async fn new(lab: &'l Lab, seed: u64, defect: Defect) -> Result<Self> {
         let (settings, sources) = lab.configure(seed)?;
         let chance = Chance::new(seed);
-        let conditions = Conditions::of(&chance);
+        let mut conditions = Conditions::of(&chance);
+        if defect != Defect::None {
+            conditions.worsen();
+        }
         let broker = ModelBroker::new();
         for queue in Queue::ALL {
             broker.limit_deliveries(queue.name(), conditions.delivery_limit);
