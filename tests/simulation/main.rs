@@ -52,7 +52,7 @@ use lab::Lab;
 use world::World;
 
 /// How many seeds a run plays that does not say otherwise, in each of two tests, which may run beside each other.
-const SEEDS: u64 = 100;
+const SEEDS: u64 = 80;
 
 /// How many seeds share a database. Each has sources of its own.
 const SEEDS_A_LAB: u64 = 25;
