@@ -13,8 +13,8 @@ use crate::conformance::{DOCUMENT, file};
 use crate::harness::ANN;
 use crate::world::World;
 
-/// A run takes about a minute; one that takes so long hangs.
-const PATIENCE: Duration = Duration::from_secs(280);
+/// A run takes about a minute, and more beside other tests; one that takes so long hangs.
+const PATIENCE: Duration = Duration::from_secs(540);
 
 /// A folder that goes with the test.
 struct Folder(PathBuf);
@@ -74,7 +74,8 @@ fn with_names(world: &World) -> Value {
     let mut document = DOCUMENT.clone();
     for (template, item) in document["paths"].as_object_mut().unwrap() {
         for operation in item.as_object_mut().unwrap().values_mut() {
-            for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+            let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+            for parameter in parameters.into_iter().flatten() {
                 let name = parameter["name"].as_str().unwrap_or_default();
                 if let Some(there) = world.names(name, template) {
                     parameter["example"] = there.into();
@@ -100,7 +101,7 @@ async fn a_fuzzer_that_knows_the_document_finds_nothing_that_is_not_in_it() -> R
         .args(["--url", &url, "--header", &format!("Authorization: Bearer {ANN}")])
         // A stream has no end that could be waited for; `offer_stream` has its tests.
         .args(["--exclude-operation-id", "streamOffers"])
-        .args(["--phases", "examples,coverage,fuzzing", "--max-examples", "10", "--seed", "8"])
+        .args(["--phases", "examples,coverage,fuzzing", "--max-examples", "5", "--seed", "8"])
         .args(["--workers", "2", "--no-shrink", "--continue-on-failure", "--request-timeout", "20"])
         .args([
             "--checks",
