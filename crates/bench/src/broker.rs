@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -15,7 +15,7 @@ use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProper
 use tokio::time::timeout;
 use uuid::Uuid;
 
-/// A queue from which nothing comes for so long is empty.
+/// An empty queue from which nothing comes for so long has sent everything.
 const QUIET: Duration = Duration::from_millis(500);
 /// On disk before the confirm.
 const PERSISTENT: u8 = 2;
@@ -109,10 +109,15 @@ impl Broker {
         let mut consumer =
             self.channel.basic_consume(short(queue)?, tag, options, FieldTable::default()).await?;
         let mut ids = HashMap::new();
-        while let Ok(Some(delivery)) = timeout(QUIET, consumer.next()).await {
-            *ids.entry(id_of(&delivery?.data)?).or_insert(0) += 1;
+        loop {
+            match timeout(QUIET, consumer.next()).await {
+                Ok(Some(delivery)) => *ids.entry(id_of(&delivery?.data)?).or_insert(0) += 1,
+                Ok(None) => bail!("{queue} was taken away"),
+                // A broker that is busy may be silent for longer than that.
+                Err(_) if self.ready(queue).await? == 0 => return Ok(ids),
+                Err(_) => {}
+            }
         }
-        Ok(ids)
     }
 }
 

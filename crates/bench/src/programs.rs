@@ -62,6 +62,13 @@ pub(crate) fn bare(program: &Path) -> Command {
     command
 }
 
+/// Where a program is, that the path leads to.
+pub(crate) fn on_path(name: &str) -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
+    found.with_context(|| format!("{name} is not there"))
+}
+
 /// A running program. It is killed when dropped.
 pub(crate) struct Running {
     name: String,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use matchpurse_domain::ids::EventId;
 use matchpurse_domain::time::Timestamp;
 use matchpurse_simulator::{Plan, PlanOptions, SimulatedSource};
@@ -18,6 +18,8 @@ pub(crate) const ONE_SOURCE: &str = "games";
 const GAMES: [&str; 2] = ["game", "game_canceled"];
 /// A delivery comes again after so many others.
 const REPEATED_AFTER: usize = 200;
+/// No life has more.
+const DELIVERIES_MAX: usize = 40;
 
 /// How a header vouches for a body: what stands before the hexadecimal digits, and the key.
 #[derive(Debug, Clone)]
@@ -39,9 +41,8 @@ fn one_source() -> Result<SimulatedSource> {
 }
 
 /// A plan without anything unusual.
-fn plain(seed: u64, sources: Vec<SimulatedSource>, lives: u32) -> PlanOptions {
+fn plain(seed: u64, sources: Vec<SimulatedSource>) -> PlanOptions {
     PlanOptions {
-        lives,
         crowd: 5_000,
         odd_percent: 0,
         duplicate_percent: 0,
@@ -50,30 +51,36 @@ fn plain(seed: u64, sources: Vec<SimulatedSource>, lives: u32) -> PlanOptions {
     }
 }
 
-/// At least so many different deliveries of the one source.
+/// So many different deliveries of the one source.
 pub(crate) fn of_one_source(seed: u64, count: usize) -> Result<Arc<Vec<Request>>> {
-    let wanted = u32::try_from(count)?;
-    // A game is four deliveries and more.
-    let mut options = plain(seed, vec![one_source()?], wanted / 3 + 10);
+    let mut options = plain(seed, vec![one_source()?]);
     options.kinds = GAMES.map(str::to_owned).to_vec();
-    let mut requests = written(&Plan::new(options)?)?;
-    ensure!(requests.len() >= count, "only {} deliveries of {count}", requests.len());
-    requests.truncate(count);
-    Ok(Arc::new(requests))
+    Ok(Arc::new(enough(&options, count)?))
 }
 
-/// At least so many deliveries of all sources as it comes: 1.5 % of them repeated, 1 % with a bad signature, 0.5 % of
+/// The first so many requests of a plan with as many lives as that takes.
+fn enough(options: &PlanOptions, count: usize) -> Result<Vec<Request>> {
+    let mut lives = u32::try_from(count / DELIVERIES_MAX)?.max(10);
+    loop {
+        let plan = Plan::new(PlanOptions { lives, ..options.clone() })?;
+        if plan.items().len() >= count {
+            return written(&plan, count);
+        }
+        // A plan costs much more than it takes to see how long it must be.
+        let have = u64::try_from(plan.items().len().max(1))?;
+        lives = u32::try_from(u64::from(lives) * u64::try_from(count)? * 11 / (have * 10) + 1)?;
+    }
+}
+
+/// So many deliveries of all sources as it comes: 1.5 % of them repeated, 1 % with a bad signature, 0.5 % of
 /// a kind that nobody knows.
 pub(crate) fn mixed(seed: u64, count: usize) -> Result<Arc<Vec<Request>>> {
-    let wanted = u32::try_from(count)?;
-    let mut options = plain(seed, sources()?, wanted / 3 + 10);
+    let mut options = plain(seed, sources()?);
     options.forged_percent = 1;
-    let mut requests = written(&Plan::new(options)?)?;
-    ensure!(requests.len() >= count, "only {} deliveries of {count}", requests.len());
-    requests.truncate(count);
-    let mut strange = plain(seed + 1, vec![one_source()?], wanted / 200 + 1);
+    let mut requests = enough(&options, count)?;
+    let mut strange = plain(seed + 1, vec![one_source()?]);
     (strange.odd_percent, strange.kinds) = (100, vec!["unknown_event".to_owned()]);
-    let mut strange = written(&Plan::new(strange)?)?.into_iter();
+    let mut strange = enough(&strange, count / 200 + 1)?.into_iter();
     for place in (REPEATED_AFTER..requests.len()).step_by(200) {
         if let (Some(strange), Some(at)) = (strange.next(), requests.get_mut(place)) {
             *at = strange;
@@ -89,9 +96,9 @@ pub(crate) fn mixed(seed: u64, count: usize) -> Result<Arc<Vec<Request>>> {
     Ok(Arc::new(requests))
 }
 
-fn written(plan: &Plan) -> Result<Vec<Request>> {
+fn written(plan: &Plan, count: usize) -> Result<Vec<Request>> {
     let now = now();
-    let requests = plan.items().iter().map(|item| {
+    let requests = plan.items().iter().take(count).map(|item| {
         let signed = plan.sign(item, now).context("a key that cannot sign")?;
         let mut headers = vec![("content-type", "application/json")];
         headers.extend(signed.headers.iter().map(|(name, value)| (*name, value.as_str())));
@@ -106,8 +113,8 @@ fn written(plan: &Plan) -> Result<Vec<Request>> {
 
 /// How the one source signs, found out from a delivery: for programs that know no adapter.
 pub(crate) fn signature() -> Result<Signature> {
-    let mut options = plain(1, vec![one_source()?], 1);
-    options.kinds = vec![GAMES[0].to_owned()];
+    let mut options = plain(1, vec![one_source()?]);
+    (options.lives, options.kinds) = (1, vec![GAMES[0].to_owned()]);
     let plan = Plan::new(options)?;
     let item = plan.items().first().context("an empty life")?;
     let signed = plan.sign(item, now()).context("a key that cannot sign")?;

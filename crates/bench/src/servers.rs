@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use matchpurse_local_servers::{Postgres, Rabbitmq, install_postgres, install_rabbitmq};
 use matchpurse_testkit::{Database, Vhost};
 use tokio_postgres::Client;
 
+use crate::programs::on_path;
 use crate::say;
 use crate::usage::cpu_seconds_of_tree;
 
@@ -42,12 +43,11 @@ impl Servers {
         self.postgres.url()
     }
 
-    /// A program of PostgreSQL's installation.
+    /// A program of PostgreSQL's installation: beside the server, or where the path leads.
     pub(crate) fn postgres_program(&self, name: &str) -> Result<PathBuf> {
-        let folder = self.postgres.binaries().postgres.parent().context("PostgreSQL has no folder")?;
-        let program = folder.join(name);
-        ensure!(program.is_file(), "{} is not there", program.display());
-        Ok(program)
+        let server = self.postgres.binaries().postgres.canonicalize()?;
+        let beside = server.parent().context("PostgreSQL has no folder")?.join(name);
+        if beside.is_file() { Ok(beside) } else { on_path(name) }
     }
 
     /// CPU seconds so far: of RabbitMQ, and of PostgreSQL.

@@ -18,7 +18,7 @@ impl Stats {
                      SET matches = rival_totals.matches + 1, kills = rival_totals.kills + excluded.kills,
                          counters = (SELECT array_agg(a + b ORDER BY n)
                                        FROM unnest(rival_totals.counters, excluded.counters)
-                                            WITH ORDINALITY AS both(a, b, n))";
+                                            WITH ORDINALITY AS pair(a, b, n))";
         Ok(Self {
             make: client
                 .prepare("INSERT INTO rival_stats_match (match_id) VALUES ($1) ON CONFLICT DO NOTHING")

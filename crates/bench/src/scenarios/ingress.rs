@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use matchpurse_contracts::topology::{EVENTS_EXCHANGE, Queue};
 use matchpurse_contracts::wire;
 use matchpurse_domain::ids::{EventId, SourceName};
-use matchpurse_testkit::Vhost;
+use matchpurse_testkit::{Database, Vhost};
 use uuid::Uuid;
 
 use super::rivals::{Installed, Rival};
@@ -21,10 +21,12 @@ use crate::load::{Load, Loaded, Pace, Request, run as send};
 use crate::options::Options;
 use crate::programs::{Folder, Running, free_port, program};
 use crate::requests::{ONE_SOURCE, Signature, mixed, of_one_source, signature};
-use crate::servers::Servers;
+use crate::servers::{Servers, connect, number};
 
 /// As many as anything here takes in a second, and more.
 const A_SECOND_MAX: usize = 16_000;
+/// For the relay from the spool to the broker.
+const RELAY_PATIENCE: Duration = Duration::from_secs(60);
 /// Latency is measured at this share of what the bare handler took in the same round.
 const SHARE: f64 = 0.6;
 const BARE: &str = "bare handler";
@@ -83,7 +85,7 @@ pub(super) async fn one_source(options: &Options, servers: &Servers) -> Result<M
 pub(super) async fn mix(options: &Options, servers: &Servers) -> Result<Measured> {
     let mut measured = Measured::default();
     let seconds = usize::try_from(options.seconds)? + 1;
-    let (requests, signature) = (mixed(13, A_SECOND_MAX / 2 * seconds * 2)?, signature()?);
+    let (requests, signature) = (mixed(13, A_SECOND_MAX / 3 * seconds * 2)?, signature()?);
     for _ in 0..options.rounds {
         let one = One { servers, requests: &requests, signature: &signature, connections: 64 };
         let run = one.run(&Who::Ours, options, None).await?;
@@ -126,10 +128,12 @@ impl One<'_> {
 
         let queue = if matches!(who, Who::BareToOneQueue) { FLOOR } else { Queue::EventArchive.name() };
         let ours = matches!(who, Who::Ours);
+        // What the broker did not confirm in time is in the spool, and is relayed.
+        let spooled = relayed(&database).await?;
         let found = broker.drain(queue, |body| delivery_of(body, ours)).await?;
         running.stop().await?;
         let done = full.answered as f64;
-        let run = Run {
+        let mut run = Run {
             rate: full.rate,
             unit: "deliveries",
             p50_ms: Some(steady.quantile_ms(0.5)),
@@ -142,6 +146,9 @@ impl One<'_> {
             wrong: audit(&[full, steady], &found),
             ..Run::default()
         };
+        if spooled > 0 {
+            run.wrong.push(format!("{spooled} stay in the spool"));
+        }
         drop(broker);
         tokio::task::spawn_blocking(move || drop((database, vhost))).await?;
         Ok(run)
@@ -186,6 +193,18 @@ impl One<'_> {
             ("BENCH_SECRET", secret.clone()),
         ]);
         Ok((command, format!("127.0.0.1:{port}")))
+    }
+}
+
+/// Waits until the spool is empty; what never leaves it.
+async fn relayed(database: &Database) -> Result<i64> {
+    let (client, begun) = (connect(&database.url()).await?, Instant::now());
+    loop {
+        let waiting = number(&client, "SELECT count(*) FROM spool").await?;
+        if waiting == 0 || begun.elapsed() > RELAY_PATIENCE {
+            return Ok(waiting);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

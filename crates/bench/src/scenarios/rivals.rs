@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::programs::bare;
+use crate::programs::{bare, on_path};
 use crate::say;
 
 /// A rival that is no Rust.
@@ -53,7 +53,7 @@ impl Rival {
                 }
                 // Modules are looked for beside the file.
                 std::fs::copy(source.join("server.mjs"), into.join("server.mjs"))?;
-                Ok(Installed { program: found("node")?, arguments: vec![into.join("server.mjs")] })
+                Ok(Installed { program: on_path("node")?, arguments: vec![into.join("server.mjs")] })
             }
             Self::FastApi => {
                 let (python, there) = (into.join("venv/bin/python"), into.join("requirements.txt"));
@@ -93,13 +93,6 @@ impl Installed {
 fn root() -> Result<PathBuf> {
     let program = std::env::current_exe()?;
     Ok(program.parent().context("this program has no folder")?.join("bench-rivals"))
-}
-
-/// Where a program is, that the path leads to.
-fn found(name: &str) -> Result<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
-    found.with_context(|| format!("{name} is not there"))
 }
 
 fn ran(mut command: Command) -> Result<()> {
