@@ -272,6 +272,21 @@ const TAMPERINGS: &[(&str, &str, &str)] = &[
         "trigger transfer_guard of transfer is not in force",
     ),
     (
+        "ALTER TABLE dispatch_operation DISABLE TRIGGER dispatch_operation_guard",
+        "constraints, keys and triggers are there",
+        "trigger dispatch_operation_guard of dispatch_operation is not in force",
+    ),
+    (
+        "DROP TRIGGER dispatch_request_guard ON dispatch_request",
+        "constraints, keys and triggers are there",
+        "trigger dispatch_request_guard of dispatch_request is not there",
+    ),
+    (
+        "GRANT DELETE ON dispatch_operation TO matchpurse_app",
+        "take nothing away",
+        "matchpurse_app has the right to DELETE on dispatch_operation",
+    ),
+    (
         "GRANT UPDATE ON transfer TO matchpurse_app",
         "take nothing away",
         "matchpurse_app has the right to UPDATE on transfer",
