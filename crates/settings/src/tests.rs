@@ -195,11 +195,11 @@ fn a_jwt_has_an_issuer_an_audience_and_one_key() {
     let jwt = |lines: &str| {
         refused(&format!("[api.jwt]\nissuer = \"https://id.example\"\naudience = \"a\"\n{lines}"))
     };
-    insta::assert_snapshot!(jwt(""), @"settings, line 1: `api.jwt`: needs one of key_file, jwks_file and, for development, hs256_secret");
-    insta::assert_snapshot!(jwt("key_file = \"a\"\njwks_file = \"b\""), @"settings, line 1: `api.jwt`: needs one of key_file, jwks_file and, for development, hs256_secret");
-    insta::assert_snapshot!(jwt("hs256_secret = \"0123456789abcdef0123456789abcdef\""), @"settings, line 4: `api.jwt.hs256_secret`: whoever can verify by it can sign by it: only with `hs256_for_development = true`");
-    insta::assert_snapshot!(jwt("hs256_for_development = true\nhs256_secret = \"short\""), @"settings, line 5: `api.jwt.hs256_secret`: must have at least 32 characters");
-    insta::assert_snapshot!(jwt("key_file = \"a\"\nleeway_s = 301"), @"settings, line 5: `api.jwt.leeway_s`: 301 is above 300, the most");
+    insta::assert_snapshot!(jwt(""), @"settings, line 2: `api.jwt`: needs one of key_file, jwks_file and, for development, hs256_secret");
+    insta::assert_snapshot!(jwt("key_file = \"a\"\njwks_file = \"b\""), @"settings, line 2: `api.jwt`: needs one of key_file, jwks_file and, for development, hs256_secret");
+    insta::assert_snapshot!(jwt("hs256_secret = \"0123456789abcdef0123456789abcdef\""), @"settings, line 5: `api.jwt.hs256_secret`: whoever can verify by it can sign by it: only with `hs256_for_development = true`");
+    insta::assert_snapshot!(jwt("hs256_for_development = true\nhs256_secret = \"short\""), @"settings, line 6: `api.jwt.hs256_secret`: must have at least 32 characters");
+    insta::assert_snapshot!(jwt("key_file = \"a\"\nleeway_s = 301"), @"settings, line 6: `api.jwt.leeway_s`: 301 is above 300, the most");
     let nobody = refused("[api.jwt]\nissuer = \"\"\naudience = \" \"\nkey_file = \"a\"");
     assert!(nobody.contains("`api.jwt.issuer`") && nobody.contains("`api.jwt.audience`"), "{nobody}");
 }

@@ -226,6 +226,12 @@ fn of_a_set_the_tokens_kid_chooses() {
     assert_eq!(refusal(&jwt, &rs256(&good())), Some(Refusal::UnknownKey));
     let jwt = by_set("one", &json!({ "keys": [jwk(RSA, "one")] })).unwrap();
     assert_eq!(refusal(&jwt, &rs256(&good())), None);
+    // A key without an id is for tokens that no other key names.
+    let mut nameless = jwk(RSA, "");
+    nameless.as_object_mut().unwrap().remove("kid");
+    let jwt = by_set("nameless", &json!({ "keys": [nameless, jwk(NEXT, "two")] })).unwrap();
+    assert_eq!(refusal(&jwt, &with_kid("two", NEXT)), None);
+    assert_eq!(refusal(&jwt, &with_kid("any", RSA)), None);
 }
 
 #[test]

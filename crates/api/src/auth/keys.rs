@@ -78,7 +78,11 @@ impl Keys {
     pub(super) fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Option<&Key> {
         let mut fitting = self.0.iter().filter(|key| key.algorithm == algorithm);
         match id {
-            Some(id) => fitting.find(|key| key.id.as_deref().is_none_or(|own| own == id)),
+            // One that names itself is meant before one that does not.
+            Some(id) => {
+                let named = fitting.clone().find(|key| key.id.as_deref() == Some(id));
+                named.or_else(|| fitting.find(|key| key.id.is_none()))
+            }
             None => fitting.next().filter(|_| fitting.next().is_none()),
         }
     }
