@@ -54,7 +54,7 @@ pub(crate) enum Server {
 impl Rig {
     pub(crate) async fn rabbit(options: &BusOptions) -> Result<Self> {
         let vhost = Vhost::create()?;
-        let transport = Way::Ours(Transport::Rabbit(RabbitTransport::start(&vhost.amqp_url(), options)?));
+        let transport = Way::from(&Transport::Rabbit(RabbitTransport::start(&vhost.amqp_url(), options)?));
         ready(&transport).await?;
         Ok(Self { transport, server: Server::Rabbit(vhost) })
     }
@@ -62,7 +62,7 @@ impl Rig {
     pub(crate) async fn embedded(options: &BusOptions) -> Result<Self> {
         let database = Database::create().await?;
         let spool: Arc<dyn Spool> = Arc::new(database.store().await?.spool(100_000));
-        let transport = Way::Ours(Transport::Embedded(EmbeddedTransport::new(spool.clone(), options)));
+        let transport = Way::from(&Transport::Embedded(EmbeddedTransport::new(spool.clone(), options)));
         Ok(Self { transport, server: Server::Spool(spool, database) })
     }
 
@@ -100,7 +100,10 @@ impl Rig {
             Server::Rabbit(vhost) => {
                 until("the connections end", || vhost.close_connections().is_ok_and(|some| some)).await
             }
-            Server::Model(broker) => Ok(broker.restart()),
+            Server::Model(broker) => {
+                broker.restart();
+                Ok(())
+            }
             Server::Spool(..) => bail!("a spool has no connections"),
         }
     }
@@ -126,7 +129,10 @@ impl Rig {
     pub(crate) fn delete_queue(&self, queue: Queue) -> Result<()> {
         match &self.server {
             Server::Rabbit(vhost) => vhost.delete_queue(queue.name()),
-            Server::Model(broker) => Ok(broker.delete_queue(queue.name())),
+            Server::Model(broker) => {
+                broker.delete_queue(queue.name());
+                Ok(())
+            }
             Server::Spool(..) => bail!("a spool has no queues"),
         }
     }

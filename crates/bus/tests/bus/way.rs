@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 #[derive(Clone)]
 pub(crate) enum Way {
-    Ours(Transport),
+    Ours(Box<Transport>),
     Model(Model),
 }
 
@@ -69,7 +69,7 @@ async fn drive(broker: ModelBroker, publisher: ModelPublisher) {
 
 impl From<&Transport> for Way {
     fn from(transport: &Transport) -> Self {
-        Self::Ours(transport.clone())
+        Self::Ours(Box::new(transport.clone()))
     }
 }
 

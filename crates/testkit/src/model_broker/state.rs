@@ -298,8 +298,10 @@ impl State {
     pub(super) fn cancel(&mut self, id: ConsumerId) {
         let Some(consumer) = self.consumers.remove(&id) else { return };
         let Some(queue) = self.queues.get_mut(&consumer.queue) else { return };
-        let held = queue.unsettled.extract_if(.., |_, (of, _)| *of == id).collect::<Vec<_>>();
-        for (_, (_, letter)) in held {
+        let held: Vec<u64> =
+            queue.unsettled.iter().filter(|(_, (of, _))| *of == id).map(|(tag, _)| *tag).collect();
+        for tag in held {
+            let Some((_, letter)) = queue.unsettled.remove(&tag) else { continue };
             let waiting = queue.ready.len();
             let at = self.disorder.as_mut().map(|at| at(waiting));
             queue.give_back(&consumer.queue, letter, at);
