@@ -186,7 +186,8 @@ pub const TABLES: &[Table] = &[
         "player_link",
         Rows(
             "SELECT concat_ws('/', p.source, p.player_id, t.player_key) AS key,
-                    to_jsonb(t) - '{linked_at}'::text[] AS what
+                    to_jsonb(t) - '{linked_at, person}'::text[]
+                      || jsonb_build_object('with', min(t.player_key::text) OVER (PARTITION BY t.person)) AS what
                FROM {s}.player_link t LEFT JOIN {s}.player p USING (player_key)",
         ),
     ),

@@ -1,0 +1,9 @@
+//! What an operator does with the command, run as an operator runs it.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+
+mod archive;
+mod ground;
+mod parked;
+mod people;
+mod rebuild;
