@@ -32,8 +32,8 @@ pub struct StoreOptions {
     /// The longest that a transaction may do nothing: a process that was stopped amid one must not hold the
     /// others' rows for ever.
     pub idle_in_transaction_timeout: Duration,
-    /// Plan a prepared statement once, whatever its parameters: right for a worker, whose parameters are
-    /// arrays; wrong for queries with optional filters.
+    /// Plan a prepared statement once, whatever its parameters, and by indexes: right for a worker, whose parameters
+    /// are arrays of keys; wrong for queries with optional filters.
     pub generic_plans: bool,
 }
 
@@ -78,6 +78,11 @@ impl StoreOptions {
         ));
         if self.generic_plans {
             options.push_str(" -c plan_cache_mode=force_generic_plan");
+            // Such a plan may be made while a table is still empty and then lives for minutes: read as a whole, the
+            // table would be compared row by row with every key of the array. All that a worker reads, it reads by keys.
+            options.push_str(" -c enable_seqscan=off");
+            // What has no index nevertheless must not look so dear that it is compiled.
+            options.push_str(" -c jit=off");
         }
         config.options(options);
         Ok(config)
