@@ -45,8 +45,8 @@ impl Answers {
     /// When the database's settings will not do.
     pub(crate) fn new(settings: &Settings, runtime: Handle) -> Result<Self, Error> {
         let database = &settings.database;
-        // A connection, then one statement or two.
-        let statements_ms = u64::from(database.statement_timeout_ms).saturating_mul(2);
+        // A connection, then one statement or two; a connection that has gone silent must be found to be so.
+        let statements_ms = database.answer_timeout_ms().saturating_mul(2);
         let limit_ms = database.pool_wait_ms.saturating_add(database.connect_timeout_ms);
         let limit_ms = limit_ms.saturating_add(statements_ms).saturating_add(SLACK_MS);
         let store = Store::new(&store_options(settings, SERVICE))?;

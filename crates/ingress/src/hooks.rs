@@ -64,8 +64,9 @@ impl Hooks {
 
 fn limits(settings: &Settings) -> Limits {
     let (own, broker, database) = (&settings.ingress, &settings.broker, &settings.database);
-    // Broker first, then the spool: the sum of what they allow themselves.
-    let spool_ms = database.pool_wait_ms.saturating_add(database.statement_timeout_ms.into());
+    // Broker first, then the spool: the sum of what they allow themselves. With less, nobody would wait until a
+    // connection is found to have gone silent, and it would be taken again and again.
+    let spool_ms = database.pool_wait_ms.saturating_add(database.answer_timeout_ms());
     let publish_ms = broker.confirm_timeout_ms.saturating_add(spool_ms).saturating_add(PUBLISH_SLACK_MS);
     Limits {
         body_time: Duration::from_millis(own.request_timeout_ms),

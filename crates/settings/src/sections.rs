@@ -30,6 +30,13 @@ pub struct DatabaseSettings {
     pub answer_grace_ms: u32,
 }
 
+impl DatabaseSettings {
+    /// The longest that one answer of the database may take, in ms.
+    pub fn answer_timeout_ms(&self) -> u64 {
+        u64::from(self.statement_timeout_ms).saturating_add(self.answer_grace_ms.into())
+    }
+}
+
 /// `[broker]`
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct BrokerSettings {

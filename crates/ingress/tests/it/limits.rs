@@ -200,7 +200,7 @@ async fn a_sender_that_hangs_up_keeps_its_place_and_its_event_is_kept() {
 
 #[tokio::test]
 async fn a_publisher_that_never_answers_is_answered_503_in_the_end() {
-    let limits = "statement_timeout_ms = 10\npool_wait_ms = 10\n[broker]\nconfirm_timeout_ms = 10\n[ingress]";
+    let limits = "statement_timeout_ms = 10\nanswer_grace_ms = 10\npool_wait_ms = 10\n[broker]\nconfirm_timeout_ms = 10\n[ingress]";
     let ingress = Ingress::start_with(&SOURCES.replace("[ingress]", limits)).await;
     ingress.publisher.set(Mode::Hold);
     let answer = ingress.send(&ingress.signed("duel", Method::Post, &body("game_created"))).await;

@@ -179,10 +179,8 @@ fn a_body_that_is_none_cannot_be_read_today_either() {
             let now: Result<Normalized, NormalizeError> =
                 source.provider.normalize(&verified, &source.settings);
             // What is kept is without secrets and may be other bytes, so the reason may be another one.
-            let same = match (&read, &now) {
-                (Err(Unreadable::Still(_)), _) | (Err(Unreadable::Answered), Ok(_)) => true,
-                _ => false,
-            };
+            let same =
+                matches!((&read, &now), (Err(Unreadable::Still(_)), _) | (Err(Unreadable::Answered), Ok(_)));
             assert!(same, "{}: {read:?}, {now:?}", source.provider.id());
         }
     }
