@@ -28,16 +28,16 @@ struct Example<'a> {
 }
 
 /// A block of commands is followed by the status in backticks and, where there is a body, a block of JSON.
-fn examples() -> Vec<Example<'static>> {
+fn examples() -> Result<Vec<Example<'static>>> {
     let mut found = Vec::new();
     let mut at = 0;
     while let Some(begin) = PAGE[at..].find("```sh\ncurl ").map(|offset| at + offset + 6) {
-        let end = begin + PAGE[begin..].find("\n```\n").expect("the block ends");
+        let end = begin + PAGE[begin..].find("\n```\n").context("a block without an end")?;
         let command = &PAGE[begin..end];
         let rest_at = end + 5;
         let rest = &PAGE[rest_at..];
         let status = rest.trim_start().strip_prefix('`').and_then(|text| text.split('`').next());
-        let status = status.unwrap_or_else(|| panic!("no status behind {command}"));
+        let status = status.with_context(|| format!("no status behind {command}"))?;
         let status_end = rest.find(&format!("`{status}`")).unwrap() + status.len() + 2;
         let behind = &rest[status_end..];
         let body =
@@ -47,7 +47,7 @@ fn examples() -> Vec<Example<'static>> {
         found.push(Example { command, status, body, span });
         at = rest_at;
     }
-    found
+    Ok(found)
 }
 
 /// What differs from run to run is masked.
@@ -82,7 +82,7 @@ async fn the_commands_of_the_page_answer_what_stands_behind_them() -> Result<()>
     std::fs::create_dir_all(&home)?;
     std::fs::write(home.join(".curlrc"), "write-out = \"\\n%{http_code}\"\n")?;
     let (mut page, mut done, mut wrong) = (String::new(), 0, String::new());
-    let all = examples();
+    let all = examples()?;
     for example in &all {
         let output = Command::new("bash")
             .args(["-euo", "pipefail", "-c", example.command])
