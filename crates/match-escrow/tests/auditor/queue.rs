@@ -133,7 +133,7 @@ impl Workshop {
         while let Some(batch) = queue.next().await {
             let fate = dice.below(100);
             let waits = if fate < CUT_SHORT { dice.below(WAITS_MAX) } else { usize::MAX };
-            let processed = cut_short(worker.process_batch(&batch), waits).await;
+            let processed = Box::pin(cut_short(worker.process_batch(&batch), waits)).await;
             let killed = processed.is_none() || (CUT_SHORT..CUT_SHORT + UNACKNOWLEDGED).contains(&fate);
             match processed {
                 None => queue.redeliver(batch, |tally| tally.cut_short += 1),
