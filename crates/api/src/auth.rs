@@ -17,7 +17,7 @@ use actix_web::{Error, FromRequest, HttpMessage as _, HttpRequest, ResponseError
 use matchpurse_settings::{ApiScope, ApiSettings};
 use matchpurse_store::now;
 
-use self::jwt::Jwt;
+use self::jwt::{Jwt, Refusal};
 pub use self::keys::KeysError;
 use self::tokens::Tokens;
 use crate::api::Api;
@@ -104,7 +104,10 @@ impl Access {
         let Some(jwt) = self.jwt.as_ref().filter(|_| secret.contains(&b'.')) else {
             return Err(Failure::unauthorized(Some("no token has this secret")));
         };
-        jwt.bearer(secret, now().seconds()).map_err(|refusal| {
+        let known = jwt.bearer(secret, now().seconds()).and_then(|known| {
+            if self.tokens.names(&known.actor) { Err(Refusal::SubjectTaken) } else { Ok(known) }
+        });
+        known.map_err(|refusal| {
             tracing::debug!(reason = %refusal, "a JWT was refused");
             Failure::unauthorized(Some(&refusal.to_string()))
         })

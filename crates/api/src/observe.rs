@@ -49,7 +49,8 @@ pub(crate) async fn observe(
         let answered = answer.response().extensions();
         let cause = answered.get::<Cause>().map(|cause| cause.0.as_str());
         tracing::error!(request_id = id, trace_id, actor, method, route, status, took_ms, cause, "failed");
-    } else if auth::only_looks(&asked, &route) {
+    } else if auth::only_looks(&asked, &route) || actor.is_none() {
+        // What anybody can cause must not fill the log: strangers' requests are counted, and shown at this level.
         tracing::debug!(request_id = id, trace_id, actor, method, route, status, took_ms, "answered");
     } else {
         tracing::info!(request_id = id, trace_id, actor, method, route, status, took_ms, "answered");

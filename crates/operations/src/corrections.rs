@@ -160,7 +160,8 @@ pub async fn approve(store: &Store, id: EventId, actor: &str, now: Timestamp) ->
     let tx = client.begin().await?;
     let loaded = lock(&tx, &key).await?;
     let correction = open(&tx, id).await?;
-    if correction.proposal.proposed_by == actor {
+    // Who wrote his own name in another case is no second person.
+    if correction.proposal.proposed_by.trim().to_lowercase() == actor.trim().to_lowercase() {
         return Err(Error::SamePerson(actor.to_owned()));
     }
     if correction.proposal.seen != last_event_in_tx(&tx, loaded.match_no).await? {

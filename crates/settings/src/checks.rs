@@ -174,6 +174,12 @@ fn jwt(api: &ApiSettings, add: &mut dyn FnMut(&str, String)) {
         if secret.expose().len() < TOKEN_LENGTH_MIN {
             add("api.jwt.hs256_secret", format!("must have at least {TOKEN_LENGTH_MIN} characters"));
         }
+        if secret.expose().contains("-----BEGIN") {
+            add(
+                "api.jwt.hs256_secret",
+                "is a key as PEM, and no secret: it belongs into key_file".to_owned(),
+            );
+        }
     }
     if jwt.leeway_s > LEEWAY_MAX_S {
         add("api.jwt.leeway_s", format!("{} is above {LEEWAY_MAX_S}, the most", jwt.leeway_s));

@@ -53,6 +53,8 @@ pub(super) enum Refusal {
     NotYet,
     #[error("the token does not say whose it is")]
     Subject,
+    #[error("the token's subject is the name of a token of the configuration")]
+    SubjectTaken,
 }
 
 /// The part of the header that matters. What else may stand there, as the address of a key, is not looked at.
@@ -169,8 +171,10 @@ fn is_token_type(text: &str) -> bool {
     matches!(text.strip_prefix("application/").unwrap_or(&text), "jwt" | "at+jwt")
 }
 
+/// Spaces around it would make two persons of one.
 fn is_subject(text: &str) -> bool {
-    !text.trim().is_empty()
+    !text.is_empty()
+        && text.trim() == text
         && text.chars().count() <= SUBJECT_CHARS_MAX
         && !text.chars().any(char::is_control)
 }

@@ -175,6 +175,7 @@ fn claims_are_all_looked_at() {
         (json!({ "sub": null }), Refusal::Subject),
         (json!({ "sub": "" }), Refusal::Subject),
         (json!({ "sub": " " }), Refusal::Subject),
+        (json!({ "sub": " ann" }), Refusal::Subject),
         (json!({ "sub": 7 }), Refusal::Subject),
         (json!({ "sub": "a\u{0}b" }), Refusal::Subject),
         (json!({ "sub": "x".repeat(201) }), Refusal::Subject),

@@ -110,15 +110,15 @@ impl Keys {
         Ok(Self(vec![Key { id: None, algorithm, key }]))
     }
 
-    /// The keys of a set that are for signatures by RS256 or EdDSA; an issuer may have others in it.
+    /// The keys of a set that are for signatures by RS256 or EdDSA; an issuer may have others in it. There may be none:
+    /// that is how an issuer takes back the last one.
     fn of_set(bytes: &[u8]) -> Result<Self, String> {
         let set: KeySet =
             serde_json::from_slice(bytes).map_err(|error| format!("no JSON Web Key Set: {error}"))?;
-        let keys: Vec<Key> = set.keys.into_iter().filter_map(usable).collect();
-        if keys.is_empty() {
-            return Err("no key for signatures by RS256 or EdDSA (Ed25519)".to_owned());
+        if set.keys.iter().any(|key| key.get("d").is_some()) {
+            return Err("a private key: the public ones are enough, and all that should be here".to_owned());
         }
-        Ok(Self(keys))
+        Ok(Self(set.keys.into_iter().filter_map(usable).collect()))
     }
 }
 
@@ -156,6 +156,10 @@ impl KeyRing {
             (None, path) => KeyFile { path: path.clone().unwrap_or_default(), read: Keys::of_pem },
         };
         let keys = file.keys(&read(&file.path)?)?;
+        if keys.0.is_empty() {
+            let what = "no key for signatures by RS256 or EdDSA (Ed25519)".to_owned();
+            return Err(KeysError::Unusable { path: file.path, what });
+        }
         Ok(Self { keys: RwLock::new(Arc::new(keys)), file: Some(file) })
     }
 
@@ -163,8 +167,8 @@ impl KeyRing {
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes the file's keys whenever it has changed, for ever. While it cannot be used, the keys of before are good: an
-    /// issuer's mistake must not lock everybody out.
+    /// Takes the file's keys whenever it has changed, for ever. While it cannot be read, the keys of before are good: an
+    /// issuer's mistake must not lock everybody out. A set without any key is no mistake: it lets nobody in.
     pub(super) async fn follow(&self) {
         let Some(file) = &self.file else { return };
         let mut seen: Option<Vec<u8>> = None;
@@ -181,6 +185,9 @@ impl KeyRing {
                     seen = Some(bytes);
                     match read {
                         Ok(keys) => {
+                            if keys.0.is_empty() {
+                                tracing::warn!(file = %file.path.display(), "no key of JWTs is left");
+                            }
                             *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
                             if !first {
                                 tracing::info!(file = %file.path.display(), "the keys of JWTs were read anew");

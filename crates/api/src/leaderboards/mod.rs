@@ -251,7 +251,9 @@ impl PageEnd {
 
     fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split(' ');
-        let (season, rank) = (parts.next()?.to_owned(), parts.next()?.parse().ok()?);
+        let season = parts.next()?.to_owned();
+        // Ranks are counted on from there.
+        let rank = parts.next()?.parse().ok().filter(|rank| (0..=i64::MAX / 2).contains(rank))?;
         let place = parts.next()?.parse().ok()?;
         let reached_at = cursor::time(parts.next()?)?;
         let player = Uuid::parse_str(parts.next()?).ok()?;

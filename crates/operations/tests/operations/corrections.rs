@@ -115,6 +115,7 @@ async fn two_persons_are_two_persons() -> Result<()> {
     let id = proposed.proposal.id;
     let another = ground.correct("theirs", End::Refund {}, "k2", 2).await.unwrap_err();
     assert_eq!(told(&another), "another correction of this match waits for a decision");
+    corrections::approve(&ground.store, id, "Ann ", NOW).await.unwrap_err();
     let alone = corrections::approve(&ground.store, id, "ann", NOW).await.unwrap_err();
     assert_eq!(told(&alone), "ann proposed the correction, so somebody else must decide");
     let approved = corrections::approve(&ground.store, id, "bea", NOW).await?;

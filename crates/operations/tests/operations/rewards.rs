@@ -251,11 +251,13 @@ async fn what_cannot_be_done_says_why_and_records_nothing() -> Result<()> {
     let told = |refused: Result<Done, Error>| refused.unwrap_err().to_string();
     let reserved = told(reverse(&rewards.store, grant, &author("ann"), NOW).await);
     assert_eq!(reserved, "the grant is reserved, so there is nothing to take back");
+    let unsent = told(retry(&rewards.store, grant, &author("ann"), "key", NOW).await);
+    assert_eq!(unsent, "no notice of the grant waits to be delivered");
     rewards.apply(won("c", None)).await?;
     let given = told(release(&rewards.store, grant, &author("ann"), NOW).await);
     assert_eq!(given, "the grant is granted, not held for review");
-    let unsent = told(retry(&rewards.store, grant, &author("ann"), "key", NOW).await);
-    assert_eq!(unsent, "no notice of the grant waits to be delivered");
+    let unwanted = told(retry(&rewards.store, grant, &author("ann"), "key", NOW).await);
+    assert_eq!(unwanted, "no endpoint wants the grant's notices: add one that does, and retry then");
     assert_eq!(rewards.recorded().await?, [""; 0]);
     Ok(())
 }
