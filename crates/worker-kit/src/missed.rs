@@ -103,13 +103,11 @@ impl Search {
             let reason = format!("{worker} never got them");
             let scope =
                 json!({"source": source, "from_seq": part.0 + 1, "to_seq": part.1, "workers": [worker]});
-            let replay = replays::note_in_tx(&tx, ACTOR, &reason, &scope, count).await?;
+            replays::note_in_tx(&tx, ACTOR, &reason, &scope, count).await?;
             let to = vec![Destination::Worker(self.queue)];
-            let messages: Vec<_> = found
-                .events
-                .into_iter()
-                .map(|event| (Message::new(event, None).replayed(replay), to.clone()))
-                .collect();
+            // Not marked as a replay, which goes past the inbox: whoever has applied one meanwhile has it there.
+            let messages: Vec<_> =
+                found.events.into_iter().map(|event| (Message::new(event, None), to.clone())).collect();
             spool::append_in_tx(&tx, &messages).await?;
         }
         tx.commit().await?;

@@ -160,8 +160,9 @@ impl<'c> Subscription<'c> {
         shutdown: &CancellationToken,
     ) -> Result<Option<Incoming>, String> {
         // One that is always given something looks between two batches.
-        if Instant::now() >= self.next_look {
-            self.look(status).await?;
+        if Instant::now() >= self.next_look && self.look(status).await.is_err() {
+            // Not worth what was handed out ahead: a channel that is gone says so below.
+            self.next_look = Instant::now() + LOOK_EVERY;
         }
         let mut starved = 0;
         loop {
@@ -182,22 +183,27 @@ impl<'c> Subscription<'c> {
     }
 
     /// How many messages wait; when none does, that is progress too.
+    ///
+    /// A quorum queue whose leader does not answer in time is told as one without messages and without consumers. It has
+    /// one at least, this one, so that answer says nothing.
     async fn look(&mut self, status: &Status) -> Result<u32, String> {
-        let waiting = self.waiting().await?;
+        let (waiting, consumers) = self.waiting().await?;
         self.next_look = Instant::now() + LOOK_EVERY;
-        if waiting == 0 {
+        if waiting == 0 && consumers > 0 {
             status.progressed();
             status.emptied();
         }
         Ok(waiting)
     }
 
-    /// How many messages the queue holds that nobody has been given.
-    async fn waiting(&self) -> Result<u32, String> {
+    /// How many messages the queue holds that nobody has been given, and how many consumers it has.
+    async fn waiting(&self) -> Result<(u32, u32), String> {
         let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let declaring = self.channel.queue_declare(self.queue.clone(), options, FieldTable::default());
         match tokio::time::timeout(LOOK_EVERY, declaring).await {
-            Ok(declared) => declared.map(|queue| queue.message_count()).map_err(|error| chain(&error)),
+            Ok(declared) => declared
+                .map(|queue| (queue.message_count(), queue.consumer_count()))
+                .map_err(|error| chain(&error)),
             Err(_) => Err(format!("the broker has not answered for {LOOK_EVERY:?}")),
         }
     }
