@@ -91,25 +91,48 @@ pub async fn append_in_tx(tx: &Tx<'_>, events: &[Event], now: Timestamp) -> Resu
     let mut heads = lock_heads(tx, events).await?;
     let sources: Vec<&str> = heads.keys().map(String::as_str).collect();
     let (mut known, ()) = tokio::try_join!(biased; known(tx, events), days::make_in_tx(tx, &sources, now))?;
-    // The protobuf bytes without the body, which has a column of its own.
-    let fresh: Vec<(&Event, bytes::Bytes)> = events
-        .iter()
-        .filter(|event| known.insert(event.id.uuid()))
-        .map(|event| (event, Message::new(Event { raw: bytes::Bytes::new(), ..event.clone() }, None).body))
-        .collect();
+    let fresh: Vec<(&Event, bytes::Bytes)> =
+        events.iter().filter(|event| known.insert(event.id.uuid())).map(with_encoded).collect();
     if fresh.is_empty() {
         return Ok(());
     }
-    let mut rows = Vec::with_capacity(fresh.len());
-    for (event, encoded) in &fresh {
+    let rows = link(&fresh, &mut heads, now);
+    insert(tx, &rows).await?;
+    move_heads(tx, &heads, now).await
+}
+
+/// The ends of chains, by source: number and hash of the last row.
+type Heads = BTreeMap<String, (i64, Vec<u8>)>;
+
+/// An event with its protobuf bytes, without the body, which has a column of its own.
+fn with_encoded(event: &Event) -> (&Event, bytes::Bytes) {
+    (event, Message::new(Event { raw: bytes::Bytes::new(), ..event.clone() }, None).body)
+}
+
+/// The events' rows with their hashes, each at the end of its source's chain, which moves.
+fn link<'e>(
+    events: &'e [(&'e Event, bytes::Bytes)],
+    heads: &mut Heads,
+    now: Timestamp,
+) -> Vec<(Row<'e>, Vec<u8>)> {
+    let mut rows = Vec::with_capacity(events.len());
+    for (event, encoded) in events {
         let head = heads.entry(event.source.as_str().to_owned()).or_insert((0, GENESIS.to_vec()));
         head.0 = head.0.saturating_add(1);
         let row = row_of(event, encoded, head.0, now);
         head.1 = row.hash(&head.1).to_vec();
         rows.push((row, head.1.clone()));
     }
-    insert(tx, &rows).await?;
-    move_heads(tx, &heads, now).await
+    rows
+}
+
+/// Where the chains end, by source, when an empty archive gets these events in this order: the number and the hash of
+/// the last row. Nothing is stored; it is all of [`append_in_tx`] that needs no database.
+pub fn chain_end(events: &[Event], now: Timestamp) -> BTreeMap<String, (i64, Vec<u8>)> {
+    let encoded: Vec<(&Event, bytes::Bytes)> = events.iter().map(with_encoded).collect();
+    let mut heads = Heads::new();
+    link(&encoded, &mut heads, now);
+    heads
 }
 
 fn row_of<'r>(event: &'r Event, encoded: &'r [u8], seq: i64, now: Timestamp) -> Row<'r> {
@@ -130,8 +153,8 @@ fn row_of<'r>(event: &'r Event, encoded: &'r [u8], seq: i64, now: Timestamp) -> 
     }
 }
 
-/// The ends of the chains of the events' sources: number and hash of the last row.
-async fn lock_heads(tx: &Tx<'_>, events: &[Event]) -> Result<BTreeMap<String, (i64, Vec<u8>)>> {
+/// The ends of the chains of the events' sources, locked.
+async fn lock_heads(tx: &Tx<'_>, events: &[Event]) -> Result<Heads> {
     let mut sources: Vec<&str> = events.iter().map(|event| event.source.as_str()).collect();
     sources.sort_unstable();
     sources.dedup();
