@@ -6,7 +6,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../../proto-schemas");
     let out = env::var("OUT_DIR")?;
     println!("cargo::rerun-if-changed={}", root.display());
-    let descriptors = protox::compile(["matchpurse/events/v1/event.proto"], [&root])?;
+    let descriptors =
+        protox::compile(["matchpurse/events/v1/event.proto", "matchpurse/events/v1/group.proto"], [&root])?;
     let encoded = protox::prost::Message::encode_to_vec(&descriptors);
     fs::write(Path::new(&out).join("descriptors.bin"), &encoded)?;
 

@@ -2,6 +2,7 @@
 //! and routing keys.
 
 mod from_domain;
+pub mod group;
 mod to_domain;
 pub mod topology;
 pub mod wire;

@@ -11,4 +11,5 @@
 
 mod compatibility;
 mod golden;
+mod groups;
 mod samples;
