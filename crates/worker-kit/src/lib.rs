@@ -33,6 +33,7 @@ mod worker;
 
 pub use command::main;
 pub use effects::Effects;
+pub use missed::Search;
 pub use plan::{Context, Plan};
 pub use rehearsal::{Rehearsed, rehearse};
 pub use service::{run, spawn};

@@ -257,6 +257,7 @@ pub const TABLES: &[Table] = &[
     ),
     table("inbox", Left("saves work; every effect has a permanent key besides, and it is pruned")),
     table("attempts", Left(QUEUE)),
+    table("missed_search", Left(QUEUE)),
     table("replay", Left("who had what applied once more; its effects are those of the events")),
     table("spool", Left(QUEUE)),
     table("spool_destination", Left(QUEUE)),
