@@ -16,6 +16,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("reqwest", &["service-kit"]),
     ("jsonwebtoken", &["providers", "api"]),
     ("utoipa", &["api"]),
+    ("askama", &["api"]),
+    ("aws-lc-rs", &["api"]),
 ];
 
 fn root() -> PathBuf {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use matchpurse_domain::grants::Limits;
 use matchpurse_domain::ids::SourceName;
+use matchpurse_domain::money::known_exponent;
 use matchpurse_domain::source::SourcePolicy;
 use matchpurse_operations::parked::Outlet;
 use matchpurse_reading::Readings;
@@ -14,7 +15,9 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::auth::{Access, KeysError};
+use crate::console::{Failures, Sealer};
 use crate::cors::Origins;
+use crate::event_stream::Heads;
 use crate::failure::{Failure, Result};
 use crate::offers::{Asker, Hub, Slots};
 
@@ -33,6 +36,10 @@ pub(crate) struct Api {
     pub(crate) asker: Asker,
     /// Who reads the changes of offers for all streams.
     pub(crate) hub: Hub,
+    /// How far the archive goes, for streams of events.
+    pub(crate) heads: Heads,
+    /// How often a stream that has nothing to tell gives a sign of life.
+    pub(crate) stream_heartbeat: Duration,
     /// The streams that are open.
     pub(crate) slots: Slots,
     /// How long the client of a stream may take nothing.
@@ -45,6 +52,10 @@ pub(crate) struct Api {
     pub(crate) outlet: Outlet,
     /// For a body to arrive.
     pub(crate) body_time: Duration,
+    /// The sessions of the console.
+    pub(crate) sealer: Sealer,
+    /// Who tried to log in there, and could not.
+    pub(crate) logins: Failures,
     runtime: Handle,
     /// The requests in work.
     work: TaskTracker,
@@ -55,7 +66,12 @@ impl Api {
     ///
     /// # Errors
     /// When the keys of JWTs cannot be read.
-    pub(crate) fn new(settings: &Settings, store: Store, options: StoreOptions) -> Result<Self, KeysError> {
+    pub(crate) fn new(
+        settings: &Settings,
+        store: Store,
+        options: StoreOptions,
+        sealer: Sealer,
+    ) -> Result<Self, KeysError> {
         let limits = |(name, source): (&SourceName, &matchpurse_settings::SourceSettings)| {
             Some((name.clone(), source.rewards().limits.clone()?))
         };
@@ -63,9 +79,12 @@ impl Api {
             (name.clone(), source.policy().clone())
         };
         let heartbeat = Duration::from_millis(settings.api.stream_heartbeat_ms);
+        let hub = Hub::new(store.clone(), options, heartbeat);
         Ok(Self {
             asker: Asker::new(&store),
-            hub: Hub::new(store.clone(), options, heartbeat),
+            heads: Heads::new(store.clone(), hub.closing()),
+            hub,
+            stream_heartbeat: heartbeat,
             slots: Slots::new(settings.api.streams_max, settings.api.streams_per_token_max),
             // Whoever reads at all has taken at least the signs of life.
             stream_patience: heartbeat.saturating_mul(2),
@@ -79,6 +98,8 @@ impl Api {
             readings: Arc::new(Readings::new(settings)),
             outlet: if settings.broker.url.is_some() { Outlet::Broker } else { Outlet::Workers },
             body_time: Duration::from_millis(settings.api.request_timeout_ms),
+            sealer,
+            logins: Failures::new(),
             runtime: Handle::current(),
             work: TaskTracker::new(),
         })
@@ -87,6 +108,13 @@ impl Api {
     /// The rules of a source.
     pub(crate) fn policy(&self, source: &SourceName) -> Result<&SourcePolicy> {
         self.policies.get(source).ok_or_else(|| Failure::unknown_source(source.as_str()))
+    }
+
+    /// How many minor units of a currency make a whole one, as a power of ten: of the sources' own currencies the
+    /// configuration says it.
+    pub(crate) fn exponent(&self, currency: &str) -> Option<u8> {
+        let configured = self.policies.values().find(|policy| policy.currency.code.as_str() == currency);
+        configured.map(|policy| policy.currency.exponent).or_else(|| known_exponent(currency))
     }
 
     /// How much of a source's rewards may be given in a time, where that is limited.

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::Api;
 use crate::auth::KeysError;
+use crate::console::Sealer;
 use crate::{body, conditional, cors, observe, routes};
 
 /// The name by which the database knows this service.
@@ -59,6 +60,9 @@ pub enum BuildError {
     /// The keys of JWTs cannot be had.
     #[error("the keys of `api.jwt` cannot be used")]
     Keys(#[source] KeysError),
+    /// The sessions of the console cannot be sealed.
+    #[error("the console's sessions cannot be had")]
+    Sessions(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// No metrics recorder.
     #[error("cannot set up the metrics")]
     Metrics(#[source] MetricsError),
@@ -74,7 +78,9 @@ impl Application {
         let metrics = metrics::install().map_err(BuildError::Metrics)?;
         let options = store_options(settings, SERVICE);
         let store = Store::new(&options).map_err(BuildError::Database)?;
-        let api = web::Data::new(Api::new(settings, store, options).map_err(BuildError::Keys)?);
+        let sealer = Sealer::new(None).map_err(|error| BuildError::Sessions(Box::new(error)))?;
+        let api = Api::new(settings, store, options, sealer).map_err(BuildError::Keys)?;
+        let api = web::Data::new(api);
         let health = Health::new("api");
         let (serving, database) = (health.check("serving"), health.check("database"));
         let (address, server) = public_server(&settings.api, &api)

@@ -82,19 +82,25 @@ impl Access {
             return Err(Failure::unauthorized(None));
         };
         let secret = bearer(value.as_bytes()).ok_or_else(|| Failure::unauthorized(None))?;
-        let Bearer { actor, scopes: has } = self.bearer(secret)?;
-        self.limiter.take(&actor, Instant::now()).map_err(|wait| {
-            let detail = format!("this token has made too many requests; wait {} ms", wait.as_millis());
-            // Whole seconds are all that the header has; rounded up, so that it is no invitation to be refused again.
-            let wait_s = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
-            Failure::too_many_requests(Kind::TooManyRequests, detail, wait_s)
-        })?;
+        let (actor, has) = self.known(secret, Instant::now())?;
         let needed = scopes(request.method(), &request.match_pattern().unwrap_or_default());
         if needed.iter().any(|scope| has.contains(scope)) {
             return Ok(actor);
         }
         // The first is the least.
         Err(Failure::insufficient_scope(needed.first().copied().unwrap_or(ApiScope::Operate)))
+    }
+
+    /// Who shows this token, and what it allows. It is one of the token's requests.
+    pub(crate) fn known(&self, secret: &[u8], now: Instant) -> Result<(Actor, Vec<ApiScope>)> {
+        let Bearer { actor, scopes } = self.bearer(secret)?;
+        self.limiter.take(&actor, now).map_err(|wait| {
+            let detail = format!("this token has made too many requests; wait {} ms", wait.as_millis());
+            // Whole seconds are all that the header has; rounded up, so that it is no invitation to be refused again.
+            let wait_s = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
+            Failure::too_many_requests(Kind::TooManyRequests, detail, wait_s)
+        })?;
+        Ok((actor, scopes))
     }
 
     fn bearer(&self, secret: &[u8]) -> Result<Bearer> {

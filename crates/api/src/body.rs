@@ -56,7 +56,7 @@ impl<T: DeserializeOwned> FromRequest for Body<T> {
 
 const JSON: &str = "application/json";
 
-fn not_read(error: &actix_web::Error) -> Failure {
+pub(crate) fn not_read(error: &actix_web::Error) -> Failure {
     if matches!(error.as_error(), Some(PayloadError::Overflow)) {
         let detail = format!("bodies of up to {LENGTH_MAX} bytes are taken");
         return Failure::new(Kind::BodyTooLarge, detail);
@@ -65,7 +65,7 @@ fn not_read(error: &actix_web::Error) -> Failure {
     Failure::new(Kind::BrokenBody, detail)
 }
 
-fn too_slow() -> Failure {
+pub(crate) fn too_slow() -> Failure {
     let detail = "the body did not arrive in time; send it again";
     Failure::new(Kind::BodyTooSlow, detail)
 }

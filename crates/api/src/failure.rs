@@ -51,6 +51,36 @@ impl Failure {
         Self::new(Kind::NotFound, "the API's paths begin with /v1")
     }
 
+    /// No page of the console.
+    pub(crate) fn no_such_page() -> Self {
+        Self::of_page(404, "not-found", "There is no such page", "the console has nothing at this address")
+    }
+
+    /// A form that another site, or another session, has made.
+    pub(crate) fn foreign_form(detail: &str) -> Self {
+        Self::of_page(403, "foreign-form", "The form was not taken", detail)
+    }
+
+    /// What only the console answers: no client of the API ever sees it.
+    fn of_page(status: u16, name: &'static str, title: &'static str, detail: &str) -> Self {
+        Self { problem: Box::new(Problem::new(status, name, title, detail)), header: None, cause: None }
+    }
+
+    /// The last part of its `type`.
+    pub(crate) fn name(&self) -> &'static str {
+        self.problem.name
+    }
+
+    /// What the problem is called.
+    pub(crate) fn title(&self) -> &'static str {
+        self.problem.title
+    }
+
+    /// What is the matter this time.
+    pub(crate) fn detail(&self) -> &str {
+        &self.problem.detail
+    }
+
     pub(crate) fn unknown_source(name: &str) -> Self {
         Self::new(Kind::UnknownSource, "no source of this name is configured").with("source", name)
     }

@@ -51,6 +51,7 @@ mod application;
 mod auth;
 mod body;
 mod conditional;
+mod console;
 mod corrections;
 mod cors;
 mod cursor;

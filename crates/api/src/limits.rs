@@ -57,15 +57,28 @@ impl Limiter {
         }
     }
 
+    /// For everybody alike: so many at once, and one more after each interval.
+    pub(crate) fn every(interval: Duration, burst: u32) -> Self {
+        Self {
+            everybody: Some(Rate { interval, depth: interval.saturating_mul(burst.max(1)) }),
+            own: BTreeMap::new(),
+            full_at: Mutex::default(),
+            actors_max: ACTORS_MAX,
+        }
+    }
+
     /// Takes one request out of the actor's bucket, or says after how long there is one in it.
     pub(crate) fn take(&self, actor: &Actor, now: Instant) -> Result<(), Duration> {
-        let Some(rate) = self.own.get(actor).copied().unwrap_or(self.everybody) else { return Ok(()) };
+        let own = self.own.get(actor).copied();
+        let Some(rate) = own.unwrap_or(self.everybody) else { return Ok(()) };
         let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
         if full_at.len() >= self.actors_max && !full_at.contains_key(actor) {
             // A bucket that is full again says nothing.
             full_at.retain(|_, at| *at > now);
         }
-        let shared = full_at.len() >= self.actors_max && !full_at.contains_key(actor);
+        // Those with a rate of their own are as many as the configuration names. A bucket that they shared would count
+        // by several rates, and what they took from it would be forgotten when there is room for their own.
+        let shared = own.is_none() && full_at.len() >= self.actors_max && !full_at.contains_key(actor);
         let name = if shared { Actor::new("") } else { actor.clone() };
         let at = full_at.entry(name).or_insert(now);
         let then = (*at).max(now) + rate.interval;
@@ -124,5 +137,23 @@ mod tests {
         let later = now + Duration::from_secs(5);
         assert_eq!(take("f", later), Ok(()));
         assert_eq!(limiter.full_at.lock().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn who_has_a_rate_of_his_own_has_a_bucket_of_his_own_however_many_there_are() {
+        let now = Instant::now();
+        let mut limiter = limiter(1, 1, 2);
+        limiter.own.insert(Actor::new("game"), Rate::new(10, 2));
+        let take = |name: &str, at: Instant| limiter.take(&Actor::new(name), at);
+        assert_eq!([take("a", now), take("b", now), take("stranger", now)], [Ok(()); 3]);
+        // The strangers' bucket is empty; the game's is not, and what the game takes is not theirs.
+        assert!(take("another stranger", now).is_err());
+        assert_eq!([take("game", now), take("game", now)], [Ok(()); 2]);
+        assert_eq!(take("game", now), Err(Duration::from_millis(100)));
+        // A clean-up before it is full does not forget it: one request has come back meanwhile, and no second one.
+        let later = now + Duration::from_millis(150);
+        assert!(take("yet another stranger", later).is_err());
+        assert_eq!(take("game", later), Ok(()));
+        assert_eq!(take("game", later), Err(Duration::from_millis(50)));
     }
 }

@@ -7,7 +7,7 @@ use actix_web::{HttpResponse, ResponseError as _, Route, Scope, guard};
 use self::Verb::{Delete, Get, Look, Patch, Post, Put};
 use crate::failure::Failure;
 use crate::{
-    anomalies, auth, corrections, deliveries, endpoints, events, funds, leaderboards, ledger, links,
+    anomalies, auth, console, corrections, deliveries, endpoints, events, funds, leaderboards, ledger, links,
     match_statistics, matches, offers, openapi, parked, player_statistics, players, ratings, rewards,
 };
 
@@ -40,6 +40,7 @@ pub(crate) fn all(config: &mut ServiceConfig) {
     config
         .service(document.default_service(not_allowed("GET, HEAD".to_owned())))
         .service(v1)
+        .service(console::scope())
         .default_service(to(astray));
 }
 

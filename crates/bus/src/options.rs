@@ -14,6 +14,11 @@ pub struct BusOptions {
     pub reconnect_min: Duration,
     /// The longest wait before connecting again.
     pub reconnect_max: Duration,
+    /// How many queues each worker has that can be sharded; the same for all services of a deployment. At most
+    /// [`matchpurse_contracts::topology::SLOTS`].
+    pub shards: u16,
+    /// Which of them this process takes from; empty: all. Who takes the first one also takes what has no shard.
+    pub take_shards: Vec<u16>,
     /// How often exchanges, queues and bindings are declared again, in case somebody deleted one.
     pub topology_check: Duration,
 
@@ -53,6 +58,8 @@ impl Default for BusOptions {
             connection_timeout: Duration::from_secs(5),
             reconnect_min: Duration::from_millis(100),
             reconnect_max: Duration::from_secs(5),
+            shards: 1,
+            take_shards: Vec::new(),
             topology_check: Duration::from_secs(15),
             confirm_timeout: Duration::from_secs(3),
             publish_channels: 2,

@@ -1,5 +1,5 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -11,9 +11,13 @@ pub struct Status {
     state: Arc<watch::Sender<State>>,
     /// Milliseconds from `born` to the last progress.
     progress: Arc<AtomicU64>,
-    /// Milliseconds from `born`, and one, to when the queue was last seen with nothing waiting; 0: never.
+    /// Nanoseconds from `born`, and one, to when the queue was last seen with nothing waiting; 0: never.
     emptied: Arc<AtomicU64>,
     born: Instant,
+    /// The consumers of a worker with several queues; it is as well as the one that is worst off.
+    parts: Arc<RwLock<Vec<Status>>>,
+    /// Of one of these: the worker.
+    whole: Option<Box<Status>>,
 }
 
 /// One moment of a [`Status`].
@@ -43,7 +47,34 @@ impl Status {
             progress: Arc::new(AtomicU64::new(0)),
             emptied: Arc::new(AtomicU64::new(0)),
             born: Instant::now(),
+            parts: Arc::default(),
+            whole: None,
         }
+    }
+
+    /// The status of one more consumer of a worker, which from now on shows what its consumers do.
+    pub(crate) fn part(&self) -> Self {
+        let part = Self::new();
+        self.parts.write().unwrap_or_else(PoisonError::into_inner).push(part.clone());
+        let part = Self { whole: Some(Box::new(self.clone())), ..part };
+        self.take_from_parts();
+        part
+    }
+
+    fn of_parts<T>(&self, of: impl Fn(&Self) -> T) -> Vec<T> {
+        self.parts.read().unwrap_or_else(PoisonError::into_inner).iter().map(of).collect()
+    }
+
+    fn take_from_parts(&self) {
+        let states = self.of_parts(Self::state);
+        let problem = states.iter().map(|state| &state.problem).find(|problem| !problem.is_empty());
+        let now = State {
+            connected: states.iter().all(|state| state.connected),
+            blocked: states.iter().any(|state| state.blocked),
+            consuming: states.iter().all(|state| state.consuming),
+            problem: problem.cloned().unwrap_or_default(),
+        };
+        self.change(|state| *state = now);
     }
 
     /// What is so now.
@@ -66,15 +97,22 @@ impl Status {
     /// How long ago a worker finished a batch or saw that nothing waits. Of a worker that only looks alive,
     /// this grows while its queue does; a worker that has not begun counts from its start.
     pub fn since_progress(&self) -> Duration {
+        if let Some(longest) = self.of_parts(Self::since_progress).into_iter().max() {
+            return longest;
+        }
         let progress = Duration::from_millis(self.progress.load(Ordering::Relaxed));
         self.born.elapsed().saturating_sub(progress)
     }
 
-    /// How long ago the broker said that nothing waits in the worker's queue; none before the first time. What was
+    /// How long ago the broker said that nothing waits in the worker's queue, in each of its queues; none before the first time. What was
     /// published earlier than that is in somebody's hands, or it is not in this queue.
     pub fn since_empty(&self) -> Option<Duration> {
-        let millis = self.emptied.load(Ordering::Relaxed).checked_sub(1)?;
-        Some(self.born.elapsed().saturating_sub(Duration::from_millis(millis)))
+        let parts = self.of_parts(Self::since_empty);
+        if !parts.is_empty() {
+            return parts.into_iter().collect::<Option<Vec<_>>>()?.into_iter().max();
+        }
+        let nanos = self.emptied.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(self.born.elapsed().saturating_sub(Duration::from_nanos(nanos)))
     }
 
     /// Every change, for whoever waits for one.
@@ -89,8 +127,8 @@ impl Status {
 
     /// For who consumes in another way than [`crate::Transport`]: nothing waits.
     pub fn emptied(&self) {
-        let millis = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.emptied.fetch_max(millis.saturating_add(1), Ordering::Relaxed);
+        let nanos = u64::try_from(self.born.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.emptied.fetch_max(nanos.saturating_add(1), Ordering::Relaxed);
     }
 
     pub(crate) fn set_connected(&self) {
@@ -133,5 +171,33 @@ impl Status {
             change(state);
             *state != before
         });
+        if let Some(whole) = &self.whole {
+            whole.take_from_parts();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_is_as_well_as_the_worst_of_its_consumers() {
+        let worker = Status::new();
+        let (one, other) = (worker.part(), worker.part());
+        one.set_reading();
+        assert!(!worker.is_consuming(), "one of two");
+        other.set_reading();
+        assert!(worker.is_consuming());
+        other.set_idle("gone".to_owned());
+        assert_eq!((worker.is_consuming(), worker.state().problem.as_str()), (false, "gone"));
+
+        one.emptied();
+        assert_eq!(worker.since_empty(), None, "of the other one nothing is known");
+        tokio::time::advance(Duration::from_secs(3)).await;
+        other.emptied();
+        other.progressed();
+        assert_eq!(worker.since_empty(), Some(Duration::from_secs(3)));
+        assert_eq!(worker.since_progress(), Duration::from_secs(3));
     }
 }

@@ -26,7 +26,7 @@ pub struct Message {
     pub id: Uuid,
     /// Which payload it has: `type`, and the first word of the routing key.
     pub payload: PayloadName,
-    /// `{payload}.{provider}.{source}`
+    /// `{payload}.{provider}.{source}.{slot}`
     pub routing_key: String,
     /// CloudEvents attributes and `traceparent`.
     pub headers: Vec<(String, String)>,
@@ -54,7 +54,7 @@ impl Message {
         Self {
             id: event.id.uuid(),
             payload,
-            routing_key: routing_key(payload, &event.provider, event.source.as_str()),
+            routing_key: routing_key(payload, &event.provider, event.source.as_str(), &event.subject),
             headers,
             body: v1::Event::from(event).encode_to_vec().into(),
         }

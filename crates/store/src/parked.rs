@@ -218,7 +218,8 @@ pub async fn park_unrecognized_in_tx(tx: &Tx<'_>, queue: Queue, events: &[Event]
     });
     let parked: Vec<_> = unread
         .map(|(event, why)| {
-            let key = routing_key(event.payload.name(), &event.provider, event.source.as_str());
+            let (provider, source) = (&event.provider, event.source.as_str());
+            let key = routing_key(event.payload.name(), provider, source, &event.subject);
             let reason = format!("{}: {}", why.kind.as_str(), why.reason);
             (event, reason, Message::new(event.clone(), None).body, key)
         })

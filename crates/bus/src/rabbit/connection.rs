@@ -134,7 +134,7 @@ pub(crate) fn parse_url(url: &str, options: &BusOptions) -> Result<AMQPUri, Rabb
 pub async fn declare_topology(url: &str, options: &BusOptions) -> Result<(), RabbitError> {
     let uri = parse_url(url, options)?;
     let connection = connect(&uri, &options.service, options.connection_timeout).await?;
-    let declared = topology::declare(&connection).await;
+    let declared = topology::declare(&connection, options.shards).await;
     close(&connection).await;
     Ok(declared?)
 }
@@ -192,7 +192,7 @@ impl Supervisor {
                 probe(&self.uri, self.options.connection_timeout).await?;
             }
             let connection = connect(&self.uri, &self.name, self.options.connection_timeout).await?;
-            match topology::declare(&connection).await {
+            match topology::declare(&connection, self.options.shards).await {
                 Ok(()) => Ok(connection),
                 Err(error) => {
                     close(&connection).await;
@@ -261,7 +261,7 @@ impl Supervisor {
     async fn declare_again(&self, connection: &Connection) -> Result<(), TopologyError> {
         let mut state = self.status.subscribe();
         tokio::select! {
-            declared = topology::declare(connection) => declared,
+            declared = topology::declare(connection, self.options.shards) => declared,
             _ = state.wait_for(|state| state.blocked) => Ok(()),
         }
     }

@@ -67,16 +67,22 @@ pub(super) async fn consume(
             () = shutdown.cancelled() => break,
         }
         if connection.status().connected() {
-            declare_again(&connection, queue, &status, shutdown).await;
+            declare_again(&connection, queue, options.shards, &status, shutdown).await;
         }
     }
     guard.close().await;
 }
 
 /// A connection that lived on may have lost its queue.
-async fn declare_again(connection: &Connection, queue: &str, status: &Status, shutdown: &CancellationToken) {
+async fn declare_again(
+    connection: &Connection,
+    queue: &str,
+    shards: u16,
+    status: &Status,
+    shutdown: &CancellationToken,
+) {
     tokio::select! {
-        declared = topology::declare(connection) => if let Err(error) = declared {
+        declared = topology::declare(connection, shards) => if let Err(error) = declared {
             status.set_idle(chain(&error));
             tracing::error!(queue, error = chain(&error), "the topology cannot be declared");
         },

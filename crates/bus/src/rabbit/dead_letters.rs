@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use matchpurse_contracts::topology::DEAD_LETTER_QUEUE;
+use matchpurse_contracts::topology::{DEAD_LETTER_QUEUE, Queue};
 use tokio_util::sync::CancellationToken;
 
 use super::consumer::BatchSink;
@@ -46,6 +46,8 @@ impl DeadLetters {
             .map(|incoming| {
                 let unknown = || (DEAD_LETTER_QUEUE.to_owned(), "it does not say why".to_owned());
                 let (queue, reason) = incoming.last_death().unwrap_or_else(unknown);
+                // A shard's queue is its worker's for whoever looks.
+                let queue = Queue::of_name(&queue).map_or(queue, |queue| queue.name().to_owned());
                 (queue, format!("given up by the broker: {reason}"))
             })
             .collect();

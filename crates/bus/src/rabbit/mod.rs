@@ -9,6 +9,7 @@ mod error;
 mod lane;
 mod publisher;
 mod settle;
+mod shards;
 mod topology;
 mod transport;
 mod worker;

@@ -13,6 +13,8 @@
 //! to exactly the worker that wanted it later. All messages of a level wait equally long, so none holds up
 //! another; a time to live of their own would, because a queue only expires messages at its head.
 //!
+//! A worker with several shards has a queue for each; see [`super::shards`].
+//!
 //! Nothing here deletes. RabbitMQ 3.10.8 cannot bear that a queue which dead-letters at least once is deleted
 //! within milliseconds of its declaration: the node's dead-lettering ends, and with it every such queue, until
 //! the node is restarted.
@@ -26,6 +28,7 @@ use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
 use matchpurse_contracts::topology::{DEAD_LETTER_EXCHANGE, DEAD_LETTER_QUEUE, EVENTS_EXCHANGE, Queue};
 
 use super::error::TopologyError;
+use super::shards;
 
 /// How often the broker hands one message out again before it gives it up. Attempts are counted in PostgreSQL
 /// and end there long before; this is the last fence. It is high because the broker also counts what a crashed
@@ -58,13 +61,13 @@ pub(crate) fn delay_level(wait: Duration) -> &'static DelayLevel {
     DELAY_LEVELS.iter().find(|level| level.wait >= wait).unwrap_or(longest)
 }
 
-/// Declares everything; changes nothing that exists, and removes nothing.
-pub(crate) async fn declare(connection: &Connection) -> Result<(), TopologyError> {
-    let declared = tokio::time::timeout(PATIENCE, declare_all(connection));
+/// Declares everything, with so many shards a worker; changes nothing that exists, and removes nothing.
+pub(crate) async fn declare(connection: &Connection, shards: u16) -> Result<(), TopologyError> {
+    let declared = tokio::time::timeout(PATIENCE, declare_all(connection, shards));
     declared.await.unwrap_or(Err(TopologyError::TimedOut(PATIENCE)))
 }
 
-async fn declare_all(connection: &Connection) -> Result<(), TopologyError> {
+async fn declare_all(connection: &Connection, shards: u16) -> Result<(), TopologyError> {
     // A refusal closes the channel, so it is one that nobody else uses.
     let opened = connection.create_channel().await;
     let channel = opened.map_err(failed("channel", "of the declaration"))?;
@@ -84,6 +87,10 @@ async fn declare_all(connection: &Connection) -> Result<(), TopologyError> {
     let [rest @ .., archive] = Queue::ALL;
     for queue in std::iter::once(archive).chain(rest) {
         declare_queue(&channel, queue.name(), worker_arguments()).await?;
+        if shards > 1 && queue.can_be_sharded() {
+            shards::declare(&channel, queue, shards).await?;
+            continue;
+        }
         for key in queue.binding_keys() {
             bind(&channel, queue.name(), EVENTS_EXCHANGE, &key).await?;
         }
@@ -110,7 +117,7 @@ fn dead_lettering(exchange: &str) -> FieldTable {
     arguments
 }
 
-fn worker_arguments() -> FieldTable {
+pub(super) fn worker_arguments() -> FieldTable {
     let mut arguments = dead_lettering(DEAD_LETTER_EXCHANGE);
     // Before RabbitMQ 4.0 the default is no limit at all.
     set(&mut arguments, "x-delivery-limit", AMQPValue::LongLongInt(DELIVERY_LIMIT));
@@ -126,27 +133,27 @@ fn delay_arguments(wait: Duration) -> FieldTable {
     arguments
 }
 
-fn set(arguments: &mut FieldTable, name: &'static str, value: AMQPValue) {
+pub(super) fn set(arguments: &mut FieldTable, name: &'static str, value: AMQPValue) {
     arguments.insert(name.into(), value);
 }
 
-fn text(value: &str) -> AMQPValue {
+pub(super) fn text(value: &str) -> AMQPValue {
     AMQPValue::LongString(value.into())
 }
 
-async fn declare_exchange(channel: &Channel, name: &str, kind: ExchangeKind) -> Result<(), TopologyError> {
+pub(super) async fn declare_exchange(channel: &Channel, name: &str, kind: ExchangeKind) -> Result<(), TopologyError> {
     let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
     let declared = channel.exchange_declare(short(name), kind, options, FieldTable::default()).await;
     declared.map_err(failed("exchange", name))
 }
 
-async fn declare_queue(channel: &Channel, name: &str, arguments: FieldTable) -> Result<(), TopologyError> {
+pub(super) async fn declare_queue(channel: &Channel, name: &str, arguments: FieldTable) -> Result<(), TopologyError> {
     let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
     let declared = channel.queue_declare(short(name), options, arguments).await;
     declared.map(drop).map_err(failed("queue", name))
 }
 
-async fn bind(channel: &Channel, queue: &str, exchange: &str, key: &str) -> Result<(), TopologyError> {
+pub(super) async fn bind(channel: &Channel, queue: &str, exchange: &str, key: &str) -> Result<(), TopologyError> {
     let options = QueueBindOptions::default();
     let bound =
         channel.queue_bind(short(queue), short(exchange), short(key), options, FieldTable::default()).await;
@@ -154,11 +161,11 @@ async fn bind(channel: &Channel, queue: &str, exchange: &str, key: &str) -> Resu
 }
 
 /// The names of the topology are ours and short; lapin panics beyond 255 bytes.
-fn short(name: &str) -> ShortString {
+pub(super) fn short(name: &str) -> ShortString {
     ShortString::try_new(name).unwrap_or_default()
 }
 
-fn failed(kind: &'static str, name: &str) -> impl FnOnce(lapin::Error) -> TopologyError {
+pub(super) fn failed(kind: &'static str, name: &str) -> impl FnOnce(lapin::Error) -> TopologyError {
     let name = name.to_owned();
     move |source| match source.kind() {
         ErrorKind::ProtocolError(error)
@@ -168,6 +175,12 @@ fn failed(kind: &'static str, name: &str) -> impl FnOnce(lapin::Error) -> Topolo
         }
         _ => TopologyError::Failed { kind, name, source: source.into() },
     }
+}
+
+/// Whether the broker says that there is none.
+pub(super) fn is_absent(error: &lapin::Error) -> bool {
+    let ErrorKind::ProtocolError(error) = error.kind() else { return false };
+    *error.kind() == AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND)
 }
 
 #[cfg(test)]

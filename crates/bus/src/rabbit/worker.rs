@@ -14,8 +14,11 @@ use super::topology::delay_level;
 use crate::processing::{chain, process};
 use crate::{Delivery, Disposition, FailureLog, Handler, PublishError};
 
+#[derive(Clone)]
 pub(super) struct Worker {
     pub(super) queue: Queue,
+    /// The queue's name on the broker, that of a shard for instance: retries come back to it.
+    pub(super) name: String,
     pub(super) handler: Arc<dyn Handler>,
     pub(super) failure_log: Arc<dyn FailureLog>,
     /// For retries: they are published to a delay and acknowledged when that is confirmed.
@@ -32,7 +35,7 @@ impl BatchSink for Worker {
         let requeued = match self.delay(&batch, &dispositions).await {
             Ok(()) => Settlement::Ack,
             Err(error) => {
-                let (queue, error) = (self.queue.name(), chain(&error));
+                let (queue, error) = (self.name.as_str(), chain(&error));
                 tracing::error!(queue, error, "retries could not be delayed; they go back to the queue");
                 tokio::select! {
                     () = tokio::time::sleep(BEFORE_REQUEUE) => {}
@@ -59,7 +62,7 @@ impl Worker {
             .zip(dispositions)
             .filter_map(|(incoming, disposition)| match disposition {
                 Disposition::Retry(after) => {
-                    Some(Outgoing::retry(incoming, self.queue.name(), delay_level(*after)))
+                    Some(Outgoing::retry(incoming, &self.name, delay_level(*after)))
                 }
                 Disposition::Ack | Disposition::Park(_) => None,
             })

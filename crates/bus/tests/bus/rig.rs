@@ -393,7 +393,7 @@ pub(crate) fn message(payload: PayloadName) -> Message {
     Message {
         id: Uuid::new_v8((u128::from(std::process::id()) << 64 | u128::from(number)).to_be_bytes()),
         payload,
-        routing_key: routing_key(payload, "lucra", "lucra-main"),
+        routing_key: routing_key(payload, "lucra", "lucra-main", &format!("match-{number}")),
         headers: vec![
             ("cloudEvents:subject".to_owned(), format!("match-{number}")),
             ("traceparent".to_owned(), format!("00-{number:032x}-{number:016x}-01")),
