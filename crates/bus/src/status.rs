@@ -181,8 +181,8 @@ impl Status {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_worker_is_as_well_as_the_worst_of_its_consumers() {
+    #[test]
+    fn a_worker_is_as_well_as_the_worst_of_its_consumers() {
         let worker = Status::new();
         let (one, other) = (worker.part(), worker.part());
         one.set_reading();
@@ -194,10 +194,11 @@ mod tests {
 
         one.emptied();
         assert_eq!(worker.since_empty(), None, "of the other one nothing is known");
-        tokio::time::advance(Duration::from_secs(3)).await;
         other.emptied();
-        other.progressed();
-        assert_eq!(worker.since_empty(), Some(Duration::from_secs(3)));
-        assert_eq!(worker.since_progress(), Duration::from_secs(3));
+        let first = one.since_empty();
+        assert!(worker.since_empty() >= first, "since the one that was empty first");
+        one.progressed();
+        let longest = other.since_progress();
+        assert!(worker.since_progress() >= longest, "the one that stands still is the one to know of");
     }
 }

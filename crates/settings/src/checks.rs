@@ -6,10 +6,13 @@ use std::fmt::Display;
 
 use matchpurse_service_kit::config::join;
 
-use crate::{ApiSettings, Document};
+use crate::{ApiSettings, ApiToken, Document};
 
 /// The longest batch: one transaction holds its row locks for as long as it takes.
 const BATCH_MAX: u16 = 4096;
+
+/// As many as there are slots of subjects, `matchpurse_contracts::topology::SLOTS`.
+const SHARDS_MAX: u16 = 64;
 
 /// What a delivery's lease must leave for reading and writing the database, in milliseconds: while it holds, nobody
 /// else may send the same.
@@ -17,6 +20,8 @@ const LEASE_MARGIN_MS: u64 = 10_000;
 
 /// The shortest secret of a token, in bytes: 32 of hexadecimal are 128 bits.
 const TOKEN_LENGTH_MIN: usize = 32;
+/// As long as a JWT's `sub` may be, in characters: it stands in every record.
+const PERSON_CHARS_MAX: usize = 200;
 
 /// Clocks that are further apart than this, in seconds, are broken; a token that has ended would go on for as long.
 const LEEWAY_MAX_S: u16 = 300;
@@ -38,6 +43,7 @@ pub(crate) fn sections(document: &Document, add: &mut dyn FnMut(&str, String)) {
         ("broker.reconnect_min_ms", broker.reconnect_min_ms),
         ("broker.confirm_timeout_ms", broker.confirm_timeout_ms),
         ("broker.unconfirmed_max", broker.unconfirmed_max.into()),
+        ("broker.shards", broker.shards.into()),
         ("broker.batch_max", broker.batch_max.into()),
         ("ingress.max_in_flight", ingress.max_in_flight.into()),
         ("ingress.body_memory_max_bytes", ingress.body_memory_max_bytes),
@@ -80,6 +86,16 @@ pub(crate) fn sections(document: &Document, add: &mut dyn FnMut(&str, String)) {
     at_most("broker.batch_max", broker.batch_max.into(), BATCH_MAX.into(), &"the most for one transaction");
     let prefetch = u64::from(broker.prefetch);
     at_most("broker.batch_max", broker.batch_max.into(), prefetch, &"the value of `broker.prefetch`");
+    at_most(
+        "broker.shards",
+        broker.shards.into(),
+        SHARDS_MAX.into(),
+        &"the number of slots that subjects fall into",
+    );
+    for shard in &broker.take_shards {
+        let last = u64::from(broker.shards.saturating_sub(1));
+        at_most("broker.take_shards", (*shard).into(), last, &"the last shard, which are counted from 0");
+    }
     let longest = broker.reconnect_max_ms;
     at_most(
         "broker.reconnect_min_ms",
@@ -148,7 +164,27 @@ fn tokens(api: &ApiSettings, add: &mut dyn FnMut(&str, String)) {
         if token.requests_burst == Some(0) {
             add(&join(&key, "requests_burst"), "must be above 0".to_owned());
         }
+        if let Some(person) = &token.person {
+            if !is_person(person) {
+                let why = format!("must be the `sub` of the person's JWTs: {PERSON_CHARS_MAX} characters at most");
+                add(&join(&key, "person"), format!("{why}, and no spaces around it"));
+            }
+            // Whoever is called like a token without a person is somebody else, and refused as a JWT.
+            let named = |(name, other): (&String, &ApiToken)| {
+                other.person.is_none() && name.to_lowercase() == person.to_lowercase()
+            };
+            if api.tokens.iter().any(named) {
+                add(&join(&key, "person"), format!("{person:?} is the name of a token that names no person"));
+            }
+        }
     }
+}
+
+fn is_person(text: &str) -> bool {
+    !text.is_empty()
+        && text.trim() == text
+        && text.chars().count() <= PERSON_CHARS_MAX
+        && !text.chars().any(char::is_control)
 }
 
 /// A JWT is only as good as its key, and one that anybody's issuer could have made is none.

@@ -55,6 +55,10 @@ pub struct BrokerSettings {
     pub confirm_timeout_ms: u64,
     /// Events that wait for their confirm at once.
     pub unconfirmed_max: u32,
+    /// Queues of each worker, but the archive.
+    pub shards: u16,
+    /// Which of them this process takes from; empty: all.
+    pub take_shards: Vec<u16>,
     /// Deliveries a worker holds unacknowledged.
     pub prefetch: u16,
     /// Events of one transaction.
@@ -129,6 +133,10 @@ pub struct ApiToken {
     pub secret: SecretValue,
     /// What the bearer may do.
     pub scopes: Vec<ApiScope>,
+    /// Whose it is, where that person has another token or the JWTs of an issuer beside it: the actor, in the place of the
+    /// token's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub person: Option<String>,
     /// In the place of `api.requests_per_second`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests_per_second: Option<u32>,

@@ -191,6 +191,34 @@ fn a_token_has_a_name() {
 }
 
 #[test]
+fn a_token_may_say_whose_it_is() {
+    let tokens = |ann: &str, second: &str| {
+        format!(
+            "[api.tokens.laptop]\nsecret = \"0123456789abcdef0123456789abcdef\"\nscopes = [\"read\"]\n{ann}\n\
+             [api.tokens.Ann]\nsecret = \"fedcba9876543210fedcba9876543210\"\nscopes = [\"read\"]\n{second}"
+        )
+    };
+    let both = settings(&tokens("person = \"ann\"", "person = \"ann\""));
+    assert!(both.api.tokens.values().all(|token| token.person.as_deref() == Some("ann")));
+    for bad in ["", " ann", "a\\u0000b", &"x".repeat(201)] {
+        let said = refused(&tokens(&format!("person = \"{bad}\""), ""));
+        assert!(said.contains("`api.tokens.laptop.person`: must be the `sub`"), "{bad}: {said}");
+    }
+    insta::assert_snapshot!(refused(&tokens("person = \"ann\"", "")), @r#"settings, line 5: `api.tokens.laptop.person`: "ann" is the name of a token that names no person"#);
+}
+
+#[test]
+fn a_key_is_no_shared_secret() {
+    // A public key, which everybody has, as the secret: whoever has it could sign.
+    let pem = "-----BEGIN PUBLIC KEY-----\\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKC\\n-----END PUBLIC KEY-----";
+    let said = refused(&format!(
+        "[api.jwt]\nissuer = \"https://id.example\"\naudience = \"a\"\nhs256_for_development = true\n\
+         hs256_secret = \"{pem}\""
+    ));
+    insta::assert_snapshot!(said, @"settings, line 6: `api.jwt.hs256_secret`: is a key as PEM, and no secret: it belongs into key_file");
+}
+
+#[test]
 fn a_jwt_has_an_issuer_an_audience_and_one_key() {
     let jwt = |lines: &str| {
         refused(&format!("[api.jwt]\nissuer = \"https://id.example\"\naudience = \"a\"\n{lines}"))
@@ -370,6 +398,8 @@ options.issuer = "https://issuer.example"
     reconnect_max_ms = 10000
     confirm_timeout_ms = 5000
     unconfirmed_max = 4096
+    shards = 1
+    take_shards = []
     prefetch = 512
     batch_max = 256
     batch_wait_ms = 5

@@ -287,7 +287,11 @@ impl Supervisor {
     }
 }
 
-async fn connect(uri: &AMQPUri, name: &str, patience: Duration) -> Result<Connection, RabbitError> {
+pub(super) async fn connect(
+    uri: &AMQPUri,
+    name: &str,
+    patience: Duration,
+) -> Result<Connection, RabbitError> {
     let properties = ConnectionProperties::default().with_connection_name(name.into());
     // lapin limits the TCP connection, but not the handshake.
     let connecting = tokio::time::timeout(patience * 2, Connection::connect_uri(uri.clone(), properties));
@@ -312,7 +316,7 @@ async fn probe(uri: &AMQPUri, patience: Duration) -> Result<(), RabbitError> {
     }
 }
 
-async fn close(connection: &Connection) {
+pub(super) async fn close(connection: &Connection) {
     let closing = tokio::time::timeout(CLOSE_PATIENCE, connection.close(200, "closed".into()));
     if !matches!(closing.await, Ok(Ok(()))) {
         tracing::debug!("the connection was gone before it was closed");

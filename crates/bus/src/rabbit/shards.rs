@@ -13,9 +13,9 @@
 //! the routing key, so the events of one range may travel together, every shard has the same share to within a slot, and
 //! anybody can compute where an event went.
 //!
-//! Declaring only ever adds. What an earlier number of shards has left is taken away by the worker alone, when it starts,
-//! after its own bindings are there: at every moment an event reaches some queue that the worker takes from, and one that
-//! reaches two is applied once.
+//! Declaring only ever adds. What another number of shards has left is taken away by the worker alone, when it starts and
+//! from time to time, after its own bindings are there: at every moment an event reaches some queue that the worker takes
+//! from, and one that reaches two is applied once.
 
 use std::ops::Range;
 
@@ -27,7 +27,9 @@ use lapin::{Channel, Connection, ExchangeKind};
 use matchpurse_contracts::topology::{EVENTS_EXCHANGE, Queue, SLOTS, shard_of};
 
 use super::error::TopologyError;
-use super::topology::{bind, declare_exchange, declare_queue, failed, set, short, text, worker_arguments};
+use super::topology::{
+    PATIENCE, bind, declare_exchange, declare_queue, failed, set, short, text, worker_arguments,
+};
 
 /// Declares the shards of a worker.
 pub(super) async fn declare(channel: &Channel, queue: Queue, shards: u16) -> Result<(), TopologyError> {
@@ -65,6 +67,15 @@ pub(super) async fn rearrange(
     queue: Queue,
     shards: u16,
 ) -> Result<Range<u16>, TopologyError> {
+    let rearranged = tokio::time::timeout(PATIENCE, rearrange_all(connection, queue, shards));
+    rearranged.await.unwrap_or(Err(TopologyError::TimedOut(PATIENCE)))
+}
+
+async fn rearrange_all(
+    connection: &Connection,
+    queue: Queue,
+    shards: u16,
+) -> Result<Range<u16>, TopologyError> {
     let channel = open(connection).await?;
     let mut beyond = if shards > 1 { shards } else { 0 };
     while beyond < SLOTS && exists(connection, &queue.shard_name(beyond)).await? {
@@ -91,7 +102,11 @@ pub(super) async fn rearrange(
     channel.close(200, "arranged".into()).await.map_err(failed("channel", "of the shards"))?;
     let left = if shards > 1 { shards..beyond } else { 0..beyond };
     if !left.is_empty() {
-        tracing::warn!(queue = queue.name(), ?left, "queues of an earlier number of shards are taken from too");
+        tracing::info!(
+            queue = queue.name(),
+            ?left,
+            "queues of an earlier number of shards are taken from too"
+        );
     }
     Ok(left)
 }

@@ -37,7 +37,7 @@ use super::shards;
 const DELIVERY_LIMIT: i64 = 1000;
 
 /// Declaring a quorum queue takes some ten milliseconds; only a broker in trouble needs longer than this.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A time to wait before a message comes back.
 #[derive(Debug, PartialEq, Eq)]
@@ -141,19 +141,32 @@ pub(super) fn text(value: &str) -> AMQPValue {
     AMQPValue::LongString(value.into())
 }
 
-pub(super) async fn declare_exchange(channel: &Channel, name: &str, kind: ExchangeKind) -> Result<(), TopologyError> {
+pub(super) async fn declare_exchange(
+    channel: &Channel,
+    name: &str,
+    kind: ExchangeKind,
+) -> Result<(), TopologyError> {
     let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
     let declared = channel.exchange_declare(short(name), kind, options, FieldTable::default()).await;
     declared.map_err(failed("exchange", name))
 }
 
-pub(super) async fn declare_queue(channel: &Channel, name: &str, arguments: FieldTable) -> Result<(), TopologyError> {
+pub(super) async fn declare_queue(
+    channel: &Channel,
+    name: &str,
+    arguments: FieldTable,
+) -> Result<(), TopologyError> {
     let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
     let declared = channel.queue_declare(short(name), options, arguments).await;
     declared.map(drop).map_err(failed("queue", name))
 }
 
-pub(super) async fn bind(channel: &Channel, queue: &str, exchange: &str, key: &str) -> Result<(), TopologyError> {
+pub(super) async fn bind(
+    channel: &Channel,
+    queue: &str,
+    exchange: &str,
+    key: &str,
+) -> Result<(), TopologyError> {
     let options = QueueBindOptions::default();
     let bound =
         channel.queue_bind(short(queue), short(exchange), short(key), options, FieldTable::default()).await;

@@ -17,6 +17,10 @@ use crate::backoff::Backoff;
 use crate::processing::chain;
 use crate::{BusOptions, FailureLog, Handler, Status};
 
+/// How many checks of the topology lie between two looks at the shards' bindings: a process that still has another number
+/// of them declares its own again and again until it ends.
+const ARRANGE_EVERY: u32 = 4;
+
 /// Workers on RabbitMQ. Consumers have connections of their own: the broker blocks a connection that publishes
 /// when it runs short of memory or disk, and on that one acknowledgements could not be sent either.
 // No `Debug`: the URI has the password.
@@ -56,17 +60,15 @@ impl RabbitTransport {
             return consume(self.uri.clone(), queue.name(), &worker, &self.options, status, &shutdown).await;
         }
         let (first, shards) = self.taken();
-        let taking = shards.into_iter().map(|shard| self.take_shard(&worker, shard, status.part(), &shutdown));
+        let taking =
+            shards.into_iter().map(|shard| self.take_shard(&worker, shard, status.part(), &shutdown));
         let taking = join_all(taking);
         if !first {
             taking.await;
             return;
         }
         let rest = consume(self.uri.clone(), queue.name(), &worker, &self.options, status.part(), &shutdown);
-        let left = async {
-            let left = self.rearranged(queue, &shutdown).await;
-            join_all(left.map(|shard| self.take_shard(&worker, shard, status.part(), &shutdown))).await;
-        };
+        let left = self.take_what_is_left(&worker, &status, &shutdown);
         tokio::join!(taking, rest, left);
     }
 
@@ -85,30 +87,48 @@ impl RabbitTransport {
         consume(self.uri.clone(), &name, &worker, &self.options, status, shutdown).await;
     }
 
-    /// Once the broker answers: what another number of shards has left behind.
-    async fn rearranged(&self, queue: Queue, shutdown: &CancellationToken) -> Range<u16> {
-        let role = format!("{} shards", queue.worker());
-        let (mut link, guard) = Link::start(self.uri.clone(), &role, &self.options, Status::new());
-        let mut backoff = Backoff::new(self.options.reconnect_min, self.options.reconnect_max);
-        let arranging = async {
-            loop {
-                let Some(connection) = link.connection().await else { return 0..0 };
-                match shards::rearrange(&connection, queue, self.options.shards).await {
-                    Ok(left) => return left,
-                    Err(error) => {
-                        let error = chain(&error);
-                        tracing::warn!(queue = queue.name(), error, "the shards' bindings are not looked through");
-                    }
-                }
-                tokio::time::sleep(backoff.next()).await;
-            }
-        };
-        let left = tokio::select! {
-            left = arranging => left,
+    /// Takes away the bindings of another number of shards, and takes from the queues that it left behind.
+    async fn take_what_is_left(&self, worker: &Worker, status: &Status, shutdown: &CancellationToken) {
+        let role = format!("{} shards", worker.queue.worker());
+        let (link, guard) = Link::start(self.uri.clone(), &role, &self.options, Status::new());
+        let arranged = tokio::select! {
+            left = self.arrange(link.clone(), worker.queue) => left,
             () = shutdown.cancelled() => 0..0,
         };
+        if self.options.shards > 1 || !arranged.is_empty() {
+            let again = async {
+                loop {
+                    tokio::time::sleep(self.options.topology_check * ARRANGE_EVERY).await;
+                    self.arrange(link.clone(), worker.queue).await;
+                }
+            };
+            let again = async {
+                tokio::select! {
+                    () = again => {}
+                    () = shutdown.cancelled() => {}
+                }
+            };
+            let left = arranged.map(|shard| self.take_shard(worker, shard, status.part(), shutdown));
+            tokio::join!(join_all(left), again);
+        }
         guard.close().await;
-        left
+    }
+
+    /// Tries until the broker has done it.
+    async fn arrange(&self, mut link: Link, queue: Queue) -> Range<u16> {
+        let mut backoff = Backoff::new(self.options.reconnect_min, self.options.reconnect_max);
+        while let Some(connection) = link.connection().await {
+            match shards::rearrange(&connection, queue, self.options.shards).await {
+                Ok(left) => return left,
+                Err(error) => {
+                    let (queue, error) = (queue.name(), chain(&error));
+                    tracing::warn!(queue, error, "the shards' bindings could not be arranged");
+                }
+            }
+            drop(connection);
+            tokio::time::sleep(backoff.next()).await;
+        }
+        0..0
     }
 
     pub(crate) async fn drain_dead_letters(

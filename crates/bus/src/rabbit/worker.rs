@@ -61,9 +61,7 @@ impl Worker {
             .iter()
             .zip(dispositions)
             .filter_map(|(incoming, disposition)| match disposition {
-                Disposition::Retry(after) => {
-                    Some(Outgoing::retry(incoming, &self.name, delay_level(*after)))
-                }
+                Disposition::Retry(after) => Some(Outgoing::retry(incoming, &self.name, delay_level(*after))),
                 Disposition::Ack | Disposition::Park(_) => None,
             })
             .collect();

@@ -99,7 +99,7 @@ fn what_this_version_cannot_take_is_named() {
 #[test]
 fn a_message_can_be_read_by_who_knows_only_amqp() {
     let message = Message::new(samples::all().remove(0), Some("00-1-2-01"));
-    assert_eq!(message.routing_key, "match_snapshot.someone.games-eu");
+    assert_eq!(message.routing_key, "match_snapshot.someone.games-eu.22");
     let mut headers: Vec<String> =
         message.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
     headers.sort();
