@@ -20,7 +20,7 @@ use crate::moment::Moment;
 use crate::parked::{number, resolved};
 use crate::problems::Kind;
 use crate::request::{self, Query};
-use crate::wire::{Page, answer, answer_one};
+use crate::wire::{Page, answer, answer_one, cut, one_more};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -96,16 +96,10 @@ pub(crate) async fn list(api: web::Data<Api>, query: Query<ListQuery>) -> Result
     let before = request::cursor(List::Anomalies, cursor.as_deref(), number)?;
     let limit = request::limit(limit.as_deref())?;
     let store = api.store.clone();
-    // One more than is shown tells whether a page follows.
-    let mut found =
-        api.run(async move {
-            Ok(find_all(&store.client().await?, &filter, before, limit.saturating_add(1)).await?)
-        })
+    let found = api
+        .run(async move { Ok(find_all(&store.client().await?, &filter, before, one_more(limit)).await?) })
         .await?;
-    let shown = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = found.len() > shown;
-    found.truncate(shown);
-    let next = found.last().filter(|_| more).map(|last| List::Anomalies.cursor(&last.id.to_string()));
+    let (found, next) = cut(List::Anomalies, found, limit, |last| last.id.to_string());
     let items: Vec<AnomalyView> = found.into_iter().map(AnomalyView::of).collect();
     Ok(answer(StatusCode::OK, &Page { items, next }))
 }
@@ -136,11 +130,11 @@ pub(crate) async fn decide(
     Ok(answer(StatusCode::OK, &AnomalyView::of(line)))
 }
 
-fn unknown() -> Failure {
+pub(crate) fn unknown() -> Failure {
     Failure::new(Kind::UnknownAnomaly, "there is no anomaly of this number")
 }
 
-fn failure(error: Error) -> Failure {
+pub(crate) fn failure(error: Error) -> Failure {
     match error {
         Error::NoAnomaly => unknown(),
         Error::Resolved { .. } => Failure::new(Kind::AnomalyResolved, error.to_string()),

@@ -19,7 +19,7 @@ use crate::matches::NoQuery;
 use crate::moment::Moment;
 use crate::problems::Kind;
 use crate::request::{self, Query};
-use crate::wire::{Page, answer, answer_one};
+use crate::wire::{Page, answer, answer_one, cut, one_more};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -76,7 +76,7 @@ pub(crate) struct WholeView {
 }
 
 impl EventView {
-    fn of(line: &EventLine) -> Self {
+    pub(crate) fn of(line: &EventLine) -> Self {
         let event = &line.event;
         let vouched = event.provenance.vouched;
         let which = vouched.and_then(|vouched| vouched.which);
@@ -136,18 +136,12 @@ pub(crate) async fn list(api: web::Data<Api>, query: Query<ListQuery>) -> Result
     let before = request::cursor(List::Events, cursor.as_deref(), place)?;
     let limit = request::limit(limit.as_deref())?;
     let store = api.store.clone();
-    // One more than is shown tells whether a page follows.
-    let mut found =
-        api.run(async move {
-            Ok(newest(&store.client().await?, &filter, before, limit.saturating_add(1)).await?)
-        })
+    let found = api
+        .run(async move { Ok(newest(&store.client().await?, &filter, before, one_more(limit)).await?) })
         .await?;
-    let shown = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = found.len() > shown;
-    found.truncate(shown);
-    let next = found.last().filter(|_| more).map(|last| {
+    let (found, next) = cut(List::Events, found, limit, |last| {
         let (at, id) = last.place();
-        List::Events.cursor(&format!("{}.{id}", at.micros()))
+        format!("{}.{id}", at.micros())
     });
     let items: Vec<EventView> = found.iter().map(EventView::of).collect();
     Ok(answer(StatusCode::OK, &Page { items, next }))
@@ -185,6 +179,6 @@ pub(crate) async fn one(
     Ok(answer_one(&WholeView { outline, event, body: shown_body(&raw) }))
 }
 
-fn unknown() -> Failure {
+pub(crate) fn unknown() -> Failure {
     Failure::new(Kind::UnknownEvent, "the archive has no event of this id")
 }

@@ -24,7 +24,7 @@ use crate::matches::NoQuery;
 use crate::moment::Moment;
 use crate::problems::Kind;
 use crate::request::{self, Query};
-use crate::wire::{Page, answer, answer_one};
+use crate::wire::{Page, answer, answer_one, cut, one_more};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -152,14 +152,9 @@ pub(crate) async fn list(api: web::Data<Api>, query: Query<ListQuery>) -> Result
     let before = request::cursor(List::Parked, cursor.as_deref(), number)?;
     let limit = request::limit(limit.as_deref())?;
     let store = api.store.clone();
-    // One more than is shown tells whether a page follows.
-    let mut found = api
-        .run(async move { Ok(store.parked_before(&filter, before, limit.saturating_add(1)).await?) })
-        .await?;
-    let shown = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = found.len() > shown;
-    found.truncate(shown);
-    let next = found.last().filter(|_| more).map(|last| List::Parked.cursor(&last.id.to_string()));
+    let found =
+        api.run(async move { Ok(store.parked_before(&filter, before, one_more(limit)).await?) }).await?;
+    let (found, next) = cut(List::Parked, found, limit, |last| last.id.to_string());
     let items: Vec<ParkedView> = found.into_iter().map(ParkedView::of).collect();
     Ok(answer(StatusCode::OK, &Page { items, next }))
 }
@@ -242,11 +237,11 @@ fn resolved_answer(done: Done, actor: &Actor) -> HttpResponse {
     answer(StatusCode::OK, &ParkedView::of(done.parked))
 }
 
-fn unknown() -> Failure {
+pub(crate) fn unknown() -> Failure {
     Failure::new(Kind::UnknownParked, "there is no parked delivery of this number")
 }
 
-fn failure(error: Error) -> Failure {
+pub(crate) fn failure(error: Error) -> Failure {
     match error {
         Error::NoParked => unknown(),
         Error::Resolved { .. } => Failure::new(Kind::ParkedResolved, error.to_string()),

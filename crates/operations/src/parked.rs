@@ -12,7 +12,7 @@
 use matchpurse_bus::Destination;
 use matchpurse_contracts::topology::Queue;
 use matchpurse_contracts::wire::{self, Message};
-use matchpurse_domain::event::{Event, Kept};
+use matchpurse_domain::event::{Event, Kept, PayloadName};
 use matchpurse_domain::ids::{EventId, derived_uuid};
 use matchpurse_store::parked::{Parked, ParkedKind, Resolution, lock_in_tx, resolve_in_tx};
 use matchpurse_store::{Store, spool};
@@ -91,6 +91,44 @@ pub async fn replay(
         None => messages(store, &parked, read, outlet).await?,
     };
     resolve(store, id, Resolution::Replayed, author, &messages).await
+}
+
+/// What a replay would hand on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handed {
+    /// The event.
+    pub id: EventId,
+    /// What it is.
+    pub payload: PayloadName,
+    /// What it is, of which provider and source.
+    pub routing_key: String,
+    /// The workers that it would go to; none by name where it goes to the broker.
+    pub workers: Vec<&'static str>,
+}
+
+/// What [`replay`] would hand on, without doing it.
+///
+/// # Errors
+/// Those that the replay would end with.
+pub async fn rehearse(store: &Store, id: i64, read: Reader<'_>, outlet: Outlet) -> Result<Vec<Handed>> {
+    let parked = store.parked_by_id(id).await?.ok_or(Error::NoParked)?;
+    if let Some(earlier) = parked.resolved {
+        return Err(Error::Resolved { resolution: earlier.resolution, by: earlier.by });
+    }
+    let worker = |destination: &Destination| match destination {
+        Destination::Worker(queue) => Some(queue.worker()),
+        Destination::Broker => None,
+    };
+    let messages = messages(store, &parked, read, outlet).await?;
+    Ok(messages
+        .into_iter()
+        .map(|(message, destinations)| Handed {
+            id: EventId::from_uuid(message.id),
+            payload: message.payload,
+            routing_key: message.routing_key,
+            workers: destinations.iter().filter_map(worker).collect(),
+        })
+        .collect())
 }
 
 /// Decides that a parked delivery is not wanted. It stays readable.

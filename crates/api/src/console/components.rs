@@ -69,6 +69,22 @@ pub(crate) struct Pager {
     next: Option<String>,
 }
 
+/// A choice of a filter, by a form's field of this name.
+#[derive(Debug, Clone, Template)]
+#[template(
+    source = r#"<div><label for="f-{{ name }}">{{ label }}</label><select id="f-{{ name }}" name="{{ name }}"><option value="">{{ any }}</option>
+{%- for option in options %}<option value="{{ option }}"{% if chosen.as_ref() == Some(option) %} selected{% endif %}>{{ option }}</option>{% endfor -%}
+</select></div>"#,
+    ext = "html"
+)]
+pub(crate) struct Select {
+    name: &'static str,
+    label: &'static str,
+    any: &'static str,
+    options: Vec<String>,
+    chosen: Option<String>,
+}
+
 /// Bars over time, drawn here. A table for who cannot see them stands beside it in words: the sentence `summary`.
 #[derive(Debug, Clone, Template)]
 #[template(path = "chart.html")]
@@ -94,6 +110,7 @@ impl HtmlSafe for Money {}
 impl HtmlSafe for Chip {}
 impl HtmlSafe for Pager {}
 impl HtmlSafe for Chart {}
+impl HtmlSafe for Select {}
 
 impl When {
     pub(crate) fn new(at: Timestamp) -> Self {
@@ -164,6 +181,23 @@ pub(crate) fn count(number: impl Into<i128>) -> String {
 impl Chip {
     pub(crate) fn new(tone: Tone, text: impl Into<String>) -> Self {
         Self { tone, text: text.into() }
+    }
+}
+
+impl Select {
+    /// Among these; what was chosen is among them even when it is none of them, so that a filter never goes unseen.
+    pub(crate) fn new(
+        name: &'static str,
+        label: &'static str,
+        any: &'static str,
+        options: impl IntoIterator<Item = impl Into<String>>,
+        chosen: Option<&str>,
+    ) -> Self {
+        let mut options: Vec<String> = options.into_iter().map(Into::into).collect();
+        if let Some(other) = chosen.filter(|chosen| !options.iter().any(|option| option == chosen)) {
+            options.push(other.to_owned());
+        }
+        Self { name, label, any, options, chosen: chosen.map(str::to_owned) }
     }
 }
 

@@ -8,6 +8,27 @@ pub(crate) fn encoded(text: &str) -> String {
     encoded.to_string()
 }
 
+/// A path with those parts of a query that are there.
+pub(crate) fn address(path: &str, query: &[(&str, Option<&str>)]) -> String {
+    let mut address = path.to_owned();
+    let mut joint = '?';
+    for (name, value) in query {
+        if let Some(value) = value {
+            address.push(joint);
+            address.push_str(name);
+            address.push('=');
+            address.push_str(&encoded(value));
+            joint = '&';
+        }
+    }
+    address
+}
+
+/// What a form's field says; one that was left empty says nothing.
+pub(crate) fn given(text: Option<String>) -> Option<String> {
+    text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
 /// An address on this console that a request names: a path of ours, or the first page.
 pub(super) fn local(text: Option<&str>) -> &str {
     let good = |text: &&str| {
@@ -31,6 +52,14 @@ mod tests {
         {
             assert_eq!(local(Some(bad)), "/console", "{bad}");
         }
+    }
+
+    #[test]
+    fn an_address_says_what_is_given() {
+        let query = [("a", None), ("b", Some("x&y")), ("c", Some(" "))];
+        assert_eq!(address("/console/x", &query), "/console/x?b=x%26y&c=%20");
+        assert_eq!(address("/console/x", &[]), "/console/x");
+        assert_eq!(given(Some("  ".to_owned())), None);
     }
 
     #[test]

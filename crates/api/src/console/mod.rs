@@ -35,13 +35,17 @@
 //! 7. *The test* in `tests/it/console/` asks for the page over HTTP: with data, with hostile data, with an empty database
 //!    (where it must say what to do next), and by a token that may only read.
 
+mod anomalies;
 mod assets;
 mod components;
 mod door;
+mod events;
 mod form;
 mod link;
 mod login;
+mod matches;
 mod overview;
+mod parked;
 mod problem;
 mod session;
 mod visitor;
@@ -53,9 +57,10 @@ use actix_web::web::{self, to};
 use actix_web::{HttpResponse, Route, Scope, guard};
 use askama::Template;
 
-pub(crate) use self::components::{Chart, Chip, Money, Pager, Tone, When};
+pub(crate) use self::components::{Chart, Chip, Money, Pager, Select, Tone, When, count};
 pub(crate) use self::door::done;
 pub(crate) use self::form::{Act, form_key};
+pub(crate) use self::link::{address, encoded, given};
 pub(crate) use self::login::Failures;
 pub(crate) use self::session::Sealer;
 pub(crate) use self::visitor::{Chrome, Section, Visitor};
@@ -70,6 +75,18 @@ pub(crate) fn scope() -> impl HttpServiceFactory {
     let pages = Pages(web::scope(PREFIX))
         .look("", to(overview::show))
         .look("/", to(overview::show))
+        .look("/matches", to(matches::list))
+        .look("/matches/{source}/{match}", to(matches::one))
+        .look("/events/{id}", to(events::one))
+        .look("/parked", to(parked::list))
+        .look("/parked/bulk", to(parked::bulk))
+        .act("/parked/bulk/step", to(parked::step))
+        .look("/parked/{id}", to(parked::one))
+        .act("/parked/{id}/replay", to(parked::again))
+        .act("/parked/{id}/discard", to(parked::unwanted))
+        .look("/anomalies", to(anomalies::list))
+        .look("/anomalies/{id}", to(anomalies::one))
+        .act("/anomalies/{id}/resolve", to(anomalies::decide))
         .act("/logout", to(login::log_out));
     let login = web::resource("/login")
         .route(looks(to(login::show)))

@@ -63,7 +63,11 @@ pub(crate) struct Chrome {
 
 impl Section {
     /// The menu: groups of pages, each with a name. A page is added here when it is there.
-    pub(crate) const MENU: &'static [(&'static str, &'static [Self])] = &[("Now", &[Self::Overview])];
+    pub(crate) const MENU: &'static [(&'static str, &'static [Self])] = &[
+        ("Now", &[Self::Overview]),
+        ("Game", &[Self::Matches]),
+        ("Attention", &[Self::Parked, Self::Anomalies]),
+    ];
 
     pub(crate) const fn title(self) -> &'static str {
         match self {

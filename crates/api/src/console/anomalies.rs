@@ -1,0 +1,282 @@
+//! What contradicts itself: both sides, and what a person decides.
+
+use std::collections::BTreeSet;
+
+use actix_web::{HttpResponse, web};
+use askama::Template;
+use matchpurse_contracts::v1;
+use matchpurse_domain::event::Event;
+use matchpurse_domain::ids::{EventId, SourceName};
+use matchpurse_operations::anomalies::resolve;
+use matchpurse_operations::rewards::Author;
+use matchpurse_store::anomalies::{AnomalyFilter, AnomalyLine, Decided, find, list as find_all};
+use matchpurse_store::escrow::{MatchRecord, find_matches};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::events::pretty;
+use super::matches::{Shown, path_of};
+use super::{Act, Chip, Chrome, Pager, Section, Select, Tone, Visitor, When, address, done, given, html};
+use crate::api::Api;
+use crate::body::reason;
+use crate::cursor::List;
+use crate::failure::Result;
+use crate::parked::number;
+use crate::request::{self, Query};
+
+const ROWS: u32 = 50;
+
+#[derive(Deserialize)]
+pub(super) struct ListQuery {
+    state: Option<String>,
+    source: Option<String>,
+    kind: Option<String>,
+    subject: Option<String>,
+    cursor: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "anomalies.html")]
+struct AnomaliesPage {
+    chrome: Chrome,
+    resolved: bool,
+    filtered: bool,
+    source: Select,
+    kind: String,
+    subject: String,
+    rows: Vec<Row>,
+    pager: Pager,
+}
+
+struct Row {
+    path: String,
+    id: i64,
+    kind: String,
+    source: String,
+    subject: String,
+    what: String,
+    opened: When,
+    state: Chip,
+}
+
+/// What an anomaly says of itself, in words.
+pub(super) fn what(detail: &Value) -> String {
+    let said = ["what", "about", "reason"].iter().find_map(|key| detail.get(key)?.as_str());
+    said.map_or_else(|| "see both sides".to_owned(), str::to_owned)
+}
+
+pub(super) fn state(decided: Option<&Decided>) -> Chip {
+    match decided {
+        None => Chip::new(Tone::Warn, "waits for you"),
+        Some(decided) => Chip::new(Tone::Good, format!("decided by {}", decided.by)),
+    }
+}
+
+/// `GET /console/anomalies`
+pub(super) async fn list(
+    api: web::Data<Api>,
+    visitor: Visitor,
+    query: Query<ListQuery>,
+) -> Result<HttpResponse> {
+    let ListQuery { state: of, source, kind, subject, cursor } = query.0;
+    let (of, source, kind, subject) = (given(of), given(source), given(kind), given(subject));
+    let resolved = crate::parked::resolved(of.as_deref())?;
+    let filter = AnomalyFilter {
+        resolved,
+        kind: crate::events::text("kind", kind.clone().map(|kind| kind.replace(' ', "_")))?,
+        source: crate::events::text("source", source.clone())?,
+        subject: crate::events::text("subject", subject.clone())?,
+    };
+    let before = request::cursor(List::Anomalies, cursor.as_deref(), number)?;
+    let store = api.store.clone();
+    let mut found =
+        api.run(async move {
+            Ok(find_all(&store.client().await?, &filter, before, ROWS.saturating_add(1)).await?)
+        })
+        .await?;
+    let next = cut(&mut found, |last| List::Anomalies.cursor(&last.id.to_string()));
+    let own = [
+        ("state", of.as_deref()),
+        ("source", source.as_deref()),
+        ("kind", kind.as_deref()),
+        ("subject", subject.as_deref()),
+    ];
+    html(&AnomaliesPage {
+        chrome: visitor.chrome(Section::Anomalies),
+        resolved,
+        filtered: source.is_some() || kind.is_some() || subject.is_some(),
+        source: Select::new("source", "Source", "all", api.sources(), source.as_deref()),
+        pager: Pager::new(&address("/console/anomalies", &own), before.is_none(), next),
+        kind: kind.unwrap_or_default(),
+        subject: subject.unwrap_or_default(),
+        rows: found.into_iter().map(Row::of).collect(),
+    })
+}
+
+/// Takes what is more than a page off, and says where the next one begins.
+pub(super) fn cut<T>(found: &mut Vec<T>, cursor: impl FnOnce(&T) -> String) -> Option<String> {
+    let shown = usize::try_from(ROWS).unwrap_or(usize::MAX);
+    let more = found.len() > shown;
+    found.truncate(shown);
+    found.last().filter(|_| more).map(cursor)
+}
+
+impl Row {
+    fn of(line: AnomalyLine) -> Self {
+        Self {
+            path: format!("/console/anomalies/{}", line.id),
+            id: line.id,
+            kind: line.kind.replace('_', " "),
+            what: what(&line.detail),
+            opened: When::new(line.at),
+            state: state(line.resolved.as_ref()),
+            source: line.source,
+            subject: line.subject,
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "anomaly.html")]
+struct AnomalyPage {
+    chrome: Chrome,
+    row: Row,
+    subject_path: String,
+    decided: Option<(When, Decided)>,
+    /// What the anomaly noted beside its sides, by name.
+    facts: Vec<(String, String)>,
+    /// The two that contradict each other, as they were noted.
+    sides: Option<Sides>,
+    /// What stands now, of a match with money.
+    stands: Vec<Shown>,
+    /// What the event said that showed it.
+    told: Option<Told>,
+}
+
+/// Two objects side by side.
+struct Sides {
+    left: String,
+    right: String,
+    /// Name, left, right, and whether they differ.
+    rows: Vec<(String, String, String, bool)>,
+}
+
+struct Told {
+    path: String,
+    received: When,
+    event: String,
+}
+
+/// `GET /console/anomalies/{id}`
+pub(super) async fn one(
+    api: web::Data<Api>,
+    visitor: Visitor,
+    path: web::Path<String>,
+) -> Result<HttpResponse> {
+    let id = number(&path).ok_or_else(crate::anomalies::unknown)?;
+    let store = api.store.clone();
+    let (line, records, event) = api
+        .run(async move {
+            let client = store.client().await?;
+            let line = find(&client, id).await?.ok_or_else(crate::anomalies::unknown)?;
+            let records: Vec<MatchRecord> = match SourceName::parse(&line.source) {
+                Ok(source) => find_matches(&client, &source, &line.subject, None).await?,
+                Err(_) => Vec::new(),
+            };
+            drop(client);
+            let event = match line.event_id {
+                Some(id) => store.archived(EventId::from_uuid(id)).await?,
+                None => None,
+            };
+            Ok((line, records, event))
+        })
+        .await?;
+    let told = event.map(|archived| {
+        let event = Event { raw: Vec::new().into(), ..archived.event };
+        let (path, received) = (format!("/console/events/{}", event.id), When::new(event.received_at));
+        // What is no JSON is shown on the event's own page.
+        let said = serde_json::to_value(v1::Event::from(event)).unwrap_or_default();
+        Told { path, received, event: pretty(&said) }
+    });
+    html(&AnomalyPage {
+        chrome: visitor.chrome(Section::Anomalies),
+        subject_path: path_of(&line.source, &line.subject),
+        decided: line.resolved.clone().map(|decided| (When::new(decided.at), decided)),
+        facts: facts(&line.detail),
+        sides: Sides::of(&line.detail),
+        stands: records.into_iter().map(|record| Shown::of(&api, record)).collect(),
+        told,
+        row: Row::of(line),
+    })
+}
+
+fn facts(detail: &Value) -> Vec<(String, String)> {
+    let Value::Object(members) = detail else { return Vec::new() };
+    let scalar = |(name, value): (&String, &Value)| {
+        let shown = match value {
+            Value::Object(_) | Value::Array(_) | Value::Null => return None,
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        Some((name.replace('_', " "), shown))
+    };
+    members.iter().filter_map(scalar).collect()
+}
+
+impl Sides {
+    /// The first two objects of a detail; what was first is left.
+    fn of(detail: &Value) -> Option<Self> {
+        let objects = detail.as_object()?.iter().filter_map(|(name, value)| Some((name, value.as_object()?)));
+        let mut objects = objects.collect::<Vec<_>>().into_iter();
+        let ((left, one), (right, other)) = (objects.next()?, objects.next()?);
+        let names: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+        let text = |value: Option<&Value>| match value {
+            None | Some(Value::Null) => "–".to_owned(),
+            Some(value) => pretty(value),
+        };
+        let row = |name: &String| {
+            let (left, right) = (one.get(name), other.get(name));
+            (name.replace('_', " "), text(left), text(right), left != right)
+        };
+        Some(Self { left: left.clone(), right: right.clone(), rows: names.into_iter().map(row).collect() })
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Decision {
+    reason: String,
+}
+
+/// `POST /console/anomalies/{id}/resolve`
+pub(super) async fn decide(
+    api: web::Data<Api>,
+    visitor: Visitor,
+    path: web::Path<String>,
+    form: Act<Decision>,
+) -> Result<HttpResponse> {
+    let id = number(&path).ok_or_else(crate::anomalies::unknown)?;
+    let author = Author { actor: visitor.actor.as_str().to_owned(), reason: reason(&form.0.reason)? };
+    let store = api.store.clone();
+    let line =
+        api.run(async move { resolve(&store, id, &author).await.map_err(crate::anomalies::failure) }).await?;
+    tracing::info!(anomaly = line.id, kind = line.kind, actor = visitor.actor.as_str(), "anomaly resolved");
+    Ok(done(&format!("/console/anomalies/{id}"), &format!("Anomaly {id} is decided.")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn two_sides_are_compared_member_by_member() {
+        let detail = json!({"about": "statistics", "first": {"a": 1, "b": 2}, "other": {"a": 1, "c": null}});
+        let sides = Sides::of(&detail).unwrap();
+        assert_eq!((sides.left.as_str(), sides.right.as_str()), ("first", "other"));
+        let differ: Vec<(&str, bool)> = sides.rows.iter().map(|row| (row.0.as_str(), row.3)).collect();
+        assert_eq!(differ, [("a", false), ("b", true), ("c", true)]);
+        assert_eq!(facts(&detail), [("about".to_owned(), "statistics".to_owned())]);
+        assert!(Sides::of(&json!({"what": "x"})).is_none());
+    }
+}
