@@ -1,10 +1,12 @@
 //! The names of the bus's metrics.
 
-/// Counter: messages by `outcome` of their publish to the broker.
+/// Counter: events by `outcome` of their publish to the broker.
 pub const PUBLISHED: &str = "matchpurse_bus_published_total";
 /// Histogram: seconds from a publish to its last confirm.
 pub const CONFIRM_SECONDS: &str = "matchpurse_bus_confirm_seconds";
-/// Gauge: messages that wait for their confirm.
+/// Histogram: events in a message that was sent to the broker; more than 1 where events travel together.
+pub const MESSAGE_EVENTS: &str = "matchpurse_bus_message_events";
+/// Gauge: events that wait for their confirm.
 pub const WAITING: &str = "matchpurse_bus_waiting_confirms";
 /// Counter: messages put into the spool because of `cause`.
 pub const SPOOLED: &str = "matchpurse_bus_spooled_total";

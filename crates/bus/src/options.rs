@@ -26,12 +26,19 @@ pub struct BusOptions {
     pub confirm_timeout: Duration,
     /// How many channels publish. A channel is one process in the broker, so two keep two of its cores busy.
     pub publish_channels: usize,
+    /// With so many messages of a channel unconfirmed, further events gather, and leave as one message when one of these is
+    /// confirmed.
+    pub group_above: usize,
+    /// The most events in a message; 1 for a message each. Every consumer has to understand groups before a publisher
+    /// makes some.
+    pub group_max_events: usize,
     /// How many messages may wait for their confirm before further ones are turned away.
     pub waiting_max: usize,
     /// How many bytes of bodies may wait for their confirm before further ones are turned away.
     pub waiting_bytes_max: usize,
 
-    /// How many deliveries the broker hands out ahead of their acknowledgement; this bounds a worker's memory.
+    /// How many messages the broker hands out ahead of their acknowledgement; this bounds a worker's memory: each holds one
+    /// event or a group of at most 64 KiB.
     /// At least twice [`BusOptions::batch_max`], so that the next batch is there when one is done.
     pub prefetch: u16,
     /// The most deliveries in a batch.
@@ -63,6 +70,8 @@ impl Default for BusOptions {
             topology_check: Duration::from_secs(15),
             confirm_timeout: Duration::from_secs(3),
             publish_channels: 2,
+            group_above: 4,
+            group_max_events: 32,
             waiting_max: 8192,
             waiting_bytes_max: 32 * 1024 * 1024,
             prefetch: 1024,

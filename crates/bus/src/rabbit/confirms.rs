@@ -17,12 +17,13 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::options::BasicPublishOptions;
 use lapin::types::ShortString;
 use lapin::{Channel, Confirmation};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 
 use super::connection::RELEASE_PATIENCE;
 use super::convert::Outgoing;
-use super::lane::{Batch, until};
+use super::gather::Parcel;
+use super::lane::until;
+use super::ticket::Ticket;
 use crate::PublishError;
 
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
@@ -30,23 +31,14 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 pub(super) struct Confirms {
     channel: Arc<Channel>,
     unsettled: FuturesUnordered<BoxFuture<'static, Settled>>,
-    waiting: HashMap<u64, Waiting>,
-    /// Ascending, because every batch has the same time. Batches that wait no more are skipped.
-    deadlines: VecDeque<(Instant, u64)>,
+    /// Who waits for something on this channel, by deadline. Who waits no more is skipped.
+    waiting: VecDeque<Arc<Ticket>>,
     ids: HashMap<ShortString, InFlight>,
-    /// Batches and messages are numbered alike.
-    next: u64,
+    /// Of the last message.
+    number: u64,
     /// A message without an id was returned: any message before this number may be the one.
     distrusted_before: u64,
     broken: Option<lapin::Error>,
-}
-
-/// A batch that somebody waits for.
-struct Waiting {
-    unsettled: usize,
-    error: Option<PublishError>,
-    reply: oneshot::Sender<Result<(), PublishError>>,
-    _permits: [OwnedSemaphorePermit; 2],
 }
 
 /// The messages of one id on the channel.
@@ -58,7 +50,8 @@ struct InFlight {
 
 /// What became of one message.
 struct Settled {
-    batch: u64,
+    /// Whoever waits for it: one for each event of a group.
+    tickets: Vec<Arc<Ticket>>,
     number: u64,
     id: Option<ShortString>,
     result: Result<Confirmation, lapin::Error>,
@@ -69,10 +62,9 @@ impl Confirms {
         Self {
             channel: Arc::new(channel),
             unsettled: FuturesUnordered::new(),
-            waiting: HashMap::new(),
-            deadlines: VecDeque::new(),
+            waiting: VecDeque::new(),
             ids: HashMap::new(),
-            next: 0,
+            number: 0,
             distrusted_before: 0,
             broken: None,
         }
@@ -86,25 +78,20 @@ impl Confirms {
         self.unsettled.len()
     }
 
-    /// Queues a batch; it is sent when [`Confirms::settle`] is awaited.
-    pub(super) fn publish(&mut self, batch: Batch) {
-        let Batch { messages, deadline, reply, permits } = batch;
-        let number = self.number();
-        let unsettled = messages.len();
-        self.waiting.insert(number, Waiting { unsettled, error: None, reply, _permits: permits });
-        self.deadlines.push_back((deadline, number));
-        for message in messages {
-            if let Some(id) = message.id() {
-                self.ids.entry(id.clone()).or_default().unsettled += 1;
-            }
-            let confirm = publish(self.channel.clone(), message, number, self.number());
-            self.unsettled.push(confirm.boxed());
+    /// Queues a message; it is sent when [`Confirms::settle`] is awaited.
+    pub(super) fn publish(&mut self, parcel: Parcel) {
+        let Parcel { outgoing, tickets, .. } = parcel;
+        for ticket in &tickets {
+            // Nearly always the last: all have the same time, and came in this order but for the groups.
+            let at = self.waiting.partition_point(|other| other.deadline() <= ticket.deadline());
+            self.waiting.insert(at, Arc::clone(ticket));
         }
-    }
-
-    fn number(&mut self) -> u64 {
-        self.next += 1;
-        self.next
+        if let Some(id) = outgoing.id() {
+            self.ids.entry(id.clone()).or_default().unsettled += 1;
+        }
+        self.number += 1;
+        let confirm = publish(Arc::clone(&self.channel), outgoing, tickets, self.number);
+        self.unsettled.push(confirm.boxed());
     }
 
     /// Sends what was queued, and waits until something is confirmed or refused. False when the channel is gone.
@@ -146,32 +133,27 @@ impl Confirms {
                     messages.returned += 1;
                 }
             }
-            None => self.distrusted_before = self.next + 1,
+            None => self.distrusted_before = self.number + 1,
         }
     }
 
     fn tell(&mut self, message: Settled) {
         let returned = self.take_returned(message.id.as_ref()) || message.number < self.distrusted_before;
-        let result = match message.result {
+        let result: Result<(), &dyn Fn() -> PublishError> = match &message.result {
             Ok(Confirmation::Ack(None)) if !returned => Ok(()),
-            Ok(Confirmation::Ack(_)) => Err(PublishError::Unroutable),
-            Ok(Confirmation::Nack(_)) => Err(PublishError::Refused),
-            Ok(Confirmation::NotRequested) => Err(PublishError::Broken("the channel has no confirms".into())),
+            Ok(Confirmation::Ack(_)) => Err(&|| PublishError::Unroutable),
+            Ok(Confirmation::Nack(_)) => Err(&|| PublishError::Refused),
+            Ok(Confirmation::NotRequested) => {
+                Err(&|| PublishError::Broken("the channel has no confirms".into()))
+            }
             Err(error) => {
                 self.broken = Some(error.clone());
-                Err(PublishError::Broken(Box::new(error)))
+                Err(&|| PublishError::Broken(Box::new(error.clone())))
             }
         };
-        // Nobody waits any more after a deadline or while the broker is blocked.
-        let Some(waiting) = self.waiting.get_mut(&message.batch) else { return };
-        waiting.unsettled -= 1;
-        if let Err(error) = result {
-            waiting.error.get_or_insert(error);
-        }
-        if waiting.unsettled == 0
-            && let Some(waiting) = self.waiting.remove(&message.batch)
-        {
-            waiting.tell();
+        // What became of a group became of each of its events.
+        for ticket in message.tickets {
+            ticket.settle(result.map_err(|error| error()));
         }
     }
 
@@ -188,36 +170,35 @@ impl Confirms {
         returned
     }
 
-    /// When the next batch has waited long enough.
+    /// When the next of those who wait has waited long enough.
     pub(super) fn deadline(&mut self) -> Option<Instant> {
-        while let Some((deadline, batch)) = self.deadlines.front() {
-            if self.waiting.contains_key(batch) {
-                return Some(*deadline);
+        while let Some(ticket) = self.waiting.front() {
+            if ticket.is_open() {
+                return Some(ticket.deadline());
             }
-            self.deadlines.pop_front();
+            self.waiting.pop_front();
         }
         None
     }
 
-    /// Gives up the batches that have waited long enough.
+    /// Gives up who has waited long enough; what the broker says of their messages later is ignored.
     pub(super) fn expire(&mut self) {
         let now = Instant::now();
         while self.deadline().is_some_and(|deadline| deadline <= now) {
-            let expired = self.deadlines.pop_front();
-            if let Some(waiting) = expired.and_then(|(_, batch)| self.waiting.remove(&batch)) {
-                waiting.give_up(PublishError::TimedOut);
+            if let Some(ticket) = self.waiting.pop_front() {
+                ticket.give_up(PublishError::TimedOut);
             }
         }
     }
 
-    /// Gives up every batch; what the broker says of them later is ignored.
+    /// Gives up everybody.
     pub(super) fn give_up(&mut self, error: impl Fn() -> PublishError) {
-        for (_, waiting) in self.waiting.drain() {
-            waiting.give_up(error());
+        for ticket in self.waiting.drain(..) {
+            ticket.give_up(error());
         }
     }
 
-    /// Gives up every batch, because the channel is gone.
+    /// Gives up everybody, because the channel is gone.
     pub(super) fn give_up_broken(mut self) {
         let broken = self.broken.take();
         self.give_up(|| {
@@ -228,7 +209,7 @@ impl Confirms {
         });
     }
 
-    /// Gives up every batch and closes the channel, if there still is one: the supervisor waits for that before it
+    /// Gives up everybody and closes the channel, if there still is one: the supervisor waits for that before it
     /// closes the connection.
     pub(super) async fn leave(self) {
         let channel = Arc::clone(&self.channel);
@@ -238,15 +219,14 @@ impl Confirms {
         }
     }
 
-    /// Waits for what is in flight, each batch until its deadline, and closes the channel.
+    /// Waits for what is in flight, for each publisher until its deadline, and closes the channel.
     pub(super) async fn finish(mut self) {
-        while !self.waiting.is_empty() {
-            let deadline = self.deadline();
+        while let Some(deadline) = self.deadline() {
             tokio::select! {
                 open = self.settle() => if !open {
                     return self.give_up_broken();
                 },
-                () = until(deadline) => self.expire(),
+                () = until(Some(deadline)) => self.expire(),
             }
         }
         close(&self.channel, "replaced", CLOSE_PATIENCE).await;
@@ -260,20 +240,12 @@ async fn close(channel: &Channel, why: &str, patience: Duration) {
     }
 }
 
-impl Waiting {
-    fn tell(self) {
-        let result = self.error.map_or(Ok(()), Err);
-        // The publisher may have stopped waiting.
-        let _unheard = self.reply.send(result).is_err();
-    }
-
-    fn give_up(mut self, error: PublishError) {
-        self.error.get_or_insert(error);
-        self.tell();
-    }
-}
-
-async fn publish(channel: Arc<Channel>, message: Outgoing, batch: u64, number: u64) -> Settled {
+async fn publish(
+    channel: Arc<Channel>,
+    message: Outgoing,
+    tickets: Vec<Arc<Ticket>>,
+    number: u64,
+) -> Settled {
     let id = message.id().cloned();
     let Outgoing { exchange, routing_key, properties, body } = message;
     // Mandatory: a message that no queue takes is returned instead of being dropped and confirmed.
@@ -283,5 +255,5 @@ async fn publish(channel: Arc<Channel>, message: Outgoing, batch: u64, number: u
         Ok(confirm) => confirm.await,
         Err(error) => Err(error),
     };
-    Settled { batch, number, id, result }
+    Settled { tickets, number, id, result }
 }

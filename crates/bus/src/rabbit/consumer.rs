@@ -1,5 +1,6 @@
 //! Taking deliveries from one queue in batches, for ever: subscribe, take, settle, and after any failure again.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -119,6 +120,8 @@ struct Subscription<'c> {
     channel: &'c Channel,
     consumer: Consumer,
     queue: ShortString,
+    /// Events that were too many for a batch: the rest of a large group, or the one that comes next.
+    ahead: VecDeque<Incoming>,
     batch_max: usize,
     batch_wait: Duration,
     next_look: Instant,
@@ -136,26 +139,42 @@ impl<'c> Subscription<'c> {
             channel.basic_consume(queue.clone(), tag, BasicConsumeOptions::default(), arguments).await?;
         let (batch_max, batch_wait) = (options.batch_max.max(1), options.batch_wait);
         let next_look = Instant::now() + LOOK_EVERY;
-        Ok(Self { channel, consumer, queue, batch_max, batch_wait, next_look })
+        let ahead = VecDeque::new();
+        Ok(Self { channel, consumer, queue, ahead, batch_max, batch_wait, next_look })
     }
 
-    /// The next batch: full, or as much as came within the wait after its first delivery. None at shutdown.
+    /// The next batch of events: full, or as much as came within the wait after its first message. The events of a group
+    /// are in one batch, unless they are too many for any. None at shutdown.
     async fn batch(
         &mut self,
         status: &Status,
         shutdown: &CancellationToken,
     ) -> Result<Option<Vec<Incoming>>, String> {
-        let Some(first) = self.first(status, shutdown).await? else { return Ok(None) };
-        let mut batch = vec![first];
+        // One that is always given something looks between two batches.
+        if Instant::now() >= self.next_look && self.look(status).await.is_err() {
+            // Not worth what was handed out ahead: a channel that is gone says so below.
+            self.next_look = Instant::now() + LOOK_EVERY;
+        }
+        if self.ahead.is_empty() || shutdown.is_cancelled() {
+            let Some(first) = self.first(status, shutdown).await? else { return Ok(None) };
+            self.ahead = first.into();
+        }
+        let some = self.ahead.len().min(self.batch_max);
+        let mut batch: Vec<Incoming> = self.ahead.drain(..some).collect();
         let until = Instant::now() + self.batch_wait;
-        while batch.len() < self.batch_max {
+        while batch.len() < self.batch_max && self.ahead.is_empty() {
             let next = tokio::select! {
                 biased;
                 next = self.consumer.next() => next,
                 () = tokio::time::sleep_until(until) => break,
             };
             // What was collected is dropped with the channel: the broker hands it out again.
-            batch.push(delivered(next)?);
+            let events = delivered(next)?;
+            if batch.len() + events.len() <= self.batch_max {
+                batch.extend(events);
+            } else {
+                self.ahead = events.into();
+            }
         }
         Ok(Some(batch))
     }
@@ -164,12 +183,7 @@ impl<'c> Subscription<'c> {
         &mut self,
         status: &Status,
         shutdown: &CancellationToken,
-    ) -> Result<Option<Incoming>, String> {
-        // One that is always given something looks between two batches.
-        if Instant::now() >= self.next_look && self.look(status).await.is_err() {
-            // Not worth what was handed out ahead: a channel that is gone says so below.
-            self.next_look = Instant::now() + LOOK_EVERY;
-        }
+    ) -> Result<Option<Vec<Incoming>>, String> {
         let mut starved = 0;
         loop {
             tokio::select! {
@@ -189,16 +203,10 @@ impl<'c> Subscription<'c> {
     }
 
     /// How many messages wait; when none does, that is progress too.
-    ///
-    /// A quorum queue whose leader does not answer in time is told as one without messages and without consumers. It has
-    /// one at least, this one, so that answer says nothing.
     async fn look(&mut self, status: &Status) -> Result<u32, String> {
         let (waiting, consumers) = self.waiting().await?;
         self.next_look = Instant::now() + LOOK_EVERY;
-        if waiting == 0 && consumers > 0 {
-            status.progressed();
-            status.emptied();
-        }
+        note_look(status, waiting, consumers);
         Ok(waiting)
     }
 
@@ -226,11 +234,41 @@ impl<'c> Subscription<'c> {
     }
 }
 
-fn delivered(next: Option<Result<lapin::message::Delivery, lapin::Error>>) -> Result<Incoming, String> {
+/// What the broker said of a queue that this consumer is subscribed to.
+///
+/// A quorum queue whose leader does not answer in time is told as one without messages and without consumers. It has one at
+/// least, this one, so that answer says nothing.
+fn note_look(status: &Status, waiting: u32, consumers: u32) {
+    if waiting == 0 && consumers > 0 {
+        status.progressed();
+        status.emptied();
+    }
+}
+
+fn delivered(next: Option<Result<lapin::message::Delivery, lapin::Error>>) -> Result<Vec<Incoming>, String> {
     match next {
-        Some(Ok(delivery)) => Ok(delivery.into()),
+        Some(Ok(message)) => Ok(Incoming::of(message)),
         Some(Err(error)) => Err(chain(&error)),
         // The broker ends a subscription when its queue is deleted or moves to another node.
         None => Err("the broker ended the subscription".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_queue_without_messages_and_consumers_is_not_an_empty_one() {
+        let status = Status::new();
+        tokio::time::advance(Duration::from_secs(60)).await;
+        for (waiting, consumers) in [(0, 0), (7, 1), (7, 0)] {
+            note_look(&status, waiting, consumers);
+            assert_eq!(status.since_empty(), None, "{waiting} messages, {consumers} consumers");
+            assert_eq!(status.since_progress(), Duration::from_secs(60));
+        }
+        note_look(&status, 0, 1);
+        assert_eq!(status.since_empty(), Some(Duration::ZERO));
+        assert_eq!(status.since_progress(), Duration::ZERO);
     }
 }

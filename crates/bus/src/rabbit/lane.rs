@@ -2,38 +2,50 @@
 //!
 //! Only one task may publish on a channel: lapin numbers a message before it queues it for sending, so two tasks
 //! at once could have their confirms exchanged. It is also the one that reads the confirms; see
-//! [`super::confirms`].
+//! [`super::confirms`]. Before they are published, events may gather; see [`super::gather`].
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use lapin::options::ConfirmSelectOptions;
 use lapin::{Channel, Connection};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use matchpurse_contracts::wire::Message;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::confirms::Confirms;
 use super::connection::Link;
 use super::convert::Outgoing;
-use crate::{BusOptions, PublishError, State};
+use super::gather::Gathering;
+use super::ticket::Ticket;
+use crate::{BusOptions, PublishError, State, metric};
 
 /// How many batches are taken in before the confirms are looked at again.
 const TAKE_MAX: usize = 64;
 
+/// Something to be published.
+#[derive(Debug)]
+pub(super) enum Letter {
+    /// To every queue that wants it; it may travel with others.
+    Event(Message),
+    /// To where it says, alone.
+    Addressed(Outgoing),
+}
+
 /// Messages that are confirmed together.
 #[derive(Debug)]
 pub(super) struct Batch {
-    pub(super) messages: Vec<Outgoing>,
-    pub(super) deadline: Instant,
-    pub(super) reply: oneshot::Sender<Result<(), PublishError>>,
-    pub(super) permits: [OwnedSemaphorePermit; 2],
+    pub(super) letters: Vec<Letter>,
+    pub(super) ticket: Arc<Ticket>,
 }
 
 pub(super) struct Lane {
     link: Link,
     batches: mpsc::UnboundedReceiver<Batch>,
-    /// Taken in, but found its channel closed: it is the first on the next one.
-    first: Option<Batch>,
+    /// Taken in, and not published yet. It outlives a channel.
+    gathering: Gathering,
+    /// With so many unconfirmed messages events gather.
+    in_flight_max: usize,
     open_timeout: Duration,
 }
 
@@ -53,7 +65,9 @@ impl Lane {
     /// Starts the task; it ends with the sender or with the link.
     pub(super) fn start(link: Link, options: &BusOptions) -> mpsc::UnboundedSender<Batch> {
         let (sender, batches) = mpsc::unbounded_channel();
-        let lane = Self { link, batches, first: None, open_timeout: options.confirm_timeout };
+        let gathering = Gathering::new(options.group_max_events, options.shards);
+        let in_flight_max = options.group_above.max(1);
+        let lane = Self { link, batches, gathering, in_flight_max, open_timeout: options.confirm_timeout };
         tokio::spawn(lane.run());
         sender
     }
@@ -82,12 +96,10 @@ impl Lane {
 
     /// Waits for a connection, and turns away who comes meanwhile; None when there will be none.
     async fn wait_for_connection(&mut self) -> Option<Arc<Connection>> {
-        let Self { link, batches, first, .. } = self;
+        let Self { link, batches, gathering, .. } = self;
         loop {
-            if link.current().is_none()
-                && let Some(batch) = first.take()
-            {
-                batch.refuse(PublishError::NotConnected);
+            if link.current().is_none() {
+                gathering.give_up(|| PublishError::NotConnected);
             }
             tokio::select! {
                 biased;
@@ -98,9 +110,8 @@ impl Lane {
     }
 
     fn refuse_waiting(&mut self) {
-        let waiting =
-            self.first.take().into_iter().chain(std::iter::from_fn(|| self.batches.try_recv().ok()));
-        for batch in waiting {
+        self.gathering.give_up(|| PublishError::NotConnected);
+        for batch in std::iter::from_fn(|| self.batches.try_recv().ok()) {
             batch.refuse(PublishError::NotConnected);
         }
     }
@@ -110,28 +121,29 @@ impl Lane {
         let mut link = self.link.clone();
         let mut state = self.link.status().subscribe();
         let left = loop {
-            if let Err(left) = self.take_in(&mut confirms) {
+            self.take_in();
+            if let Err(left) = self.send(&mut confirms) {
                 break left;
             }
-            let deadline = confirms.deadline();
+            let deadline = [confirms.deadline(), self.gathering.deadline()].into_iter().flatten().min();
             tokio::select! {
                 open = confirms.settle(), if confirms.in_flight() > 0 => if !open {
                     break Left::Closed;
                 },
-                batch = self.batches.recv() => {
-                    self.first = batch;
-                    if self.first.is_none() {
-                        break Left::Ended;
-                    }
-                }
+                batch = self.batches.recv() => match batch {
+                    Some(batch) => self.gathering.add(batch),
+                    None => break Left::Ended,
+                },
                 () = until(deadline), if deadline.is_some() => {
                     confirms.expire();
+                    self.gathering.expire();
                     break Left::Wedged;
                 }
                 () = blocked(&mut state) => {
                     // The broker reads nothing until it unblocks us. What it has read it may still confirm, but
                     // nobody should wait for that.
                     confirms.give_up(|| PublishError::Blocked);
+                    self.gathering.give_up(|| PublishError::Blocked);
                     self.refuse_while_blocked(&mut state).await;
                 }
                 () = link.replaced(connection) => break Left::Disconnected,
@@ -153,15 +165,24 @@ impl Lane {
         left
     }
 
-    /// Publishes what waits already.
-    fn take_in(&mut self, confirms: &mut Confirms) -> Result<(), Left> {
+    /// Takes in what waits already.
+    fn take_in(&mut self) {
         for _ in 0..TAKE_MAX {
-            let Some(batch) = self.first.take().or_else(|| self.batches.try_recv().ok()) else { break };
+            let Ok(batch) = self.batches.try_recv() else { break };
+            self.gathering.add(batch);
+        }
+    }
+
+    /// Publishes what need not gather any longer.
+    fn send(&mut self, confirms: &mut Confirms) -> Result<(), Left> {
+        while !self.gathering.is_empty() {
+            // Then it is the first on the next channel.
             if !confirms.is_open() {
-                self.first = Some(batch);
                 return Err(Left::Closed);
             }
-            confirms.publish(batch);
+            let Some(parcel) = self.gathering.next(confirms.in_flight() < self.in_flight_max) else { break };
+            metrics::histogram!(metric::MESSAGE_EVENTS).record(parcel.events as f64);
+            confirms.publish(parcel);
         }
         Ok(())
     }
@@ -192,10 +213,19 @@ pub(super) async fn until(deadline: Option<Instant>) {
     }
 }
 
+impl Letter {
+    /// The length of its body.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Event(message) => message.body.len(),
+            Self::Addressed(outgoing) => outgoing.body.len(),
+        }
+    }
+}
+
 impl Batch {
     fn refuse(self, error: PublishError) {
-        // The publisher may have stopped waiting.
-        let _unheard = self.reply.send(Err(error)).is_err();
+        self.ticket.give_up(error);
     }
 }
 

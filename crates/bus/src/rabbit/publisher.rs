@@ -13,11 +13,15 @@ use tokio::time::Instant;
 use super::connection::{Link, LinkGuard, parse_url};
 use super::convert::Outgoing;
 use super::error::RabbitError;
-use super::lane::{Batch, Lane};
+use super::lane::{Batch, Lane, Letter};
+use super::ticket::Ticket;
 use crate::{BusOptions, PublishError, Publisher, Status, metric};
 
 /// A lane answers at its deadline; this is for a lane that is itself held up, by opening a channel.
 const GRACE: Duration = Duration::from_millis(250);
+
+/// In bytes; AMQP's limit.
+const ROUTING_KEY_MAX: usize = 255;
 
 /// Publishes to RabbitMQ, over one connection that is kept for ever.
 ///
@@ -71,6 +75,11 @@ impl RabbitPublisher {
         &self.status
     }
 
+    /// How many events wait for their confirm.
+    pub fn waiting(&self) -> usize {
+        self.messages_max - self.messages.available_permits()
+    }
+
     /// Closes the connection; every later publish fails. To be called when nobody publishes any more.
     pub async fn close(&self) {
         if let Some(guard) = self.guard.lock().await.take() {
@@ -78,22 +87,26 @@ impl RabbitPublisher {
         }
     }
 
-    /// Publishes anything; see [`Publisher::publish`].
+    /// Publishes what is addressed to somebody; see [`Publisher::publish`].
     pub(crate) async fn publish_outgoing(&self, messages: Vec<Outgoing>) -> Result<(), PublishError> {
-        let (count, begun) = (messages.len(), Instant::now());
-        let published = self.confirm(messages, begun).await;
+        self.publish_letters(messages.into_iter().map(Letter::Addressed).collect()).await
+    }
+
+    async fn publish_letters(&self, letters: Vec<Letter>) -> Result<(), PublishError> {
+        let (count, begun) = (letters.len(), Instant::now());
+        let published = self.confirm(letters, begun).await;
         if let Err(PublishError::Unroutable | PublishError::Broken(_)) = &published {
             self.link.suspect_topology();
         }
         let outcome = published.as_ref().map_or_else(PublishError::name, |()| "confirmed");
         metrics::counter!(metric::PUBLISHED, "outcome" => outcome).increment(count as u64);
         metrics::histogram!(metric::CONFIRM_SECONDS).record(begun.elapsed());
-        metrics::gauge!(metric::WAITING).set((self.messages_max - self.messages.available_permits()) as f64);
+        metrics::gauge!(metric::WAITING).set(self.waiting() as f64);
         published
     }
 
-    async fn confirm(&self, messages: Vec<Outgoing>, begun: Instant) -> Result<(), PublishError> {
-        if messages.is_empty() {
+    async fn confirm(&self, letters: Vec<Letter>, begun: Instant) -> Result<(), PublishError> {
+        if letters.is_empty() {
             return Ok(());
         }
         let state = self.status.state();
@@ -103,10 +116,11 @@ impl RabbitPublisher {
         if state.blocked {
             return Err(PublishError::Blocked);
         }
-        let permits = self.permits(&messages)?;
+        let permits = self.permits(&letters)?;
         let (reply, replied) = oneshot::channel();
         let deadline = begun + self.confirm_timeout;
-        let batch = Batch { messages, deadline, reply, permits };
+        let ticket = Ticket::new(letters.len(), deadline, reply, permits);
+        let batch = Batch { letters, ticket };
         let lane = self.next.fetch_add(1, Ordering::Relaxed) % self.lanes.len().max(1);
         let lane = self.lanes.get(lane).ok_or(PublishError::NotConnected)?;
         lane.send(batch).map_err(|_| PublishError::NotConnected)?;
@@ -120,15 +134,15 @@ impl RabbitPublisher {
 
     /// Room for the messages. They keep it until they are confirmed or given up, even when their publisher
     /// has stopped waiting: they are in memory for so long.
-    fn permits(&self, messages: &[Outgoing]) -> Result<[OwnedSemaphorePermit; 2], PublishError> {
-        let bytes: usize = messages.iter().map(|message| message.body.len()).sum();
+    fn permits(&self, letters: &[Letter]) -> Result<[OwnedSemaphorePermit; 2], PublishError> {
+        let bytes: usize = letters.iter().map(Letter::bytes).sum();
         // What is larger than all the room there is may pass alone.
         let take = |room: &Arc<Semaphore>, wanted: usize, max: usize| {
             let wanted = u32::try_from(wanted.min(max)).unwrap_or(u32::MAX);
             room.clone().try_acquire_many_owned(wanted).map_err(|_| PublishError::Overloaded)
         };
         Ok([
-            take(&self.messages, messages.len(), self.messages_max)?,
+            take(&self.messages, letters.len(), self.messages_max)?,
             take(&self.bytes, bytes, self.bytes_max)?,
         ])
     }
@@ -137,8 +151,11 @@ impl RabbitPublisher {
 #[async_trait]
 impl Publisher for RabbitPublisher {
     async fn publish(&self, messages: Vec<Message>) -> Result<(), PublishError> {
-        let messages: Result<Vec<_>, _> = messages.into_iter().map(Outgoing::event).collect();
-        self.publish_outgoing(messages?).await
+        // Before it gathers with others, to which it must do no harm.
+        if messages.iter().any(|message| message.routing_key.len() > ROUTING_KEY_MAX) {
+            return Err(PublishError::Broken("a routing key is too long for AMQP".into()));
+        }
+        self.publish_letters(messages.into_iter().map(Letter::Event).collect()).await
     }
 
     fn is_ready(&self) -> bool {

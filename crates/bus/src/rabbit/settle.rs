@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use lapin::Acker;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
 
 use super::convert::Incoming;
 
-/// What the broker is told about one delivery.
+/// What becomes of one event's message, as far as that event is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Settlement {
     Ack,
@@ -22,7 +23,7 @@ pub(super) const BEFORE_REQUEUE: Duration = Duration::from_secs(5);
 /// that very moment lapin may never say that it was not.
 const TELLING_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Tells the broker.
+/// Tells the broker of the messages whose last event is in the batch; one of which any event goes back goes back.
 ///
 /// # Errors
 /// When that hangs. The channel has to end then, so that the broker hands out again what it was not told about.
@@ -33,19 +34,23 @@ pub(super) async fn settle(batch: &[Incoming], settlements: &[Settlement]) -> Re
 
 /// With as few frames as possible.
 async fn tell(batch: &[Incoming], settlements: &[Settlement]) {
-    // Every earlier delivery of the channel is settled, so one frame may acknowledge all up to a tag.
-    let run = settlements.iter().take_while(|settlement| **settlement == Settlement::Ack).count();
-    if let Some(last) = run.checked_sub(1).and_then(|last| batch.get(last)) {
-        heard(last.acker.ack(BasicAckOptions { multiple: true }).await);
+    for (incoming, settlement) in batch.iter().zip(settlements) {
+        if *settlement == Settlement::Requeue {
+            incoming.goes_back();
+        }
     }
-    for (incoming, settlement) in batch.iter().zip(settlements).skip(run) {
-        let told = match settlement {
-            Settlement::Ack => incoming.acker.ack(BasicAckOptions::default()).await,
-            Settlement::Requeue => {
-                incoming.acker.nack(BasicNackOptions { requeue: true, multiple: false }).await
-            }
-        };
-        heard(told);
+    let messages: Vec<(&Acker, bool)> = batch.iter().filter_map(Incoming::settles).collect();
+    // Every earlier message of the channel is settled, so one frame may acknowledge all up to a tag.
+    let run = messages.iter().take_while(|(_, goes_back)| !goes_back).count();
+    if let Some((last, _)) = run.checked_sub(1).and_then(|last| messages.get(last)) {
+        heard(last.ack(BasicAckOptions { multiple: true }).await);
+    }
+    for (acker, goes_back) in messages.into_iter().skip(run) {
+        heard(if goes_back {
+            acker.nack(BasicNackOptions { requeue: true, multiple: false }).await
+        } else {
+            acker.ack(BasicAckOptions::default()).await
+        });
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::rig::{
-    Decider, Failures, PATIENCE, Parked, Rig, ack, delivered_ids, ids, message, messages, options, ready,
+    Decider, Failures, PATIENCE, Rig, ack, delivered_ids, ids, message, messages, options, parked_of, ready,
     set, until,
 };
 
@@ -53,9 +53,9 @@ on_both_brokers!(
 
 const QUEUE: Queue = Queue::OfferRemoval;
 
-/// Declares the topology once and never again: a test that breaks it wants it broken.
+/// Declares the topology once and never again: a test that breaks it wants it broken. A message an event: the tests count.
 fn once() -> BusOptions {
-    BusOptions { topology_check: Duration::from_secs(3600), ..options() }
+    BusOptions { topology_check: Duration::from_secs(3600), group_max_events: 1, ..options() }
 }
 
 /// Tries until a publish succeeds.
@@ -181,7 +181,7 @@ async fn past_the_limit_of_deliveries_it_is_a_dead_letter(rig: Rig) -> Result<()
         assert_eq!((delivered_ids(&batch), batch[0].redelivered), (vec![poison.id], time > 0));
         doomed.crash().await;
     }
-    let parked = parked(&rig, 1).await?;
+    let parked = parked_of(&rig, 1).await?;
     assert_eq!(parked.len(), 1);
     assert_eq!((parked[0].id, parked[0].queue.as_str()), (Some(poison.id), QUEUE.name()));
     assert_eq!(parked[0].reason, "given up by the broker: delivery_limit");
@@ -246,7 +246,7 @@ async fn a_dead_letter_names_the_queue_that_gave_it_up_last(rig: Rig) -> Result<
     until("it is back", || rig.ready(QUEUE.name()).is_ok_and(|ready| ready == 1)).await?;
     rig.reject_first(QUEUE)?;
 
-    let parked = parked(&rig, 1).await?;
+    let parked = parked_of(&rig, 1).await?;
     assert_eq!(parked[0].id, Some(retried.id));
     assert_eq!(parked[0].queue, QUEUE.name());
     assert_eq!(parked[0].reason, "given up by the broker: rejected");
@@ -265,18 +265,4 @@ async fn dead_letters_without_a_target_are_not_lost(rig: Rig) -> Result<()> {
     until("it waits to be brought away", waits).await?;
     assert_eq!((rig.ready(QUEUE.name())?, rig.ready(DEAD_LETTER_QUEUE)?), (0, 0));
     Ok(())
-}
-
-/// What is drained from the queue of dead letters, when there are so many.
-async fn parked(rig: &Rig, count: usize) -> Result<Vec<Parked>> {
-    let (failures, shutdown) = (Failures::default(), CancellationToken::new());
-    let drain = {
-        let (transport, log, shutdown) =
-            (rig.transport.clone(), Arc::new(failures.clone()), shutdown.clone());
-        tokio::spawn(async move { transport.drain_dead_letters(log, Status::new(), shutdown).await })
-    };
-    until("the dead letters are parked", || failures.parked().len() >= count).await?;
-    shutdown.cancel();
-    drain.await?;
-    Ok(failures.parked())
 }

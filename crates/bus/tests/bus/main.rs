@@ -7,6 +7,7 @@ mod brokers;
 mod conformance;
 mod dead_letters;
 mod fallback;
+mod groups;
 mod publishing;
 mod reconnecting;
 mod rig;

@@ -74,7 +74,7 @@ async fn a_topology_that_lacks_queues_is_repaired() -> Result<()> {
 /// proxy says, returns the second of three messages and confirms all three with one word.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_no_queue_takes_is_an_error_among_what_queues_take() -> Result<()> {
-    let options = BusOptions { publish_channels: 1, ..once() };
+    let options = BusOptions { publish_channels: 1, group_max_events: 1, ..once() };
     let Proxied { vhost: _vhost, proxy, publisher } = Proxied::start(&options).await?;
     proxy.swallow();
     for round in 0..20 {

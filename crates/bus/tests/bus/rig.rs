@@ -422,3 +422,17 @@ pub(crate) fn set(ids: &[Uuid]) -> BTreeSet<Uuid> {
 pub(crate) fn ack(_: &Delivery) -> Disposition {
     Disposition::Ack
 }
+
+/// What is drained from the queue of dead letters, when there are so many.
+pub(crate) async fn parked_of(rig: &Rig, count: usize) -> Result<Vec<Parked>> {
+    let (failures, shutdown) = (Failures::default(), CancellationToken::new());
+    let drain = {
+        let (transport, log, shutdown) =
+            (rig.transport.clone(), Arc::new(failures.clone()), shutdown.clone());
+        tokio::spawn(async move { transport.drain_dead_letters(log, Status::new(), shutdown).await })
+    };
+    until("the dead letters are parked", || failures.parked().len() >= count).await?;
+    shutdown.cancel();
+    drain.await?;
+    Ok(failures.parked())
+}
