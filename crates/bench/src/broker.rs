@@ -10,8 +10,10 @@ use futures_util::stream::FuturesUnordered;
 use lapin::options::{
     BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueuePurgeOptions,
 };
+use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
+use matchpurse_contracts::group::{GROUP_CONTENT_TYPE, split};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -98,7 +100,8 @@ impl Broker {
         Ok(confirmed)
     }
 
-    /// Takes everything out of a queue; how often each id is there, as `id_of` reads it from a message's body.
+    /// Takes everything out of a queue; how often each id is there, as `id_of` reads it from the body of a message, or of
+    /// each event where several are one message.
     pub(crate) async fn drain(
         &self,
         queue: &str,
@@ -111,7 +114,11 @@ impl Broker {
         let mut ids = HashMap::new();
         loop {
             match timeout(QUIET, consumer.next()).await {
-                Ok(Some(delivery)) => *ids.entry(id_of(&delivery?.data)?).or_insert(0) += 1,
+                Ok(Some(delivery)) => {
+                    for body in bodies(delivery?)? {
+                        *ids.entry(id_of(&body)?).or_insert(0) += 1;
+                    }
+                }
                 Ok(None) => bail!("{queue} was taken away"),
                 // A broker that is busy may be silent for longer than that.
                 Err(_) if self.ready(queue).await? == 0 => return Ok(ids),
@@ -119,6 +126,14 @@ impl Broker {
             }
         }
     }
+}
+
+/// One, or those of a group.
+fn bodies(delivery: Delivery) -> Result<Vec<Bytes>> {
+    let content_type = delivery.properties.content_type().as_ref().map(ShortString::as_str);
+    let is_group = content_type == Some(GROUP_CONTENT_TYPE);
+    let body = Bytes::from(delivery.data);
+    Ok(if is_group { split(body)?.into_iter().map(|part| part.body).collect() } else { vec![body] })
 }
 
 fn is_confirmed(confirmation: Confirmation) -> bool {

@@ -18,6 +18,9 @@ const SHARDS_MAX: u16 = 64;
 /// else may send the same.
 const LEASE_MARGIN_MS: u64 = 10_000;
 
+/// Less than `matchpurse_contracts::group::GROUP_EVENTS_MAX`, and as many as the largest batch: more would gain nothing.
+const GROUP_EVENTS_MAX: u16 = 256;
+
 /// The shortest secret of a token, in bytes: 32 of hexadecimal are 128 bits.
 const TOKEN_LENGTH_MIN: usize = 32;
 /// As long as a JWT's `sub` may be, in characters: it stands in every record.
@@ -43,6 +46,7 @@ pub(crate) fn sections(document: &Document, add: &mut dyn FnMut(&str, String)) {
         ("broker.reconnect_min_ms", broker.reconnect_min_ms),
         ("broker.confirm_timeout_ms", broker.confirm_timeout_ms),
         ("broker.unconfirmed_max", broker.unconfirmed_max.into()),
+        ("broker.group_max_events", broker.group_max_events.into()),
         ("broker.shards", broker.shards.into()),
         ("broker.batch_max", broker.batch_max.into()),
         ("ingress.max_in_flight", ingress.max_in_flight.into()),
@@ -84,6 +88,12 @@ pub(crate) fn sections(document: &Document, add: &mut dyn FnMut(&str, String)) {
         }
     };
     at_most("broker.batch_max", broker.batch_max.into(), BATCH_MAX.into(), &"the most for one transaction");
+    at_most(
+        "broker.group_max_events",
+        broker.group_max_events.into(),
+        GROUP_EVENTS_MAX.into(),
+        &"the most that workers take apart",
+    );
     let prefetch = u64::from(broker.prefetch);
     at_most("broker.batch_max", broker.batch_max.into(), prefetch, &"the value of `broker.prefetch`");
     at_most(

@@ -55,6 +55,8 @@ pub struct BrokerSettings {
     pub confirm_timeout_ms: u64,
     /// Events that wait for their confirm at once.
     pub unconfirmed_max: u32,
+    /// Events in one message; 1: none travel together.
+    pub group_max_events: u16,
     /// Queues of each worker, but the archive.
     pub shards: u16,
     /// Which of them this process takes from; empty: all.

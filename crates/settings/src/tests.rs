@@ -398,6 +398,7 @@ options.issuer = "https://issuer.example"
     reconnect_max_ms = 10000
     confirm_timeout_ms = 5000
     unconfirmed_max = 4096
+    group_max_events = 32
     shards = 1
     take_shards = []
     prefetch = 512

@@ -43,6 +43,7 @@ pub fn bus_options(settings: &Settings, service: &str) -> BusOptions {
         reconnect_max: Duration::from_millis(broker.reconnect_max_ms),
         confirm_timeout: Duration::from_millis(broker.confirm_timeout_ms),
         waiting_max: usize::try_from(broker.unconfirmed_max).unwrap_or(usize::MAX),
+        group_max_events: usize::from(broker.group_max_events),
         shards: broker.shards,
         take_shards: broker.take_shards.clone(),
         prefetch: broker.prefetch,

@@ -41,6 +41,8 @@ enum Who<'r> {
     /// The same to one quorum queue: what is in the way then is the machine.
     BareToOneQueue,
     Ours,
+    /// With a message an event, as the others have.
+    OursAlone,
     Other(&'r Installed),
 }
 
@@ -65,6 +67,7 @@ pub(super) async fn one_source(options: &Options, servers: &Servers) -> Result<M
             let mut contestants = vec![
                 (BARE, "", Who::Bare),
                 (OURS, ours, Who::Ours),
+                ("ingress, a message an event", "", Who::OursAlone),
                 ("bare handler, one queue", "", Who::BareToOneQueue),
             ];
             contestants.extend(installed.iter().map(|(name, ready)| (*name, "", Who::Other(ready))));
@@ -111,11 +114,12 @@ impl One<'_> {
         broker.declare(FLOOR).await?;
         // Only its spool is in it, and only if the broker fails.
         let database = self.servers.database().await?;
-        let config = Config::write(&folder.0, &database.service_url(), &vhost.amqp_url(), "")?;
+        let groups = if matches!(who, Who::OursAlone) { "group_max_events = 1" } else { "" };
+        let config = Config::write(&folder.0, &database.service_url(), &vhost.amqp_url(), groups)?;
         let (command, address) = self.command(who, &config, &vhost)?;
         let mut running = Running::start("contestant", command, &folder.0)?;
         match who {
-            Who::Ours => running.ready(config.admin("ingress")?, "/readyz").await?,
+            Who::Ours | Who::OursAlone => running.ready(config.admin("ingress")?, "/readyz").await?,
             _ => running.ready(&address, "/healthz").await?,
         }
         let before = (running.cpu_seconds(), self.servers.cpu_seconds());
@@ -127,7 +131,7 @@ impl One<'_> {
         let (peak, _) = running.memory_mib();
 
         let queue = if matches!(who, Who::BareToOneQueue) { FLOOR } else { Queue::EventArchive.name() };
-        let ours = matches!(who, Who::Ours);
+        let ours = matches!(who, Who::Ours | Who::OursAlone);
         // What the broker did not confirm in time is in the spool, and is relayed.
         let spooled = relayed(&database).await?;
         let found = broker.drain(queue, |body| delivery_of(body, ours)).await?;
@@ -170,7 +174,7 @@ impl One<'_> {
     fn command(&self, who: &Who<'_>, config: &Config, vhost: &Vhost) -> Result<(Command, String)> {
         let port = free_port()?;
         let mut command = match who {
-            Who::Ours => {
+            Who::Ours | Who::OursAlone => {
                 let mut command = program("matchpurse-ingress")?;
                 command.arg("--config").arg(&config.path);
                 return Ok((command, config.ingress.clone()));
