@@ -1,6 +1,12 @@
-//! Finds the providers: every folder of `src/` with a `mod.rs` is one, and stands in the registry.
+//! Finds the providers: every folder of `src/` with a `mod.rs` is one, and stands in the registry, with its fixtures.
 
-use std::{env, error::Error, fmt::Write, fs, path::Path};
+use std::{
+    env,
+    error::Error,
+    fmt::Write,
+    fs,
+    path::{Path, PathBuf},
+};
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=src");
@@ -22,6 +28,33 @@ fn main() -> Result<(), Box<dyn Error>> {
         writeln!(registry, "    &{name}::Adapter,")?;
     }
     writeln!(registry, "];")?;
+    writeln!(registry, "\nstatic FIXTURES: &[(&str, &[fixtures::File])] = &[")?;
+    for name in &names {
+        writeln!(registry, "    ({name:?}, &[")?;
+        for (fixture, body, meta) in fixtures(&source.join(name).join("fixtures"))? {
+            writeln!(registry, "        ({fixture:?}, include_bytes!({body:?}), {meta:?}),")?;
+        }
+        writeln!(registry, "    ]),")?;
+    }
+    writeln!(registry, "];")?;
     fs::write(Path::new(&env::var_os("OUT_DIR").ok_or("cargo sets it")?).join("registry.rs"), registry)?;
     Ok(())
+}
+
+/// The deliveries of a folder: name, file of the body, and what is not usual about it, a JSON object.
+fn fixtures(folder: &Path) -> Result<Vec<(String, PathBuf, String)>, Box<dyn Error>> {
+    let mut fixtures = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let file = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let Some(name) = file.strip_suffix(".json") else { continue };
+        // `source.json` configures the tests' source.
+        if name != "source" && !name.ends_with(".meta") {
+            let meta = folder.join(format!("{name}.meta.json"));
+            let meta = if meta.is_file() { fs::read_to_string(meta)? } else { "{}".to_owned() };
+            fixtures.push((name.to_owned(), path, meta));
+        }
+    }
+    fixtures.sort();
+    Ok(fixtures)
 }

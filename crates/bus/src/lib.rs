@@ -27,7 +27,10 @@ pub use fallback::FallbackPublisher;
 pub use options::BusOptions;
 pub use processing::process;
 pub use publish::{PublishError, Publisher};
-pub use rabbit::{RabbitError, RabbitPublisher, RabbitTransport, TopologyError, declare_topology};
+pub use rabbit::{
+    BrokerReport, Expected, QueueReport, RabbitError, RabbitPublisher, RabbitTransport, TopologyError,
+    declare_topology, inspect,
+};
 pub use relay::{EmbeddedTransport, Relay, relay_to_broker};
 pub use spool::{Destination, Spool, SpoolError, Spooled};
 pub use spool_publisher::SpoolPublisher;

@@ -6,6 +6,7 @@
 //! it came; and `normalize` takes nothing else, so bytes that nobody vouches for cannot become events.
 
 mod delivery;
+pub mod fixtures;
 mod hmac_signature;
 mod json;
 mod keys;

@@ -20,6 +20,7 @@ mod play;
 mod report;
 mod sending;
 mod signer;
+mod single;
 mod source;
 
 pub use audit::{Difference, audit};

@@ -7,6 +7,7 @@ mod convert;
 mod dead_letters;
 mod error;
 mod gather;
+mod inspect;
 mod lane;
 mod publisher;
 mod settle;
@@ -18,5 +19,6 @@ mod worker;
 
 pub use connection::declare_topology;
 pub use error::{RabbitError, TopologyError};
+pub use inspect::{BrokerReport, Expected, QueueReport, inspect};
 pub use publisher::RabbitPublisher;
 pub use transport::RabbitTransport;

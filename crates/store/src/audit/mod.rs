@@ -95,6 +95,9 @@ pub const CHECKS: &[Check] = &[
     effects::WITHDRAWN,
 ];
 
+/// Those of them that take no time however much there is.
+pub const QUICK: &[Check] = &[guards::GUARDS, guards::RIGHTS];
+
 /// The name of the check that [`Audit::chains`] makes.
 pub const CHAINS: &str = "the archive's chains of hashes are whole";
 
