@@ -54,8 +54,52 @@
     for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
   });
 
+  // Live parts ask for themselves again when the service says that there is news, at most once a second, and now and then
+  // without that. Nobody who has paused, looks elsewhere or is writing is disturbed.
+  let paused = false;
+  let due = null;
+  let stream = null;
+  const refresh = () => {
+    due = null;
+    if (paused || document.hidden) return;
+    for (const part of document.querySelectorAll("[data-refresh]")) {
+      if (!part.contains(document.activeElement) || document.activeElement === document.body) {
+        part.dispatchEvent(new Event("refresh"));
+      }
+    }
+  };
+  const soon = () => { due ??= setTimeout(refresh, 1000); };
+  const listen = () => {
+    const wanted = document.querySelector("[data-refresh]") && !document.hidden;
+    if (wanted && !stream) {
+      stream = new EventSource("/console/live");
+      // What has come is shown at once, and once more when it has been applied.
+      stream.addEventListener("news", () => { soon(); setTimeout(soon, 2500); });
+    } else if (!wanted && stream) {
+      stream.close();
+      stream = null;
+    }
+  };
+  if (document.querySelector("[data-refresh]")) {
+    listen();
+    document.addEventListener("visibilitychange", () => { listen(); soon(); });
+    addEventListener("pagehide", () => { stream?.close(); stream = null; });
+    addEventListener("pageshow", listen);
+    setInterval(soon, 10000);
+  }
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button[data-pause]");
+    if (!button) return;
+    paused = !paused;
+    button.setAttribute("aria-pressed", String(paused));
+    button.textContent = paused ? "Go on" : "Pause";
+    for (const sign of document.querySelectorAll("[data-live]")) sign.textContent = paused ? "paused" : "live";
+    if (!paused) refresh();
+  });
+
   // A live part that is not live any more must say so.
   const live = (works) => {
+    if (paused) return;
     for (const sign of document.querySelectorAll("[data-live]")) {
       sign.textContent = works ? "live" : "not live: the service does not answer";
       sign.classList.toggle("lost", !works);

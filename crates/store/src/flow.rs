@@ -154,7 +154,8 @@ pub async fn waiting(client: &Client) -> Result<Waiting> {
         (SELECT count(*) FROM (SELECT FROM parked WHERE resolved_at IS NULL LIMIT 10000) AS parked),
         (SELECT count(*) FROM (SELECT FROM anomaly WHERE resolved_at IS NULL LIMIT 10000) AS anomalies)";
     let row = client.query_one(sql, &[]).await?;
-    let count = |place: usize| -> Result<u64> { Ok(u64::try_from(row.try_get::<_, i64>(place)?).unwrap_or(0)) };
+    let count =
+        |place: usize| -> Result<u64> { Ok(u64::try_from(row.try_get::<_, i64>(place)?).unwrap_or(0)) };
     Ok(Waiting {
         spooled: count(0)?,
         spooled_since: row.try_get::<_, Option<At>>(1)?.map(|at| at.0),

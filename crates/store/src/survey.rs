@@ -297,8 +297,15 @@ pub async fn trial_balance(client: &Client) -> Result<Vec<(String, i64)>> {
 /// [`crate::Error`].
 pub async fn ledger(client: &Client) -> Result<(i64, Vec<(String, i64)>)> {
     let transfers = client.query_one("SELECT count(*) FROM transfer", &[]).await?.try_get(0)?;
+    Ok((transfers, in_escrow(client).await?))
+}
+
+/// What each currency has in escrow now.
+///
+/// # Errors
+/// [`crate::Error`].
+pub async fn in_escrow(client: &Client) -> Result<Vec<(String, i64)>> {
     let sql = "SELECT currency, sum(balance)::bigint FROM account WHERE kind = 2 GROUP BY 1 ORDER BY 1";
     let rows = client.query(sql, &[]).await?;
-    let held = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_>>()?;
-    Ok((transfers, held))
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }

@@ -20,6 +20,7 @@ use super::problem;
 use super::session::{Session, cookie};
 use super::visitor::{Chrome, Theme, Visitor};
 use crate::api::Api;
+use crate::auth::GoodUntil;
 use crate::failure::{Cause, Failure, Result};
 
 /// Everything comes from here, nothing is written into the page, and nobody frames it.
@@ -38,8 +39,10 @@ pub(super) async fn guard(
     let of_nobody = Chrome::of_nobody(request.headers());
     let mut answer = match enter(&request) {
         Ok(Entry::Open) => next.call(request).await?,
-        Ok(Entry::In(visitor)) => {
+        Ok(Entry::In(visitor, until)) => {
             request.extensions_mut().insert(visitor.actor.clone());
+            // What the page holds open ends with the token that the session stands for.
+            request.extensions_mut().insert(until);
             request.extensions_mut().insert(visitor);
             next.call(request).await?
         }
@@ -76,7 +79,7 @@ pub(super) async fn guard(
 enum Entry {
     /// Everybody may.
     Open,
-    In(Visitor),
+    In(Visitor, GoodUntil),
     LoginFirst(HttpResponse),
 }
 
@@ -98,8 +101,8 @@ fn enter(request: &ServiceRequest) -> Result<Entry> {
     match visitor(api, request.headers(), &session) {
         // Whose token is not good any more can still throw the session away.
         _ if leaves => Ok(Entry::Open),
-        Ok((_, scopes)) if !scopes.contains(&scope) => Err(Failure::insufficient_scope(scope)),
-        Ok((visitor, _)) => Ok(Entry::In(visitor)),
+        Ok((_, scopes, _)) if !scopes.contains(&scope) => Err(Failure::insufficient_scope(scope)),
+        Ok((visitor, _, until)) => Ok(Entry::In(visitor, until)),
         Err(failure) if failure.status_code() == StatusCode::UNAUTHORIZED => {
             Ok(Entry::LoginFirst(to_login(request)))
         }
@@ -107,8 +110,8 @@ fn enter(request: &ServiceRequest) -> Result<Entry> {
     }
 }
 
-fn visitor(api: &Api, headers: &HeaderMap, session: &Session) -> Result<(Visitor, Vec<ApiScope>)> {
-    let (actor, scopes) = api.access.known(&session.token, Instant::now())?;
+fn visitor(api: &Api, headers: &HeaderMap, session: &Session) -> Result<(Visitor, Vec<ApiScope>, GoodUntil)> {
+    let (actor, scopes, until) = api.access.known_until(&session.token, Instant::now())?;
     let flash = cookie(headers, FLASH).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
     let visitor = Visitor {
         actor,
@@ -117,7 +120,7 @@ fn visitor(api: &Api, headers: &HeaderMap, session: &Session) -> Result<(Visitor
         theme: Theme::of(headers),
         flash: flash.and_then(|bytes| String::from_utf8(bytes).ok()).filter(|text| !text.is_empty()),
     };
-    Ok((visitor, scopes))
+    Ok((visitor, scopes, until.and_until(session.ends)))
 }
 
 /// A page of another origin can neither write nor leave these headers out: browsers add them by themselves. Those that

@@ -97,7 +97,7 @@ impl Row {
 }
 
 /// Where a match stands, in a word.
-fn status(status: MatchStatus, settlement: Option<&str>) -> Chip {
+pub(super) fn status(status: MatchStatus, settlement: Option<&str>) -> Chip {
     let word = status.as_str().to_lowercase().replace('_', " ");
     match settlement {
         Some("payout") => Chip::new(Tone::Good, "paid out"),

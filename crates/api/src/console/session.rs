@@ -31,7 +31,7 @@ pub(crate) struct Sealer(RandomizedNonceKey);
 /// Why nothing can be sealed.
 #[derive(Debug, thiserror::Error)]
 #[error("the library of the console's sessions has failed")]
-pub struct SealError;
+pub(crate) struct SealError;
 
 /// Who is logged in, by what.
 #[derive(Debug, Clone, PartialEq, Eq)]

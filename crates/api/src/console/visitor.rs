@@ -64,9 +64,10 @@ pub(crate) struct Chrome {
 impl Section {
     /// The menu: groups of pages, each with a name. A page is added here when it is there.
     pub(crate) const MENU: &'static [(&'static str, &'static [Self])] = &[
-        ("Now", &[Self::Overview]),
-        ("Game", &[Self::Matches]),
+        ("Now", &[Self::Overview, Self::Flow]),
+        ("Game", &[Self::Matches, Self::Rewards, Self::Players, Self::Leaderboards, Self::Offers]),
         ("Attention", &[Self::Parked, Self::Anomalies]),
+        ("Set-up", &[Self::Endpoints, Self::Sources]),
     ];
 
     pub(crate) const fn title(self) -> &'static str {

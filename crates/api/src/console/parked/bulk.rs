@@ -62,7 +62,6 @@ pub(in crate::console) struct Step {
     done: u64,
     #[serde(default)]
     refused: u64,
-    state: Option<String>,
     worker: Option<String>,
     kind: Option<String>,
     source: Option<String>,
