@@ -6,7 +6,7 @@ mod tokens;
 
 use std::future::{Ready, ready};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::body::BoxBody;
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
@@ -14,6 +14,7 @@ use actix_web::http::Method;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::middleware::Next;
 use actix_web::{Error, FromRequest, HttpMessage as _, HttpRequest, ResponseError as _, web};
+use matchpurse_domain::time::Timestamp;
 use matchpurse_settings::{ApiScope, ApiSettings};
 use matchpurse_store::now;
 
@@ -35,10 +36,44 @@ pub(crate) struct Access {
 /// Who shows a token, and what it allows.
 struct Bearer {
     actor: Actor,
+    /// Whose requests are counted together: a person's tokens have each their own limit.
+    bucket: Actor,
     scopes: Vec<ApiScope>,
+    /// From when on it is not good any more, in Unix seconds; none for one that is good as long as it is configured.
+    ends: Option<i64>,
 }
 
-/// Who asks: a token's name, or the subject of a JWT. It stands in every record of what was done.
+/// Until when the token of a request is good; none for ever. What goes on for longer than a request ends with it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct GoodUntil(pub(crate) Option<tokio::time::Instant>);
+
+/// Longer than any stream lives, and short enough to be counted with: a year.
+const GOOD_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+impl GoodUntil {
+    fn new(ends_s: Option<i64>) -> Self {
+        ends_s.map_or(Self(None), |ends_s| Self::at(ends_s.saturating_mul(1_000_000)))
+    }
+
+    fn at(ends_us: i64) -> Self {
+        let left_us = ends_us.saturating_sub(now().micros());
+        let left = Duration::from_micros(u64::try_from(left_us).unwrap_or(0)).min(GOOD_MAX);
+        Self(Some(tokio::time::Instant::now() + left))
+    }
+
+    /// And not for longer than this.
+    pub(crate) fn and_until(self, end: Timestamp) -> Self {
+        let other = Self::at(end.micros());
+        Self(self.0.into_iter().chain(other.0).min())
+    }
+
+    /// That of the request's token.
+    pub(crate) fn of(request: &HttpRequest) -> Self {
+        request.extensions().get::<Self>().copied().unwrap_or_default()
+    }
+}
+
+/// Who asks: a token's person or else its name, or the subject of a JWT. It stands in every record of what was done.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Actor(Arc<str>);
 
@@ -76,16 +111,16 @@ impl Access {
     }
 
     /// Who may make this request by its token. A request that is refused for its scope counts too.
-    fn actor(&self, request: &ServiceRequest) -> Result<Actor> {
+    fn actor(&self, request: &ServiceRequest) -> Result<(Actor, GoodUntil)> {
         let mut values = request.headers().get_all(AUTHORIZATION);
         let (Some(value), None) = (values.next(), values.next()) else {
             return Err(Failure::unauthorized(None));
         };
         let secret = bearer(value.as_bytes()).ok_or_else(|| Failure::unauthorized(None))?;
-        let (actor, has) = self.known(secret, Instant::now())?;
+        let (actor, has, until) = self.known_until(secret, Instant::now())?;
         let needed = scopes(request.method(), &request.match_pattern().unwrap_or_default());
         if needed.iter().any(|scope| has.contains(scope)) {
-            return Ok(actor);
+            return Ok((actor, until));
         }
         // The first is the least.
         Err(Failure::insufficient_scope(needed.first().copied().unwrap_or(ApiScope::Operate)))
@@ -93,14 +128,23 @@ impl Access {
 
     /// Who shows this token, and what it allows. It is one of the token's requests.
     pub(crate) fn known(&self, secret: &[u8], now: Instant) -> Result<(Actor, Vec<ApiScope>)> {
-        let Bearer { actor, scopes } = self.bearer(secret)?;
-        self.limiter.take(&actor, now).map_err(|wait| {
+        self.known_until(secret, now).map(|(actor, scopes, _)| (actor, scopes))
+    }
+
+    /// As [`Access::known`], and until when.
+    pub(crate) fn known_until(
+        &self,
+        secret: &[u8],
+        now: Instant,
+    ) -> Result<(Actor, Vec<ApiScope>, GoodUntil)> {
+        let Bearer { actor, bucket, scopes, ends } = self.bearer(secret)?;
+        self.limiter.take(&bucket, now).map_err(|wait| {
             let detail = format!("this token has made too many requests; wait {} ms", wait.as_millis());
             // Whole seconds are all that the header has; rounded up, so that it is no invitation to be refused again.
             let wait_s = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
             Failure::too_many_requests(Kind::TooManyRequests, detail, wait_s)
         })?;
-        Ok((actor, scopes))
+        Ok((actor, scopes, GoodUntil::new(ends)))
     }
 
     fn bearer(&self, secret: &[u8]) -> Result<Bearer> {
@@ -157,8 +201,9 @@ pub(crate) async fn authenticate(
         None => Err(Failure::internal("the application has no state".to_owned())),
     };
     match actor {
-        Ok(actor) => {
+        Ok((actor, until)) => {
             request.extensions_mut().insert(actor);
+            request.extensions_mut().insert(until);
             next.call(request).await
         }
         Err(failure) => Ok(request.into_response(failure.error_response())),

@@ -192,9 +192,9 @@ fn a_token_has_a_name() {
 
 #[test]
 fn a_token_may_say_whose_it_is() {
-    let tokens = |ann: &str, second: &str| {
+    let tokens = |first: &str, second: &str| {
         format!(
-            "[api.tokens.laptop]\nsecret = \"0123456789abcdef0123456789abcdef\"\nscopes = [\"read\"]\n{ann}\n\
+            "[api.tokens.laptop]\nsecret = \"0123456789abcdef0123456789abcdef\"\nscopes = [\"read\"]\n{first}\n\
              [api.tokens.Ann]\nsecret = \"fedcba9876543210fedcba9876543210\"\nscopes = [\"read\"]\n{second}"
         )
     };

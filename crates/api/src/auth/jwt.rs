@@ -97,13 +97,14 @@ impl Jwt {
         }
         let token = std::str::from_utf8(token).map_err(|_| Refusal::Malformed)?;
         let claims = open(token, &self.ring.keys())?;
-        self.check(&claims, now)?;
+        let ends = self.check(&claims, now)?;
         let subject = claims.sub.as_ref().and_then(Value::as_str).filter(|text| is_subject(text));
         let actor = Actor::new(subject.ok_or(Refusal::Subject)?);
-        Ok(Bearer { actor, scopes: claims.scopes() })
+        Ok(Bearer { bucket: actor.clone(), actor, scopes: claims.scopes(), ends: Some(ends) })
     }
 
-    fn check(&self, claims: &Claims, now: i64) -> Result<(), Refusal> {
+    /// Returns from when on the token is not good any more.
+    fn check(&self, claims: &Claims, now: i64) -> Result<i64, Refusal> {
         if claims.iss.as_ref().and_then(Value::as_str) != Some(&self.issuer) {
             return Err(Refusal::Issuer);
         }
@@ -117,14 +118,15 @@ impl Jwt {
             return Err(Refusal::Audience);
         }
         let ends = claims.exp.as_ref().and_then(seconds).ok_or(Refusal::Claims)?;
-        if now >= ends.saturating_add(self.leeway_s) {
+        let ends = ends.saturating_add(self.leeway_s);
+        if now >= ends {
             return Err(Refusal::Expired);
         }
         let begins = claims.nbf.as_ref().map(|date| seconds(date).ok_or(Refusal::Claims)).transpose()?;
         if begins.is_some_and(|begins| now < begins.saturating_sub(self.leeway_s)) {
             return Err(Refusal::NotYet);
         }
-        Ok(())
+        Ok(ends)
     }
 }
 

@@ -93,7 +93,9 @@ fn a_token_of_either_kind_says_who_and_what() {
     let by_ed = sign(&JwtHeader::new(Algorithm::EdDSA), &good(), &EncodingKey::from_ed_pem(ED).unwrap());
     for (jwt, token) in [(by_pem(RSA_PUBLIC), rs256(&good())), (by_pem(ED_PUBLIC), by_ed)] {
         let bearer = jwt.bearer(token.as_bytes(), NOW).unwrap();
-        assert_eq!(bearer.actor.as_str(), "ann");
+        assert_eq!((bearer.actor.as_str(), bearer.bucket.as_str()), ("ann", "ann"));
+        // With the leeway: up to there it is taken.
+        assert_eq!(bearer.ends, Some(NOW + 90));
         assert_eq!(bearer.scopes, [ApiScope::Read, ApiScope::Operate]);
     }
 }

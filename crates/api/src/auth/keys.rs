@@ -167,41 +167,59 @@ impl KeyRing {
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes the file's keys whenever it has changed, for ever. While it cannot be read, the keys of before are good: an
-    /// issuer's mistake must not lock everybody out. A set without any key is no mistake: it lets nobody in.
+    /// Takes the file's keys whenever it has changed, for ever.
     pub(super) async fn follow(&self) {
-        let Some(file) = &self.file else { return };
-        let mut seen: Option<Vec<u8>> = None;
-        let mut broken: Option<String> = None;
+        let Some(mut follower) = self.follower() else { return };
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            let problem = match read_in_time(file.path.clone()).await {
-                Err(error) => Some(chain(&error)),
-                // What was broken and has not changed is broken still.
-                Ok(bytes) if seen.as_ref() == Some(&bytes) => broken.clone(),
-                Ok(bytes) => {
-                    let first = seen.is_none();
-                    let read = file.keys(&bytes);
-                    seen = Some(bytes);
-                    match read {
-                        Ok(keys) => {
-                            if keys.0.is_empty() {
-                                tracing::warn!(file = %file.path.display(), "no key of JWTs is left");
-                            }
-                            *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
-                            if !first {
-                                tracing::info!(file = %file.path.display(), "the keys of JWTs were read anew");
-                            }
-                            None
-                        }
-                        Err(error) => Some(chain(&error)),
-                    }
-                }
-            };
-            if let Some(problem) = problem.as_ref().filter(|problem| broken.as_ref() != Some(problem)) {
-                tracing::error!(problem, "the keys of JWTs cannot be read; those of before are used");
+            follower.look().await;
+        }
+    }
+
+    /// Who looks at the file; none where there is none.
+    fn follower(&self) -> Option<Follower<'_>> {
+        let file = self.file.as_ref()?;
+        Some(Follower { ring: self, file, seen: None, broken: None })
+    }
+}
+
+/// Looks at the file of a ring.
+struct Follower<'r> {
+    ring: &'r KeyRing,
+    file: &'r KeyFile,
+    seen: Option<Vec<u8>>,
+    /// What was wrong at the last look.
+    broken: Option<String>,
+}
+
+impl Follower<'_> {
+    /// Takes the file's keys if it has changed. While it cannot be read, the keys of before are good: an issuer's mistake
+    /// must not lock everybody out. A set without any key is no mistake: it lets nobody in.
+    async fn look(&mut self) {
+        let problem = match read_in_time(self.file.path.clone()).await {
+            Err(error) => Some(chain(&error)),
+            // What was broken and has not changed is broken still.
+            Ok(bytes) if self.seen.as_ref() == Some(&bytes) => self.broken.clone(),
+            Ok(bytes) => {
+                let first = self.seen.is_none();
+                let read = self.file.keys(&bytes);
+                self.seen = Some(bytes);
+                read.map(|keys| self.take(keys, first)).err().map(|error| chain(&error))
             }
-            broken = problem;
+        };
+        if let Some(problem) = problem.as_ref().filter(|problem| self.broken.as_ref() != Some(problem)) {
+            tracing::error!(problem, "the keys of JWTs cannot be read; those of before are used");
+        }
+        self.broken = problem;
+    }
+
+    fn take(&self, keys: Keys, first: bool) {
+        if keys.0.is_empty() {
+            tracing::warn!(file = %self.file.path.display(), "no key of JWTs is left");
+        }
+        *self.ring.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        if !first {
+            tracing::info!(file = %self.file.path.display(), "the keys of JWTs were read anew");
         }
     }
 }
@@ -228,3 +246,7 @@ fn read(path: &Path) -> Result<Vec<u8>, KeysError> {
     let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     if length > FILE_MAX { Err(KeysError::TooLarge(path.to_owned())) } else { Ok(bytes) }
 }
+
+#[cfg(test)]
+#[path = "keys_tests.rs"]
+mod tests;
