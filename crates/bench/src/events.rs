@@ -1,5 +1,7 @@
 //! Backlogs for the workers alone: events as an ingress would publish them, and what must come of them.
 
+use std::ops::Range;
+
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use matchpurse_contracts::topology::Queue;
@@ -145,7 +147,7 @@ fn snapshot(game: usize, status: MatchStatus) -> Result<MatchSnapshot> {
         };
         Ok(Participant { player_id: player(game, seat), reward: won.then_some(reward) })
     };
-    let group = |id: &str, seats: std::ops::Range<usize>| -> Result<Group> {
+    let group = |id: &str, seats: Range<usize>| -> Result<Group> {
         let players = seats.map(seat).collect::<Result<_>>()?;
         Ok(Group { group_id: id.to_owned(), name: None, players })
     };
@@ -176,13 +178,13 @@ fn count(value: usize) -> i64 {
 }
 
 /// Matches of ten players: three deliveries each, of which 5 % end in a tie and 5 % are called off.
-fn matches(games: usize) -> Result<Maker> {
+fn matches(games: Range<usize>) -> Result<Maker> {
     const { assert!(TIES == CANCELED) };
     let mut maker = Maker::new("games")?;
     // A hundred run at the same time.
-    for block in (0..games).step_by(100) {
+    for block in games.clone().step_by(100) {
         for step in 0..3 {
-            for game in block..(block + 100).min(games) {
+            for game in block..(block + 100).min(games.end) {
                 let status = [MatchStatus::Confirmed, MatchStatus::PendingOutcomes, end_of(game)];
                 let status = status.get(step).copied().context("no such step")?;
                 maker.push(&format!("match-{game}"), Payload::MatchSnapshot(snapshot(game, status)?));
@@ -192,13 +194,33 @@ fn matches(games: usize) -> Result<Maker> {
     Ok(maker)
 }
 
+/// How matches end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ends {
+    pub(crate) all: i64,
+    /// Five winners were paid.
+    pub(crate) won: i64,
+    /// All stakes went back.
+    pub(crate) tied: i64,
+}
+
+/// How the matches of these numbers end.
+pub(crate) fn escrow_ends(games: Range<usize>) -> Ends {
+    let ended = |wanted| count(games.clone().filter(|game| end_of(*game) == wanted).count());
+    Ends { all: count(games.len()), won: ended(MatchStatus::Closed), tied: ended(MatchStatus::ClosedTie) }
+}
+
+/// For match-escrow, the matches of these numbers; without checks.
+pub(crate) fn escrow_of(games: Range<usize>) -> Result<Backlog> {
+    Ok(matches(games)?.backlog(Queue::MatchEscrow))
+}
+
 /// For match-escrow.
 pub(crate) fn escrow(games: usize) -> Result<Backlog> {
-    let mut backlog = matches(games)?.backlog(Queue::MatchEscrow);
-    let ended = |wanted: MatchStatus| count((0..games).filter(|game| end_of(*game) == wanted).count());
-    let (won, tied) = (ended(MatchStatus::Closed), ended(MatchStatus::ClosedTie));
+    let mut backlog = escrow_of(0..games)?;
+    let Ends { all, won, tied } = escrow_ends(0..games);
     backlog.checks = vec![
-        ("SELECT count(*) FROM match WHERE settlement IS NOT NULL", count(games)),
+        ("SELECT count(*) FROM match WHERE settlement IS NOT NULL", all),
         ("SELECT count(*) FROM match WHERE settlement = 'payout' AND paid = 4500 AND fee = 500", won),
         ("SELECT count(*) FROM match WHERE settlement = 'tie' AND refunded = 5000", tied),
         ("SELECT count(*) FROM transfer JOIN match USING (match_no) WHERE settlement = 'payout'", won * 16),
@@ -210,7 +232,7 @@ pub(crate) fn escrow(games: usize) -> Result<Backlog> {
         ("SELECT count(*) FROM parked", 0),
     ];
     backlog.rival_checks = vec![
-        ("SELECT count(*) FROM rival_match WHERE ended", count(games)),
+        ("SELECT count(*) FROM rival_match WHERE ended", all),
         ("SELECT count(*) FROM rival_transfer WHERE kind = 'payout'", won * 5),
         ("SELECT sum(balance)::bigint FROM rival_account", 0),
         ("SELECT count(*) FROM rival_account WHERE owner LIKE 'match-%' AND balance <> 0", 0),
@@ -220,7 +242,7 @@ pub(crate) fn escrow(games: usize) -> Result<Backlog> {
 
 /// For event-archive: the same deliveries, of which only the bodies matter.
 pub(crate) fn archive(games: usize) -> Result<Backlog> {
-    let mut backlog = matches(games)?.backlog(Queue::EventArchive);
+    let mut backlog = matches(0..games)?.backlog(Queue::EventArchive);
     backlog.checks = vec![
         ("SELECT count(*) FROM archive", backlog.distinct),
         ("SELECT count(DISTINCT event_id) FROM archive", backlog.distinct),

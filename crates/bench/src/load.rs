@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::http::Line;
 
 /// What begins slowly is not counted.
-const WARM_UP: Duration = Duration::from_secs(1);
+pub(crate) const WARM_UP: Duration = Duration::from_secs(1);
 /// For the answers that are due at the end.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Microseconds: what took longer counts as this.

@@ -6,12 +6,13 @@
 //! | [`servers`], [`programs`], [`config`] | private servers, and programs as processes of their own |
 //! | [`load`], [`http`] | open-loop load, and as much of HTTP as it needs |
 //! | [`requests`], [`events`] | what is sent: the simulator's lives, signed; and events for the workers alone |
-//! | [`broker`], [`usage`] | what is in the queues; what processes have used |
+//! | [`broker`], [`usage`], [`ages`] | what is in the queues; what processes have used; how long events took |
 //! | [`scenarios`] | what is measured |
 //! | [`figures`], [`table`] | medians, and the table on the screen and in `docs/performance.md` |
 //!
 //! Everything of a scenario runs in turns, so that a machine that is slower for a while is slower for all.
 
+mod ages;
 mod broker;
 mod config;
 mod events;

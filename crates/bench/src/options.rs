@@ -21,6 +21,15 @@ pub(crate) struct Options {
     /// How long `together` lasts; ten minutes show whether memory stays flat
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(2..))]
     pub(crate) together_seconds: u32,
+    /// The events of `backlog`; a million take some ten minutes on two cores
+    #[arg(long, value_name = "EVENTS", default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
+    pub(crate) backlog: u32,
+    /// The deliveries a second that arrive while the backlog is drained
+    #[arg(long, value_name = "RATE", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) backlog_rate: u32,
+    /// The transfers that are in the tables of `growth`; there are about a quarter as many matches
+    #[arg(long, value_name = "TRANSFERS", default_value_t = 2_000_000, value_parser = clap::value_parser!(u32).range(1_000..=100_000_000))]
+    pub(crate) growth: u32,
     /// Say what there is to measure, and end
     #[arg(long)]
     pub(crate) list: bool,

@@ -55,6 +55,12 @@ impl Servers {
         (cpu_seconds_of_tree(self.rabbitmq.pid()), cpu_seconds_of_tree(self.postgres.pid()))
     }
 
+    /// The deadlocks that PostgreSQL has told of in its log so far.
+    pub(crate) fn deadlocks(&self) -> Result<usize> {
+        let log = std::fs::read(self.postgres.log_file())?;
+        Ok(String::from_utf8_lossy(&log).matches("deadlock detected").count())
+    }
+
     /// Has PostgreSQL write down what it owes the disk, so that no run pays for the one before it.
     pub(crate) async fn checkpoint(&self) -> Result<()> {
         Ok(connect(&self.postgres.url()).await?.batch_execute("CHECKPOINT").await?)

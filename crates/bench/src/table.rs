@@ -64,6 +64,8 @@ fn command(options: &Options) -> String {
     write!(command, " --seconds {seconds} --rounds {rounds}").unwrap_or_default();
     write!(command, " --rate {} --together-seconds {}", options.rate, options.together_seconds)
         .unwrap_or_default();
+    let (backlog, rate, growth) = (options.backlog, options.backlog_rate, options.growth);
+    write!(command, " --backlog {backlog} --backlog-rate {rate} --growth {growth}").unwrap_or_default();
     command
 }
 

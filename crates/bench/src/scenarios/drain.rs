@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use matchpurse_contracts::topology::Queue;
+use matchpurse_testkit::Database;
 use tokio_postgres::Client;
 
 use super::{Measured, per_thousand};
@@ -18,7 +19,7 @@ use crate::servers::{Servers, connect, number};
 /// How often it is looked how far a worker is.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// A worker that gets nowhere for so long hangs.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 /// Those that take one event a transaction get so much less: they would take minutes.
 const LESS: usize = 8;
 /// The tables of the worker that goes row by row.
@@ -27,13 +28,13 @@ const RIVAL_TABLES: &str = include_str!("../../rivals/row_by_row/tables.sql");
 /// A worker, its backlog, and what counts.
 pub(super) struct Drain {
     scenario: &'static str,
-    queue: Queue,
-    backlog: fn(usize) -> Result<Backlog>,
+    pub(super) queue: Queue,
+    pub(super) backlog: fn(usize) -> Result<Backlog>,
     /// What the backlog is made of, for a second of the worker's time.
-    a_second: usize,
-    unit: &'static str,
+    pub(super) a_second: usize,
+    pub(super) unit: &'static str,
     /// How many units were done, when all is applied; else the different events.
-    units: Option<&'static str>,
+    pub(super) units: Option<&'static str>,
     target: &'static str,
     /// Whether a worker that goes row by row is there to compare.
     rival: bool,
@@ -119,7 +120,30 @@ pub(super) async fn measure(options: &Options, servers: &Servers, drain: &Drain)
 }
 
 async fn run(servers: &Servers, drain: &Drain, backlog: &Backlog, who: Who) -> Result<Run> {
-    let (folder, vhost, database) = (Folder::new()?, servers.vhost()?, servers.database().await?);
+    let database = servers.database().await?;
+    let run = on(servers, &database, drain, backlog, who).await?;
+    tokio::task::spawn_blocking(move || drop(database)).await?;
+    Ok(run)
+}
+
+/// Our worker, in a database that may have had other backlogs before.
+pub(super) async fn ours(
+    servers: &Servers,
+    database: &Database,
+    drain: &Drain,
+    backlog: &Backlog,
+) -> Result<Run> {
+    on(servers, database, drain, backlog, Who::Ours).await
+}
+
+async fn on(
+    servers: &Servers,
+    database: &Database,
+    drain: &Drain,
+    backlog: &Backlog,
+    who: Who,
+) -> Result<Run> {
+    let (folder, vhost) = (Folder::new()?, servers.vhost()?);
     matchpurse_bus::declare_topology(&vhost.amqp_url(), &matchpurse_bus::BusOptions::default()).await?;
     let client = connect(&database.url()).await?;
     if who == Who::RowByRow {
@@ -143,19 +167,21 @@ async fn run(servers: &Servers, drain: &Drain, backlog: &Backlog, who: Who) -> R
         command.arg("--config").arg(&config.path);
         command
     };
-    let before = servers.cpu_seconds();
-    let mut running = Running::start(backlog.queue.worker(), command, &folder.0)?;
     let seen =
         if who == Who::RowByRow { "SELECT count(*) FROM rival_inbox" } else { "SELECT count(*) FROM inbox" };
-    let took = watch(&mut running, &broker, &client, backlog, seen).await?;
+    let done =
+        drain.units.map(|sql| if who == Who::RowByRow { "SELECT count(*) FROM rival_transfer" } else { sql });
+    let (seen_before, done_before) = (number(&client, seen).await?, optional(&client, done).await?);
+    let before = servers.cpu_seconds();
+    let mut running = Running::start(backlog.queue.worker(), command, &folder.0)?;
+    let took = watch(&mut running, &broker, &client, backlog, (seen, seen_before)).await?;
     let after = servers.cpu_seconds();
     let (used, (peak, _)) = (running.cpu_seconds(), running.memory_mib());
     running.stop().await?;
     let mut run = Run { unit: drain.unit, peak_mib: Some(peak), ..Run::default() };
-    let units = match drain.units {
-        Some(_) if who == Who::RowByRow => number(&client, "SELECT count(*) FROM rival_transfer").await?,
-        Some(sql) => number(&client, sql).await?,
-        None => backlog.distinct,
+    let units = match (optional(&client, done).await?, done_before) {
+        (Some(after), Some(before)) => after - before,
+        _ => backlog.distinct,
     } as f64;
     run.rate = units / took;
     run.more.insert("events_per_second".to_owned(), backlog.parcels.len() as f64 / took);
@@ -170,17 +196,24 @@ async fn run(servers: &Servers, drain: &Drain, backlog: &Backlog, who: Who) -> R
         }
     }
     drop((client, broker));
-    tokio::task::spawn_blocking(move || drop((database, vhost))).await?;
+    tokio::task::spawn_blocking(move || drop(vhost)).await?;
     Ok(run)
 }
 
-/// Seconds from the first delivery to the last commit.
+async fn optional(client: &Client, sql: Option<&str>) -> Result<Option<i64>> {
+    match sql {
+        Some(sql) => Ok(Some(number(client, sql).await?)),
+        None => Ok(None),
+    }
+}
+
+/// Seconds from the first delivery to the last commit: until the statement `seen` gives so many more than before.
 async fn watch(
     running: &mut Running,
     broker: &Broker,
     client: &Client,
     backlog: &Backlog,
-    seen: &str,
+    (seen, before): (&str, i64),
 ) -> Result<f64> {
     let queue = backlog.queue.name();
     let all = u64::try_from(backlog.parcels.len())?;
@@ -195,7 +228,7 @@ async fn watch(
             progress = (ready, Instant::now());
         }
         if let (0, Some(begun)) = (ready, begun)
-            && number(client, seen).await? >= backlog.distinct
+            && number(client, seen).await? >= before + backlog.distinct
         {
             return Ok(begun.elapsed().as_secs_f64());
         }

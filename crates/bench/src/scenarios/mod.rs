@@ -1,9 +1,13 @@
 //! What is measured.
 
+mod backlog;
 mod drain;
+mod everything;
 mod floors;
+mod growth;
 mod ingress;
 mod rivals;
+mod shards;
 mod together;
 
 use anyhow::Result;
@@ -24,6 +28,9 @@ pub(crate) enum Scenario {
     Rewards,
     Offers,
     Archive,
+    Shards,
+    Growth,
+    Backlog,
     Together,
 }
 
@@ -46,6 +53,9 @@ impl Scenario {
             Self::Rewards => "rewards",
             Self::Offers => "offers",
             Self::Archive => "archive",
+            Self::Shards => "shards",
+            Self::Growth => "growth",
+            Self::Backlog => "backlog",
             Self::Together => "together",
         }
     }
@@ -62,7 +72,10 @@ impl Scenario {
             Self::Rewards => "a backlog of conversions for reward-fulfillment",
             Self::Offers => "a backlog of changed offers for offer-removal",
             Self::Archive => "a backlog of deliveries for event-archive",
-            Self::Together => "all programs at a constant arrival, from the request to the last commit",
+            Self::Shards => "match-escrow and player-stats with 1, 2, 4 and 8 queues",
+            Self::Growth => "match-escrow on tables that have grown, beside empty ones",
+            Self::Backlog => "match-escrow with a long backlog, while the mix goes on arriving",
+            Self::Together => "all programs at a constant arrival, from the acceptance to the last commit",
         }
     }
 
@@ -76,6 +89,9 @@ impl Scenario {
             Self::Rewards => drain::measure(options, servers, &drain::REWARDS).await,
             Self::Offers => drain::measure(options, servers, &drain::OFFERS).await,
             Self::Archive => drain::measure(options, servers, &drain::ARCHIVE).await,
+            Self::Shards => shards::measure(options, servers).await,
+            Self::Growth => growth::measure(options, servers).await,
+            Self::Backlog => backlog::measure(options, servers).await,
             Self::Together => together::measure(options, servers).await,
         }
     }

@@ -1,195 +1,168 @@
-//! All programs at a constant arrival, as a deployment would run: how long it takes from a request to the commits of
-//! everything that it leads to.
+//! All programs at a constant arrival, as a deployment would run: how long it takes from the acceptance of an event to the
+//! commits of everything that it leads to, and whether backlog and memory stay where they are.
 
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use matchpurse_contracts::topology::Queue;
 
+use super::everything::Everything;
 use super::{Measured, per_thousand};
-use crate::broker::Broker;
-use crate::config::Config;
+use crate::ages::{Ages, TRANSACTION, told};
 use crate::figures::Run;
-use crate::http;
-use crate::load::{Load, Pace, run as send};
+use crate::load::{Load, Pace, WARM_UP, run as send};
 use crate::options::Options;
-use crate::programs::{Folder, Running, program};
 use crate::requests::mixed;
-use crate::servers::{Servers, connect, number};
+use crate::say;
+use crate::servers::{Servers, number};
 
 const SCENARIO: &str = "together";
-const AGE: &str = "matchpurse_worker_event_age_seconds_bucket";
-/// Until the queues are empty after the last request.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// The points of a course in the table's notes.
+const POINTS: usize = 10;
+/// How often the person who waits is told how it goes, in seconds.
+const TELL_EVERY: usize = 15;
 
 /// What is seen once a second.
 #[derive(Default)]
-struct Seen {
-    backlog: Vec<u64>,
-    /// The memory of all programs, in MiB.
-    memory: Vec<f64>,
+struct Course {
+    /// Messages in all queues and in the workers' hands.
+    backlog: Vec<f64>,
+    /// The memory of each program, in MiB.
+    memory: BTreeMap<String, Vec<f64>>,
 }
 
 pub(super) async fn measure(options: &Options, servers: &Servers) -> Result<Measured> {
     let mut measured = Measured::default();
     // It is long: one round says as much as three short ones.
-    let (folder, vhost, database) = (Folder::new()?, servers.vhost()?, servers.database().await?);
-    matchpurse_bus::declare_topology(&vhost.amqp_url(), &matchpurse_bus::BusOptions::default()).await?;
-    let config = Config::write(&folder.0, &database.service_url(), &vhost.amqp_url(), "")?;
-    let workers: Vec<&str> = Queue::ALL.into_iter().map(Queue::worker).collect();
-    let mut running = Vec::new();
-    for name in workers.iter().copied().chain(["dispatcher", "ingress"]) {
-        let mut command = program(&format!("matchpurse-{name}"))?;
-        command.arg("--config").arg(&config.path);
-        let mut started = Running::start(name, command, &folder.0)?;
-        started.ready(config.admin(name)?, "/readyz").await?;
-        running.push(started);
-    }
-    let broker = Broker::connect(&vhost.amqp_url()).await?;
-    let seconds = usize::try_from(options.together_seconds)?;
-    let requests = mixed(17, usize::try_from(options.rate)? * (seconds + 1))?;
-    let before = (running.iter().map(Running::cpu_seconds).sum::<f64>(), servers.cpu_seconds());
+    let seconds = f64::from(options.together_seconds) + WARM_UP.as_secs_f64();
+    let wanted = (f64::from(options.rate) * seconds * 1.05).ceil();
+    let requests = mixed(17, wanted as usize)?;
+    // A delivery that is refused or comes again brings no event: more must arrive than the events that are wanted.
+    let events: HashSet<_> = requests.iter().filter_map(|request| request.id).collect();
+    let arriving = f64::from(options.rate) * requests.len() as f64 / events.len().max(1) as f64;
+    drop(events);
+
+    let mut all = Everything::start(servers).await?;
+    let before = (all.cpu_seconds(), servers.cpu_seconds());
     let load = Load {
-        address: config.ingress.clone(),
+        address: all.config.ingress.clone(),
         connections: 64,
         requests,
         from: 0,
-        pace: Pace::Arriving(options.rate.into()),
+        pace: Pace::Arriving(arriving),
         time: Duration::from_secs(options.together_seconds.into()),
     };
-    let mut seen = Seen::default();
+    let mut course = Course::default();
     let mut sending = tokio::spawn(send(load));
     let loaded = loop {
         tokio::select! {
             loaded = &mut sending => break loaded??,
-            () = tokio::time::sleep(Duration::from_secs(1)) => look(&broker, &running, &mut seen).await?,
+            () = tokio::time::sleep(Duration::from_secs(1)) => course.look(&mut all)?,
         }
     };
     let last = Instant::now();
-    let client = connect(&database.url()).await?;
-    let kept: std::collections::HashSet<_> = loaded.kept.iter().collect();
-    let mut wrong = Vec::new();
-    loop {
-        let waiting = waiting(&broker).await?;
-        let archived = number(&client, "SELECT count(*) FROM archive WHERE event_id = delivery_id").await?;
-        if waiting == 0 && usize::try_from(archived)? >= kept.len() {
-            break;
-        }
-        if last.elapsed() > PATIENCE {
-            wrong.push(format!("{waiting} wait in queues, {archived} of {} are archived", kept.len()));
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let kept: HashSet<_> = loaded.kept.iter().collect();
+    let mut wrong = all.until_through(kept.len(), loaded.unknown.len()).await?;
     let drained = last.elapsed().as_secs_f64();
-    let after = (running.iter().map(Running::cpu_seconds).sum::<f64>(), servers.cpu_seconds());
-    let mut buckets = Vec::new();
-    for worker in &workers {
-        let (_, metrics) = http::get(config.admin(worker)?, "/metrics").await?;
-        add_buckets(&metrics, &mut buckets);
-    }
-    let archived = number(&client, "SELECT count(*) FROM archive WHERE event_id = delivery_id").await?;
-    if usize::try_from(archived)? != kept.len() + loaded.unknown.len() && loaded.unknown.is_empty() {
-        wrong.push(format!("{} deliveries were kept, {archived} are archived", kept.len()));
-    }
-    wrong.extend(audit(&config)?);
-    let peaks: Vec<(String, f64)> =
-        running.iter().map(|one| (one.name().to_owned(), one.memory_mib().0)).collect();
-    for one in running.into_iter().rev() {
-        one.stop().await?;
-    }
-    let answered = loaded.answered as f64;
+    let after = (all.cpu_seconds(), servers.cpu_seconds());
+    let (ages, peaks) = (all.ages().await?, all.peaks_mib());
+    let transactions = all.histograms(TRANSACTION).await?;
+    let events = number(&all.client, "SELECT count(*) FROM archive").await? as f64;
+    wrong.extend(all.audit()?);
+    all.stop().await?;
+
+    let every = Ages::of_all(ages.values());
     let mut run = Run {
-        rate: loaded.rate,
-        unit: "deliveries",
-        p50_ms: quantile_ms(&buckets, 0.5),
-        p99_ms: quantile_ms(&buckets, 0.99),
+        rate: events / seconds,
+        unit: "events",
+        p50_ms: every.quantile_ms(0.5),
+        p99_ms: every.quantile_ms(0.99),
         offered: Some(options.rate.into()),
-        cpu_program: per_thousand(after.0 - before.0, answered),
-        cpu_broker: per_thousand(after.1.0 - before.1.0, answered),
-        cpu_database: per_thousand(after.1.1 - before.1.1, answered),
-        peak_mib: peaks.iter().map(|(_, mib)| *mib).reduce(f64::max),
+        cpu_program: per_thousand(after.0 - before.0, events),
+        cpu_broker: per_thousand(after.1.0 - before.1.0, events),
+        cpu_database: per_thousand(after.1.1 - before.1.1, events),
+        peak_mib: peaks.values().copied().reduce(f64::max),
         errors: loaded.errors(),
         wrong,
         ..Run::default()
     };
-    let most = seen.backlog.iter().max().copied().unwrap_or(0);
+    let most = course.backlog.iter().copied().fold(0.0, f64::max);
     run.more.insert("answer_p99_ms".to_owned(), loaded.quantile_ms(0.99));
-    run.more.insert("backlog_max".to_owned(), most as f64);
+    run.more.insert("backlog_max".to_owned(), most);
     run.more.insert("drained_after_s".to_owned(), drained);
-    let note = format!(
-        "Together: answers p50 {:.1} ms, p99 {:.1} ms; at most {most} events in queues, all through {drained:.1} s after \
-         the last request; memory of all programs {}; the most of each: {}.",
+    for (name, half) in ["first", "second"].into_iter().zip(halves(&course.backlog)) {
+        run.more.insert(format!("backlog_{name}_half"), half);
+    }
+    for (name, half) in ["first", "second"].into_iter().zip(halves(&course.memory_of_all())) {
+        run.more.insert(format!("memory_{name}_half_mib"), half);
+    }
+    for (name, ages) in &ages {
+        run.more.insert(format!("share_{name}"), ages.count() / events.max(1.0));
+    }
+    for (name, transactions) in &transactions {
+        run.more.extend(transactions.spread().map(|spread| (format!("spread_{name}"), spread)));
+    }
+    measured.notes.push(format!(
+        "Together, {} s: from the acceptance to the commit p50 and p99 by worker: {}; from when a request was due to its \
+         answer p50 {:.1} ms, p99 {:.1} ms. Messages in queues and in workers' hands: at most {most:.0}, by tenths of the time {}; all through \
+         {drained:.1} s after the last request. Memory of all programs by tenths {} MiB; of each in the first and in the \
+         second half, and its most: {}.",
+        options.together_seconds,
+        told(&ages),
         loaded.quantile_ms(0.5),
         loaded.quantile_ms(0.99),
-        halves(&seen.memory),
-        peaks.iter().map(|(name, mib)| format!("{name} {mib:.0} MiB")).collect::<Vec<_>>().join(", "),
-    );
-    measured.notes.push(note);
-    let target = "p99 ≤ 100 ms, p50 ≤ 15 ms, ≤ 64 MiB a service";
-    measured.take(SCENARIO, "request to commit", None, target, run);
-    drop((client, broker));
-    tokio::task::spawn_blocking(move || drop((database, vhost))).await?;
+        points(&course.backlog),
+        points(&course.memory_of_all()),
+        course.memory_told(&peaks),
+    ));
+    let target = "p99 ≤ 100 ms, p50 ≤ 15 ms, backlog and memory flat, ≤ 64 MiB a service";
+    measured.take(SCENARIO, "accepted to committed", None, target, run);
     Ok(measured)
 }
 
-async fn waiting(broker: &Broker) -> Result<u64> {
-    let mut sum = 0;
-    for queue in Queue::ALL {
-        sum += broker.ready(queue.name()).await?;
-    }
-    Ok(sum)
-}
-
-async fn look(broker: &Broker, running: &[Running], seen: &mut Seen) -> Result<()> {
-    seen.backlog.push(waiting(broker).await?);
-    seen.memory.push(running.iter().map(|one| one.memory_mib().1).sum());
-    Ok(())
-}
-
-/// What the standing checks of the ledger and the archive say.
-fn audit(config: &Config) -> Result<Option<String>> {
-    let output = program("matchpurse")?.args(["audit", "--config"]).arg(&config.path).output()?;
-    let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    Ok((!output.status.success()).then(|| format!("matchpurse audit: {told}")))
-}
-
-/// How memory went: its mean in each half of the time.
-fn halves(memory: &[f64]) -> String {
-    let mean = |part: &[f64]| part.iter().sum::<f64>() / (part.len().max(1) as f64);
-    let (first, second) = memory.split_at(memory.len() / 2);
-    format!("{:.0} MiB in the first half and {:.0} MiB in the second", mean(first), mean(second))
-}
-
-/// Adds the counts of a histogram of Prometheus: (bound in seconds, how many were not above it).
-fn add_buckets(metrics: &str, buckets: &mut Vec<(f64, f64)>) {
-    for line in metrics.lines().filter(|line| line.starts_with(AGE)) {
-        let bound = line.split("le=\"").nth(1).and_then(|rest| rest.split('"').next());
-        let bound = bound.map(|bound| bound.parse().unwrap_or(f64::INFINITY));
-        let count = line.rsplit(' ').next().and_then(|count| count.parse::<f64>().ok());
-        let (Some(bound), Some(count)) = (bound, count) else { continue };
-        match buckets.iter_mut().find(|(known, _)| *known == bound) {
-            Some((_, sum)) => *sum += count,
-            None => buckets.push((bound, count)),
+impl Course {
+    fn look(&mut self, all: &mut Everything) -> Result<()> {
+        all.check()?;
+        let waiting = all.messages()?;
+        self.backlog.push(waiting as f64);
+        for (name, mib) in all.memory_mib() {
+            self.memory.entry(name).or_default().push(mib);
         }
+        if self.backlog.len().is_multiple_of(TELL_EVERY) {
+            let memory = self.memory_of_all().last().copied().unwrap_or(0.0);
+            say(&format!("  {} s: {waiting} messages in queues, {memory:.0} MiB", self.backlog.len()));
+        }
+        Ok(())
     }
-    buckets.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+
+    fn memory_of_all(&self) -> Vec<f64> {
+        let at = |place| self.memory.values().filter_map(|course| course.get(place)).sum();
+        (0..self.backlog.len()).map(at).collect()
+    }
+
+    fn memory_told(&self, peaks: &BTreeMap<String, f64>) -> String {
+        let one = |(name, course): (&String, &Vec<f64>)| {
+            let ([first, second], most) = (halves(course), peaks.get(name).copied().unwrap_or(0.0));
+            format!("{name} {first:.0}, {second:.0}, {most:.0} MiB")
+        };
+        self.memory.iter().map(one).collect::<Vec<_>>().join("; ")
+    }
 }
 
-/// A quantile in milliseconds, as if the values in a bucket were evenly spread.
-fn quantile_ms(buckets: &[(f64, f64)], quantile: f64) -> Option<f64> {
-    let (_, all) = buckets.last()?;
-    let wanted = all * quantile;
-    let (mut low, mut below) = (0.0, 0.0);
-    for (bound, count) in buckets {
-        if *count >= wanted {
-            let share = if count > &below { (wanted - below) / (count - below) } else { 1.0 };
-            let high = if bound.is_finite() { *bound } else { low };
-            return Some((low + (high - low) * share) * 1000.0);
-        }
-        (low, below) = (*bound, *count);
-    }
-    None
+fn mean(part: &[f64]) -> f64 {
+    part.iter().sum::<f64>() / part.len().max(1) as f64
+}
+
+/// The means of both halves.
+fn halves(course: &[f64]) -> [f64; 2] {
+    let (first, second) = course.split_at(course.len() / 2);
+    [mean(first), mean(second)]
+}
+
+/// A course in few numbers: the mean of each tenth.
+fn points(course: &[f64]) -> String {
+    let long = course.len().div_ceil(POINTS).max(1);
+    course.chunks(long).map(|part| format!("{:.0}", mean(part))).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -197,19 +170,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn buckets_of_several_workers_are_one_histogram() {
-        let text = |half: u32| {
-            format!(
-                "{AGE}{{worker=\"w\",le=\"0.01\"}} {half}\n{AGE}{{worker=\"w\",le=\"0.02\"}} 100\n\
-                 {AGE}{{worker=\"w\",le=\"+Inf\"}} 100\nother 1\n"
-            )
-        };
-        let mut buckets = Vec::new();
-        add_buckets(&text(50), &mut buckets);
-        add_buckets(&text(100), &mut buckets);
-        assert_eq!(buckets, [(0.01, 150.0), (0.02, 200.0), (f64::INFINITY, 200.0)]);
-        assert_eq!(quantile_ms(&buckets, 0.375), Some(5.0));
-        assert!((quantile_ms(&buckets, 0.875).unwrap() - 15.0).abs() < 1e-9);
-        assert_eq!(quantile_ms(&[], 0.5), None);
+    fn a_course_is_told_by_its_means() {
+        let course: Vec<f64> = (0..20).map(f64::from).collect();
+        assert_eq!(halves(&course), [4.5, 14.5]);
+        assert_eq!(points(&course), "0, 2, 4, 6, 8, 10, 12, 14, 16, 18");
+        assert_eq!((points(&[]), halves(&[])), (String::new(), [0.0, 0.0]));
     }
 }
