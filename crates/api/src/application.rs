@@ -78,7 +78,8 @@ impl Application {
         let metrics = metrics::install().map_err(BuildError::Metrics)?;
         let options = store_options(settings, SERVICE);
         let store = Store::new(&options).map_err(BuildError::Database)?;
-        let sealer = Sealer::new(None).map_err(|error| BuildError::Sessions(Box::new(error)))?;
+        let secret = settings.api.console_secret.as_ref().map(|secret| secret.expose());
+        let sealer = Sealer::new(secret).map_err(|error| BuildError::Sessions(Box::new(error)))?;
         let api = Api::new(settings, store, options, sealer).map_err(BuildError::Keys)?;
         let api = web::Data::new(api);
         let health = Health::new("api");

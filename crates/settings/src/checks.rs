@@ -149,6 +149,7 @@ pub(crate) fn sections(document: &Document, add: &mut dyn FnMut(&str, String)) {
         add("operations.correction_approvals", "must be 1 or 2".to_owned());
     }
     tokens(api, add);
+    console(api, add);
     jwt(api, add);
     origins(api, add);
 }
@@ -176,7 +177,8 @@ fn tokens(api: &ApiSettings, add: &mut dyn FnMut(&str, String)) {
         }
         if let Some(person) = &token.person {
             if !is_person(person) {
-                let why = format!("must be the `sub` of the person's JWTs: {PERSON_CHARS_MAX} characters at most");
+                let why =
+                    format!("must be the `sub` of the person's JWTs: {PERSON_CHARS_MAX} characters at most");
                 add(&join(&key, "person"), format!("{why}, and no spaces around it"));
             }
             // Whoever is called like a token without a person is somebody else, and refused as a JWT.
@@ -198,6 +200,12 @@ fn is_person(text: &str) -> bool {
 }
 
 /// A JWT is only as good as its key, and one that anybody's issuer could have made is none.
+fn console(api: &ApiSettings, add: &mut dyn FnMut(&str, String)) {
+    if api.console_secret.as_ref().is_some_and(|secret| secret.expose().len() < TOKEN_LENGTH_MIN) {
+        add("api.console_secret", format!("must have at least {TOKEN_LENGTH_MIN} characters"));
+    }
+}
+
 fn jwt(api: &ApiSettings, add: &mut dyn FnMut(&str, String)) {
     let Some(jwt) = &api.jwt else { return };
     for (key, text) in [("api.jwt.issuer", &jwt.issuer), ("api.jwt.audience", &jwt.audience)] {

@@ -121,6 +121,9 @@ pub struct ApiSettings {
     pub requests_burst: u32,
     /// The origins whose pages may read the answers in a browser.
     pub cors_origins: Vec<String>,
+    /// What the sessions of the console are sealed with; the same for all replicas.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub console_secret: Option<SecretValue>,
     /// Who may do what, by the actor's name.
     pub tokens: BTreeMap<String, ApiToken>,
     /// Whose JWTs are taken beside them.

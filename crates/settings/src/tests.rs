@@ -208,9 +208,19 @@ fn a_token_may_say_whose_it_is() {
 }
 
 #[test]
+fn the_consoles_secret_is_long() {
+    let said = refused("[api]\nconsole_secret = \"short\"");
+    assert!(said.contains("api.console_secret: must have at least 32 characters"), "{said}");
+    let secret = "0123456789abcdef0123456789abcdef";
+    let settings = settings(&format!("[api]\nconsole_secret = {secret:?}"));
+    assert_eq!(settings.api.console_secret.unwrap().expose(), secret);
+}
+
+#[test]
 fn a_key_is_no_shared_secret() {
     // A public key, which everybody has, as the secret: whoever has it could sign.
-    let pem = "-----BEGIN PUBLIC KEY-----\\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKC\\n-----END PUBLIC KEY-----";
+    let pem =
+        "-----BEGIN PUBLIC KEY-----\\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKC\\n-----END PUBLIC KEY-----";
     let said = refused(&format!(
         "[api.jwt]\nissuer = \"https://id.example\"\naudience = \"a\"\nhs256_for_development = true\n\
          hs256_secret = \"{pem}\""
