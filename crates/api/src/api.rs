@@ -19,6 +19,7 @@ use crate::console::{Failures, Sealer};
 use crate::cors::Origins;
 use crate::event_stream::Heads;
 use crate::failure::{Failure, Result};
+use crate::ingresses::Ingress;
 use crate::offers::{Asker, Hub, Slots};
 
 /// What every request needs; one for the process.
@@ -50,6 +51,10 @@ pub(crate) struct Api {
     pub(crate) readings: Arc<Readings>,
     /// Where events go that are new to everybody.
     pub(crate) outlet: Outlet,
+    /// Where deliveries are taken.
+    pub(crate) ingress: Ingress,
+    /// What each source's provider is called.
+    providers: BTreeMap<SourceName, String>,
     /// For a body to arrive.
     pub(crate) body_time: Duration,
     /// The sessions of the console.
@@ -78,6 +83,9 @@ impl Api {
         let policy = |(name, source): (&SourceName, &matchpurse_settings::SourceSettings)| {
             (name.clone(), source.policy().clone())
         };
+        let provider = |(name, source): (&SourceName, &matchpurse_settings::SourceSettings)| {
+            (name.clone(), source.provider().to_owned())
+        };
         let heartbeat = Duration::from_millis(settings.api.stream_heartbeat_ms);
         let hub = Hub::new(store.clone(), options, heartbeat);
         Ok(Self {
@@ -97,6 +105,8 @@ impl Api {
             endpoints_allow_private: settings.api.endpoints_allow_private,
             readings: Arc::new(Readings::new(settings)),
             outlet: if settings.broker.url.is_some() { Outlet::Broker } else { Outlet::Workers },
+            ingress: Ingress::new(settings),
+            providers: settings.sources.iter().map(provider).collect(),
             body_time: Duration::from_millis(settings.api.request_timeout_ms),
             sealer,
             logins: Failures::new(),
@@ -108,6 +118,16 @@ impl Api {
     /// The rules of a source.
     pub(crate) fn policy(&self, source: &SourceName) -> Result<&SourcePolicy> {
         self.policies.get(source).ok_or_else(|| Failure::unknown_source(source.as_str()))
+    }
+
+    /// The sources of the configuration, by name.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = &str> {
+        self.policies.keys().map(SourceName::as_str)
+    }
+
+    /// What a source's provider is called; nothing where the source is not configured.
+    pub(crate) fn provider(&self, source: &SourceName) -> &str {
+        self.providers.get(source).map_or("", String::as_str)
     }
 
     /// How many minor units of a currency make a whole one, as a power of ten: of the sources' own currencies the

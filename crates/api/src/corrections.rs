@@ -19,7 +19,7 @@ use crate::matches::{MatchQuery, MatchView, NoQuery};
 use crate::moment::Moment;
 use crate::operation_failure::of_operation;
 use crate::request::{self, IdempotencyKey, Query, unknown_correction};
-use crate::wire::{Amount, Page, answer, answer_at, answer_one};
+use crate::wire::{Amount, Page, answer, answer_at, answer_one, cut, one_more};
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -230,18 +230,13 @@ pub(crate) async fn list(api: web::Data<Api>, query: Query<ListQuery>) -> Result
     let before = request::cursor(List::Corrections, cursor.as_deref(), |place| place.parse::<i64>().ok())?;
     let limit = request::limit(limit.as_deref())?;
     let store = api.store.clone();
-    // One more than is shown tells whether a page follows.
-    let mut found = api
+    let found = api
         .run(async move {
             let client = store.client().await?;
-            Ok(corrections::list(&client, state, before, limit.saturating_add(1)).await?)
+            Ok(corrections::list(&client, state, before, one_more(limit)).await?)
         })
         .await?;
-    let shown = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = found.len() > shown;
-    found.truncate(shown);
-    let last = found.last().filter(|_| more);
-    let next = last.map(|last| List::Corrections.cursor(&last.position.to_string()));
+    let (found, next) = cut(List::Corrections, found, limit, |last| last.position.to_string());
     let items: Vec<CorrectionView> = found.into_iter().map(CorrectionView::of).collect();
     Ok(answer(StatusCode::OK, &Page { items, next }))
 }

@@ -26,6 +26,11 @@ pub(crate) enum List {
     Deliveries,
     Endpoints,
     Rewards,
+    Matches,
+    /// Of any source.
+    Players,
+    /// Of any match.
+    Timeline,
     /// Of any player.
     PlayedMatches,
     /// Of any source.
@@ -48,6 +53,9 @@ impl List {
             Self::Deliveries => "deliveries:".to_owned(),
             Self::Endpoints => "endpoints:".to_owned(),
             Self::Rewards => "rewards:".to_owned(),
+            Self::Matches => "matches:".to_owned(),
+            Self::Players => "players:".to_owned(),
+            Self::Timeline => "timeline:".to_owned(),
             Self::PlayedMatches => "played-matches:".to_owned(),
             Self::Offers => "offers:".to_owned(),
             Self::Entries(account) => format!("entries:{account}:"),

@@ -41,12 +41,7 @@ pub(crate) struct ListQuery {
 
 pub(crate) async fn list(api: web::Data<Api>, query: Query<ListQuery>) -> Result<HttpResponse> {
     let ListQuery { endpoint, state, kind, source, subject, webhook_id, cursor, limit } = query.0;
-    let read = |text: &str| {
-        let words = DeliveryState::ALL.map(DeliveryState::as_str).join(", ");
-        DeliveryState::parse(text)
-            .ok_or_else(|| Failure::invalid_query("state", format!("expected one of {words}")))
-    };
-    let state = state.as_deref().map(read).transpose()?;
+    let state = state.as_deref().map(state_of_query).transpose()?;
     let name = |text: &str| {
         EndpointName::parse(text).map_err(|error| Failure::invalid_query("endpoint", error.to_string()))
     };
@@ -79,8 +74,15 @@ pub(crate) async fn list(api: web::Data<Api>, query: Query<ListQuery>) -> Result
     Ok(answer(StatusCode::OK, &Page { items, next }))
 }
 
+/// `state`, of the query.
+pub(crate) fn state_of_query(text: &str) -> Result<DeliveryState> {
+    let words = DeliveryState::ALL.map(DeliveryState::as_str).join(", ");
+    DeliveryState::parse(text)
+        .ok_or_else(|| Failure::invalid_query("state", format!("expected one of {words}")))
+}
+
 /// A delivery's number in the path.
-fn number(text: &str) -> Result<i64> {
+pub(crate) fn number(text: &str) -> Result<i64> {
     text.parse().map_err(|_| unknown_delivery())
 }
 

@@ -24,7 +24,7 @@ use crate::matches::NoQuery;
 use crate::refusal::{of_endpoint, unknown_endpoint};
 use crate::request::{self, IdempotencyKey, Query};
 use crate::rewards::{ReasonBody, author};
-use crate::wire::{Page, answer, answer_at, answer_one};
+use crate::wire::{Page, answer, answer_at, answer_one, cut, one_more};
 
 /// The most records of what people did to one endpoint that are shown.
 const OPERATIONS_MAX: i64 = 100;
@@ -63,7 +63,7 @@ pub(crate) struct TestView {
 }
 
 /// An endpoint's name in the path.
-fn name(text: &str) -> Result<EndpointName> {
+pub(crate) fn name(text: &str) -> Result<EndpointName> {
     EndpointName::parse(text).map_err(|_| unknown_endpoint())
 }
 
@@ -77,18 +77,13 @@ pub(crate) async fn list(api: web::Data<Api>, query: Query<ListQuery>) -> Result
     let after = request::cursor(List::Endpoints, cursor.as_deref(), |place| EndpointName::parse(place).ok())?;
     let limit = request::limit(limit.as_deref())?;
     let store = api.store.clone();
-    // One more than is shown tells whether a page follows.
     let found = api.run(async move {
         let filter = EndpointFilter { state, after: after.as_ref().map(EndpointName::as_str) };
-        let one_more = i64::from(limit).saturating_add(1);
-        Ok(dispatch::page_of_endpoints(&store.client().await?, &filter, one_more).await?)
+        Ok(dispatch::page_of_endpoints(&store.client().await?, &filter, one_more(limit).into()).await?)
     });
-    let mut found = found.await?;
-    let shown = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = found.len() > shown;
-    found.truncate(shown);
-    let last = found.last().filter(|_| more);
-    let next = last.map(|last| List::Endpoints.cursor(last.endpoint.spec.name.as_str()));
+    let found = found.await?;
+    let place = |last: &dispatch::EndpointLine| last.endpoint.spec.name.as_str().to_owned();
+    let (found, next) = cut(List::Endpoints, found, limit, place);
     let items: Vec<EndpointView> = found.into_iter().map(|line| EndpointView::of(line, &api)).collect();
     Ok(answer(StatusCode::OK, &Page { items, next }))
 }

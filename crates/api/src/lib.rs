@@ -9,8 +9,9 @@
 //! | `GET`, `PUT /v1/players/{source}/{player}/links`, `DELETE …/links/{source}/{player}` | which ids are the same person's | read, operate |
 //! | `GET /v1/matches/{source}/{match}/statistics` | both teams, every line with its figures, who was voted out, what happened | read |
 //! | `POST /v1/matches/{source}/{match}/statistics/corrections` | which of two ends of a match stands | operate |
+//! | `GET /v1/matches?source=&kind=&status=&player=&since=&until=&cursor=&limit=` | matches, the newest first | read |
 //! | `GET /v1/matches/{source}/{match}?kind=` | a match with its participants and sums | read |
-//! | `GET /v1/matches/{source}/{match}/timeline` | its whole story | read |
+//! | `GET /v1/matches/{source}/{match}/timeline?cursor=&limit=` | its whole story | read |
 //! | `POST /v1/matches/{source}/{match}/corrections?kind=` | sets its end, or shows what that would do | operate |
 //! | `GET /v1/corrections?state=&cursor=&limit=`, `GET /v1/corrections/{id}` | corrections, the newest first | read |
 //! | `POST /v1/corrections/{id}/approve`, `/reject` | the word of a second person | operate |
@@ -28,6 +29,7 @@
 //! | `PUT /v1/offers/{source}/{offer}/starts/{player}` | the player has started the offer | play, operate |
 //! | `DELETE /v1/offers/{source}/{offer}/starts/{player}` | no, they have not | operate |
 //! | `GET /v1/offers/{source}/stream?after=` | what changes, as Server-Sent Events | read |
+//! | `GET /v1/events/stream?source=&subject=&type=&after=` | what is archived from now on, as Server-Sent Events | read |
 //! | `GET /v1/rewards?state=&source=&player=&contest=&cursor=&limit=`, `GET /v1/rewards/{grant_id}` | rewards, the newest first; all that is known of one | read |
 //! | `POST /v1/rewards/{grant_id}/release`, `/reverse`, `/retry` | a person's decision about one | operate |
 //! | `GET /v1/endpoints?state=&cursor=&limit=`, `GET /v1/endpoints/{name}` | where notices go, and how that fares | read |
@@ -57,14 +59,17 @@ mod cors;
 mod cursor;
 mod deliveries;
 mod endpoints;
+mod event_stream;
 mod events;
 mod failure;
 mod figures;
 mod funds;
+mod ingresses;
 mod leaderboards;
 mod ledger;
 mod limits;
 mod links;
+mod match_list;
 mod match_statistics;
 mod matches;
 pub mod metrics;
@@ -83,6 +88,7 @@ mod refusal;
 mod request;
 mod rewards;
 mod routes;
+mod sse;
 mod trace;
 mod wire;
 

@@ -1,24 +1,33 @@
-//! Matches, and their stories.
+//! Matches, one at a time, and their stories.
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use matchpurse_domain::escrow::{MatchState, Seat, SeatState, Settlement};
 use matchpurse_domain::ids::PlayerId;
 use matchpurse_store::escrow::{MatchRecord, find_matches};
-use matchpurse_store::story;
+use matchpurse_store::story::{self, StoryPlace};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::api::Api;
+use crate::cursor::{self, List};
 use crate::failure::Result;
 use crate::moment::Moment;
 use crate::operation_failure::ambiguous_match;
 use crate::request::{self, Query, unknown_match};
-use crate::wire::{Amount, answer_one};
+use crate::wire::{Amount, answer, answer_one};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MatchQuery {
     pub(crate) kind: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TimelineQuery {
+    cursor: Option<String>,
+    limit: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -89,6 +98,8 @@ pub(crate) struct Story {
     match_id: String,
     /// In the order in which it was written.
     lines: Vec<Line>,
+    /// The cursor of the page that follows; none at the end.
+    next: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -181,28 +192,46 @@ pub(crate) async fn one(
 pub(crate) async fn timeline(
     api: web::Data<Api>,
     path: web::Path<(String, String)>,
-    _: Query<NoQuery>,
+    query: Query<TimelineQuery>,
 ) -> Result<HttpResponse> {
     let (source, match_id) = path.into_inner();
     let (source, match_id) = (request::source(&source)?, request::match_id(match_id)?);
+    let TimelineQuery { cursor, limit } = query.0;
+    let from = request::cursor(List::Timeline, cursor.as_deref(), place)?;
+    let limit = request::limit(limit.as_deref())?;
     let unknown = api.not_found(&source, unknown_match());
     let store = api.store.clone();
     let shown = api
         .run(async move {
-            let lines = story::of_subject(&store.client().await?, &source, &match_id).await?;
-            if lines.is_empty() {
+            let client = store.client().await?;
+            let page = story::page_of_subject(&client, &source, &match_id, from, limit).await?;
+            if page.lines.is_empty() && from.is_none() {
                 return Err(unknown);
             }
-            let amount = |(minor_units, currency): (i64, String)| Amount::new(minor_units, &currency);
-            let line = |line: story::Line| Line {
-                at: line.at.into(),
-                what: line.what,
-                detail: line.detail,
-                amount: line.amount.map(amount),
-            };
-            let lines = lines.into_iter().map(line).collect();
-            Ok(Story { source: source.as_str().to_owned(), match_id, lines })
+            let next = page.next.map(cursor_of);
+            let lines = page.lines.into_iter().map(Line::of).collect();
+            Ok(Story { source: source.as_str().to_owned(), match_id, lines, next })
         })
         .await?;
-    Ok(answer_one(&shown))
+    Ok(answer(StatusCode::OK, &shown))
+}
+
+impl Line {
+    fn of(line: story::Line) -> Self {
+        let amount = |(minor_units, currency): (i64, String)| Amount::new(minor_units, &currency);
+        Self { at: line.at.into(), what: line.what, detail: line.detail, amount: line.amount.map(amount) }
+    }
+}
+
+pub(crate) fn cursor_of(place: StoryPlace) -> String {
+    let StoryPlace { at, rank, place, lines } = place;
+    List::Timeline.cursor(&format!("{}.{rank}.{place}.{lines}", at.micros()))
+}
+
+pub(crate) fn place(text: &str) -> Option<StoryPlace> {
+    let mut parts = text.split('.');
+    let mut part = || parts.next();
+    let (at, rank) = (cursor::time(part()?)?, part()?.parse().ok()?);
+    let (place, lines): (i64, i64) = (part()?.parse().ok()?, part()?.parse().ok()?);
+    (part().is_none() && lines >= 0).then_some(StoryPlace { at, rank, place, lines })
 }

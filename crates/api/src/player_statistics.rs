@@ -21,7 +21,7 @@ use crate::figures::{Counters, Figures, FormView};
 use crate::links::IdentityView;
 use crate::moment::Moment;
 use crate::request::{self, Query, unknown_player};
-use crate::wire::{Amount, Page, answer, answer_one};
+use crate::wire::{Amount, Page, answer, answer_one, cut, one_more};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,13 +40,13 @@ pub(crate) struct MatchesQuery {
 #[derive(Serialize, ToSchema)]
 #[schema(as = PlayerStatistics)]
 pub(crate) struct Profile {
-    source: String,
-    player_id: String,
+    pub(crate) source: String,
+    pub(crate) player_id: String,
     /// Over all identities that are shown.
     #[serde(flatten)]
-    all: Sums,
+    pub(crate) all: Sums,
     /// The person's identities, each with its own.
-    identities: Vec<OneIdentity>,
+    pub(crate) identities: Vec<OneIdentity>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -61,50 +61,50 @@ pub(crate) struct OneIdentity {
 #[derive(Serialize, ToSchema)]
 #[schema(as = StatisticsSums)]
 pub(crate) struct Sums {
-    statistics: Statistics,
-    record: RecordView,
+    pub(crate) statistics: Statistics,
+    pub(crate) record: RecordView,
 }
 
 /// Matches on game servers.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ServerRecord)]
 pub(crate) struct Statistics {
-    matches: i64,
-    wins: i64,
-    losses: i64,
-    draws: i64,
-    rounds: i64,
+    pub(crate) matches: i64,
+    pub(crate) wins: i64,
+    pub(crate) losses: i64,
+    pub(crate) draws: i64,
+    pub(crate) rounds: i64,
     #[schema(value_type = crate::openapi::CountersView)]
-    counters: Counters<i64>,
-    figures: Figures,
+    pub(crate) counters: Counters<i64>,
+    pub(crate) figures: Figures,
     #[serde(flatten)]
-    form: FormView,
+    pub(crate) form: FormView,
     /// How often the player was voted out of a match.
-    kicks: i64,
+    pub(crate) kicks: i64,
 }
 
 /// Settled matches for stakes.
 #[derive(Serialize, ToSchema)]
 #[schema(as = StakesRecord)]
 pub(crate) struct RecordView {
-    matches: i64,
-    wins: i64,
-    losses: i64,
-    ties: i64,
+    pub(crate) matches: i64,
+    pub(crate) wins: i64,
+    pub(crate) losses: i64,
+    pub(crate) ties: i64,
     #[serde(flatten)]
-    form: FormView,
-    currencies: Vec<CurrencyView>,
+    pub(crate) form: FormView,
+    pub(crate) currencies: Vec<CurrencyView>,
 }
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = CurrencyRecord)]
 pub(crate) struct CurrencyView {
-    matches: i64,
-    stakes: Amount,
-    winnings: Amount,
-    refunds: Amount,
-    net: Amount,
-    last_match_at: Moment,
+    pub(crate) matches: i64,
+    pub(crate) stakes: Amount,
+    pub(crate) winnings: Amount,
+    pub(crate) refunds: Amount,
+    pub(crate) net: Amount,
+    pub(crate) last_match_at: Moment,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -253,22 +253,28 @@ pub(crate) async fn statistics(
     let unknown = api.not_found(&identity.source, unknown_player());
     let only = query.0.identity_only.unwrap_or_default();
     let store = api.store.clone();
-    let shown = api
-        .run(async move {
-            let client = store.client().await?;
-            let person = identities(&client, &identity, only, unknown).await?;
-            let keys: Vec<Uuid> = person.iter().map(Identity::key).collect();
-            let read = Read::of(&client, &keys).await?;
-            let all = read.sums(&client, &keys).await?;
-            let mut identities = Vec::with_capacity(person.len());
-            for (one, key) in person.iter().zip(keys) {
-                identities.push(OneIdentity { identity: one.into(), own: read.sums(&client, &[key]).await? });
-            }
-            let IdentityView { source, player_id } = (&identity).into();
-            Ok(Profile { source, player_id, all, identities })
-        })
-        .await?;
+    let shown =
+        api.run(async move { profile_of(&store.client().await?, &identity, only, unknown).await }).await?;
     Ok(answer_one(&shown))
+}
+
+/// The figures of a person, or of one identity only.
+pub(crate) async fn profile_of(
+    client: &Client,
+    identity: &Identity,
+    only: bool,
+    unknown: Failure,
+) -> Result<Profile> {
+    let person = identities(client, identity, only, unknown).await?;
+    let keys: Vec<Uuid> = person.iter().map(Identity::key).collect();
+    let read = Read::of(client, &keys).await?;
+    let all = read.sums(client, &keys).await?;
+    let mut identities = Vec::with_capacity(person.len());
+    for (one, key) in person.iter().zip(keys) {
+        identities.push(OneIdentity { identity: one.into(), own: read.sums(client, &[key]).await? });
+    }
+    let IdentityView { source, player_id } = identity.into();
+    Ok(Profile { source, player_id, all, identities })
 }
 
 /// `GET /players/{source}/{player}/matches`
@@ -283,21 +289,17 @@ pub(crate) async fn matches(
     let before = request::cursor(List::PlayedMatches, cursor.as_deref(), place)?;
     let (limit, only) = (request::limit(limit.as_deref())?, identity_only.unwrap_or_default());
     let store = api.store.clone();
-    let mut found = api
+    let found = api
         .run(async move {
             let client = store.client().await?;
             let person = identities(&client, &identity, only, unknown).await?;
             let keys: Vec<Uuid> = person.iter().map(Identity::key).collect();
-            // One more than is shown tells whether a page follows.
-            Ok(matches_of(&client, &keys, before, limit.saturating_add(1)).await?)
+            Ok(matches_of(&client, &keys, before, one_more(limit)).await?)
         })
         .await?;
-    let shown = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = found.len() > shown;
-    found.truncate(shown);
-    let next = found.last().filter(|_| more).map(|last| {
+    let (found, next) = cut(List::PlayedMatches, found, limit, |last| {
         let Place { ended_at, stats_key, player_key } = last.place;
-        List::PlayedMatches.cursor(&format!("{}.{stats_key}.{player_key}", ended_at.micros()))
+        format!("{}.{stats_key}.{player_key}", ended_at.micros())
     });
     let items: Vec<MatchLine> = found.into_iter().map(MatchLine::of).collect();
     Ok(answer(StatusCode::OK, &Page { items, next }))

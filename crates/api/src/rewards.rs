@@ -8,7 +8,7 @@ use matchpurse_domain::grants::GrantState;
 use matchpurse_domain::ids::{EventId, PlayerId, SourceName};
 use matchpurse_domain::time::Timestamp;
 use matchpurse_operations::rewards::{self as operations, Author, Done};
-use matchpurse_store::dispatch::{self, DeliveryFilter};
+use matchpurse_store::dispatch::{self, AttemptLine, DeliveryFilter, DeliveryLine, NoticeLine};
 use matchpurse_store::grants::{self, GrantFilter, GrantLine};
 use matchpurse_store::{Client, Store, now, redemptions};
 use serde::{Deserialize, Serialize};
@@ -24,7 +24,7 @@ use crate::failure::{Failure, Result};
 use crate::matches::NoQuery;
 use crate::refusal::{of_reward, unknown_reward};
 use crate::request::{self, IdempotencyKey, Query};
-use crate::wire::{Page, answer, answer_at, answer_one};
+use crate::wire::{Page, answer, answer_at, answer_one, cut, one_more};
 
 /// The most notices of one grant, and deliveries of them, that are shown. It has one of each kind, and one delivery of
 /// it an endpoint.
@@ -59,12 +59,7 @@ pub(crate) struct DoneView {
 
 pub(crate) async fn list(api: web::Data<Api>, query: Query<ListQuery>) -> Result<HttpResponse> {
     let ListQuery { state, source, player, contest, cursor, limit } = query.0;
-    let read = |text: &str| {
-        let words = GrantState::ALL.map(GrantState::as_str).join(", ");
-        GrantState::parse(text)
-            .ok_or_else(|| Failure::invalid_query("state", format!("expected one of {words}")))
-    };
-    let state = state.as_deref().map(read).transpose()?;
+    let state = state.as_deref().map(state_of_query).transpose()?;
     let source = request::source_of_query(source.as_deref())?;
     let player = request::id_of_query("player", player, source.as_ref())?;
     let contest = request::id_of_query("contest", contest, source.as_ref())?;
@@ -73,29 +68,28 @@ pub(crate) async fn list(api: web::Data<Api>, query: Query<ListQuery>) -> Result
     let whose = source.map(|source| (source, player.map(PlayerId::new)));
     let filter = GrantFilter { state, whose, contest, before };
     let store = api.store.clone();
-    // One more than is shown tells whether a page follows.
     let found =
-        api.run(
-            async move { Ok(grants::list(&store.client().await?, &filter, limit.saturating_add(1)).await?) },
-        );
-    let mut found = found.await?;
-    let shown = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = found.len() > shown;
-    found.truncate(shown);
-    let cursor =
-        |last: &GrantLine| List::Rewards.cursor(&format!("{}.{}", last.created_at.micros(), last.id));
-    let next = found.last().filter(|_| more).map(cursor);
+        api.run(async move { Ok(grants::list(&store.client().await?, &filter, one_more(limit)).await?) });
+    let found = found.await?;
+    let place = |last: &GrantLine| format!("{}.{}", last.created_at.micros(), last.id);
+    let (found, next) = cut(List::Rewards, found, limit, place);
     let items: Vec<RewardView> = found.into_iter().map(RewardView::of).collect();
     Ok(answer(StatusCode::OK, &Page { items, next }))
 }
 
-fn place(text: &str) -> Option<(Timestamp, Uuid)> {
+/// `state`, of the query.
+pub(crate) fn state_of_query(text: &str) -> Result<GrantState> {
+    let words = GrantState::ALL.map(GrantState::as_str).join(", ");
+    GrantState::parse(text).ok_or_else(|| Failure::invalid_query("state", format!("expected one of {words}")))
+}
+
+pub(crate) fn place(text: &str) -> Option<(Timestamp, Uuid)> {
     let (micros, id) = text.split_once('.')?;
     Some((cursor::time(micros)?, Uuid::parse_str(id).ok()?))
 }
 
 /// A grant's id in the path.
-fn grant(text: &str) -> Result<Uuid> {
+pub(crate) fn grant(text: &str) -> Result<Uuid> {
     Uuid::parse_str(text).map_err(|_| unknown_reward())
 }
 
@@ -129,7 +123,11 @@ async fn whole(api: &Api, client: &Client, line: GrantLine) -> Result<WholeView>
             .map(|window| WindowView::of(window, limits, currency.as_ref()))
             .collect(),
         operations: operations.into_iter().map(OperationView::of).collect(),
-        notices: notices(client, &source, &line.id.to_string()).await?,
+        notices: told_about(client, &source, &line.id.to_string())
+            .await?
+            .into_iter()
+            .map(NoticeView::of)
+            .collect(),
         provider_call: redemptions::of_grant(client, line.id).await?.map(CallView::of),
         payload: view::json(line.grant.payload.clone())?,
         cause: line.cause.to_string(),
@@ -137,8 +135,14 @@ async fn whole(api: &Api, client: &Client, line: GrantLine) -> Result<WholeView>
     })
 }
 
-/// All that the studio is told of a grant, and how that fares.
-async fn notices(client: &Client, source: &SourceName, subject: &str) -> Result<Vec<NoticeView>> {
+/// A notice, and how it fares at each endpoint: the delivery with its attempts.
+pub(crate) struct Told {
+    pub(crate) notice: NoticeLine,
+    pub(crate) deliveries: Vec<(DeliveryLine, Vec<AttemptLine>)>,
+}
+
+/// All that the studio is told of a subject, and how that fares.
+pub(crate) async fn told_about(client: &Client, source: &SourceName, subject: &str) -> Result<Vec<Told>> {
     let source = source.as_str();
     let notices = dispatch::notices_about(client, source, subject, NOTICES_MAX).await?;
     let filter = DeliveryFilter { subject: Some((source, subject)), ..DeliveryFilter::default() };
@@ -146,14 +150,15 @@ async fn notices(client: &Client, source: &SourceName, subject: &str) -> Result<
     deliveries.reverse();
     let ids: Vec<i64> = deliveries.iter().map(|delivery| delivery.delivery_id).collect();
     let mut attempts = dispatch::attempts_of(client, &ids).await?;
-    let mut views: Vec<NoticeView> = notices.into_iter().map(NoticeView::of).collect();
+    let mut told: Vec<Told> =
+        notices.into_iter().map(|notice| Told { notice, deliveries: Vec::new() }).collect();
     for delivery in deliveries {
         let of_it = attempts.remove(&delivery.delivery_id).unwrap_or_default();
-        if let Some(view) = views.iter_mut().find(|view| view.is(delivery.webhook_id)) {
-            view.add(delivery, of_it);
+        if let Some(told) = told.iter_mut().find(|told| told.notice.webhook_id == delivery.webhook_id) {
+            told.deliveries.push((delivery, of_it));
         }
     }
-    Ok(views)
+    Ok(told)
 }
 
 /// `POST /rewards/{grant_id}/release`

@@ -7,8 +7,9 @@ use actix_web::{HttpResponse, ResponseError as _, Route, Scope, guard};
 use self::Verb::{Delete, Get, Look, Patch, Post, Put};
 use crate::failure::Failure;
 use crate::{
-    anomalies, auth, console, corrections, deliveries, endpoints, events, funds, leaderboards, ledger, links,
-    match_statistics, matches, offers, openapi, parked, player_statistics, players, ratings, rewards,
+    anomalies, auth, console, corrections, deliveries, endpoints, event_stream, events, funds, leaderboards,
+    ledger, links, match_list, match_statistics, matches, offers, openapi, parked, player_statistics,
+    players, ratings, rewards,
 };
 
 /// Where the resources are that need a token.
@@ -53,6 +54,7 @@ fn table() -> Table {
         .at("/players/{source}/{player}/matches", [(Look, to(player_statistics::matches))])
         .at("/players/{source}/{player}/links", [(Look, to(links::list)), (Put, to(links::put))])
         .at("/players/{source}/{player}/links/{other_source}/{other_player}", [(Delete, to(links::remove))])
+        .at("/matches", [(Look, to(match_list::list))])
         .at("/matches/{source}/{match}/statistics", [(Look, to(match_statistics::one))])
         .at("/matches/{source}/{match}/statistics/corrections", [(Post, to(match_statistics::stand))])
         .at("/matches/{source}/{match}", [(Look, to(matches::one))])
@@ -98,6 +100,7 @@ fn table() -> Table {
         .at("/anomalies/{id}", [(Look, to(anomalies::one))])
         .at("/anomalies/{id}/resolve", [(Post, to(anomalies::decide))])
         .at("/events", [(Look, to(events::list))])
+        .at("/events/stream", [(Get, to(event_stream::stream))])
         .at("/events/{id}", [(Look, to(events::one))])
         .at("/players/{source}/{player}/ratings", [(Look, to(ratings::of_player))])
         .at("/leaderboards", [(Look, to(leaderboards::list))])

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::conditional::Single;
+use crate::cursor::List;
 
 /// An amount: never without its currency, and never a fraction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -40,6 +41,25 @@ pub(crate) struct Page<T> {
     pub(crate) items: Vec<T>,
     /// The cursor of the page that follows; none at the end.
     pub(crate) next: Option<String>,
+}
+
+/// How many rows to ask for, of which `limit` are shown: one more tells whether a page follows.
+pub(crate) const fn one_more(limit: u32) -> u32 {
+    limit.saturating_add(1)
+}
+
+/// What is shown of the rows that [`one_more`] gave, and the cursor of the page that follows them.
+pub(crate) fn cut<T>(
+    list: List,
+    mut found: Vec<T>,
+    limit: u32,
+    place: impl FnOnce(&T) -> String,
+) -> (Vec<T>, Option<String>) {
+    let shown = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = found.len() > shown;
+    found.truncate(shown);
+    let next = found.last().filter(|_| more).map(|last| list.cursor(&place(last)));
+    (found, next)
 }
 
 /// A JSON answer. What it shows may change at any moment, so nobody keeps it.

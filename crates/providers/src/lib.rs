@@ -21,7 +21,7 @@ mod times;
 pub use delivery::{Delivery, Headers, Method};
 pub use keys::{KeyError, KeyRole, KeySet, Keys, RemoteKeys};
 pub use normalized::{NewEvent, NormalizeError, Normalized, Question};
-pub use provider::{Provider, SignRequest, SignedRequest, Verified, VerifyError};
+pub use provider::{Guide, Provider, SignRequest, SignedRequest, Verified, VerifyError};
 pub use redemption::{CallLimit, Redemption, RedemptionAnswer, Redemptions};
 pub use reply::{Outcome, Reply};
 pub use settings::{AdapterSettings, OptionValue, SettingsError};

@@ -21,6 +21,9 @@ pub trait Provider: Sync {
     /// The largest body taken by default, in bytes; a source may set another limit.
     fn max_body_bytes(&self) -> usize;
 
+    /// What a person must know who sets this up at the provider.
+    fn guide(&self) -> Guide;
+
     /// Refuses a source that could not work: no key, an unknown option, a value out of range.
     ///
     /// # Errors
@@ -145,6 +148,15 @@ impl Verified {
     pub const fn body_authenticated(&self) -> bool {
         self.body_authenticated
     }
+}
+
+/// How a source is set up at its provider, in words for a person who has the source's URL at hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Guide {
+    /// How deliveries are verified, and what that covers, in one sentence.
+    pub verification: &'static str,
+    /// What to do, in order.
+    pub steps: &'static [&'static str],
 }
 
 /// Why a delivery is not believed. The caller learns only 401; the reason goes to the rejected log.

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use matchpurse_domain::event::{Event, Kept, Payload, Provenance};
 use matchpurse_domain::ids::{EventId, SourceName};
+pub use matchpurse_providers::Guide;
 use matchpurse_providers::{AdapterSettings, OptionValue, Provider, Verified};
 use matchpurse_settings::{OptionValue as ConfiguredOption, Settings, SourceSettings};
 
@@ -51,6 +52,13 @@ impl Readings {
             Some((name.clone(), (adapter, adapter_settings(source))))
         };
         Self { sources: settings.sources.iter().filter_map(source).collect() }
+    }
+
+    /// How a source is verified and set up at its provider, and which methods its deliveries have; none where it is not
+    /// configured, or of a provider that this build does not know.
+    pub fn guide(&self, source: &SourceName) -> Option<(Guide, Vec<&'static str>)> {
+        let (adapter, _) = self.sources.get(source)?;
+        Some((adapter.guide(), adapter.methods().iter().map(|method| method.as_str()).collect()))
     }
 
     /// Reads an archived delivery with today's adapter. The events have ids of their own, beside the one that is

@@ -40,6 +40,12 @@ impl Conditions {
         self.always(&sql.replace("?1", &first).replace("?2", &second))
     }
 
+    /// What was said so far, and conditions of another part of the statement, whose numbers go on.
+    pub(crate) fn and_then(mut self) -> (String, Self) {
+        let so_far = std::mem::replace(&mut self.sql, "true".to_owned());
+        (so_far, self)
+    }
+
     /// Behind `WHERE`.
     pub(crate) fn sql(&self) -> &str {
         &self.sql

@@ -1,5 +1,7 @@
 //! Looking for events in the archive.
 
+use std::collections::BTreeMap;
+
 use matchpurse_contracts::wire;
 use matchpurse_domain::event::Event;
 use matchpurse_domain::ids::EventId;
@@ -96,6 +98,48 @@ pub async fn count(client: &Client, filter: &EventFilter) -> Result<u64> {
     let sql = format!("SELECT count(*) FROM archive WHERE {}", conditions.sql());
     let row = client.query_one(&sql, &conditions.params()).await?;
     Ok(u64::try_from(row.try_get::<_, i64>(0)?).unwrap_or(0))
+}
+
+/// How far a chain goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The number of the last event.
+    pub seq: i64,
+    /// The day under which that is kept, as PostgreSQL writes it; those behind it are of this day or later ones. None for
+    /// an empty chain.
+    pub day: Option<String>,
+}
+
+/// How far the chain of each source goes.
+///
+/// # Errors
+/// [`crate::Error`].
+pub async fn heads(client: &Client) -> Result<BTreeMap<String, Head>> {
+    let rows = client.query("SELECT source, seq, day::text FROM archive_head", &[]).await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get(0)?, Head { seq: row.try_get(1)?, day: row.try_get(2)? })))
+        .collect()
+}
+
+/// The events of a piece of a source's chain, in its order: those behind the `after`-th, up to the `upto`-th. The
+/// filter's source does not count. Where it is known what day they are of at least, other days are not looked into.
+///
+/// # Errors
+/// [`crate::Error`].
+pub async fn piece_of_chain(
+    client: &Client,
+    filter: &EventFilter,
+    source: &str,
+    (after, upto): (i64, i64),
+    not_before: Option<String>,
+) -> Result<Vec<EventLine>> {
+    let own = EventFilter { source: Some(source.to_owned()), ..filter.clone() };
+    let conditions = own
+        .conditions()
+        .and_both("seq > ?1 AND seq <= ?2", Some((after, upto)))
+        .and("day >= ?::text::date", not_before);
+    // The piece is the bound.
+    read(client, conditions, "seq", u32::MAX).await
 }
 
 fn columns((at, id): Place) -> (At, Uuid) {

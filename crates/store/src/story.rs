@@ -40,18 +40,87 @@ pub struct Figures {
     pub amounts: [i64; 5],
 }
 
+/// A place in a story, behind so many of the lines that were written at the same moment and are of the same rank there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoryPlace {
+    /// The moment.
+    pub at: Timestamp,
+    /// What comes first of what was written at one moment.
+    pub rank: i32,
+    /// Its place among those of its rank.
+    pub place: i64,
+    /// How many lines of this moment, rank and place stand before it.
+    pub lines: i64,
+}
+
+/// A part of a story.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoryPage {
+    /// In order.
+    pub lines: Vec<Line>,
+    /// Where the next part begins; none at the end.
+    pub next: Option<StoryPlace>,
+}
+
 /// The story of a match, contest or offer of a source: what came in and who has applied it, what moved, what was told
 /// and whether it arrived; of a player what is about the player alone, and [`of_player`] has the rest.
 ///
 /// # Errors
 /// [`crate::Error`].
 pub async fn of_subject(client: &Client, source: &SourceName, subject: &str) -> Result<Vec<Line>> {
-    let sql = "
+    let sql = format!("{OF_SUBJECT} ORDER BY at, rank, place, detail, amount");
+    let rows = client.query(&sql, &[&source.as_str(), &subject]).await?;
+    lines(&rows)
+}
+
+/// At most `limit` lines of a subject's story, from a place on.
+///
+/// # Errors
+/// [`crate::Error`].
+pub async fn page_of_subject(
+    client: &Client,
+    source: &SourceName,
+    subject: &str,
+    from: Option<StoryPlace>,
+    limit: u32,
+) -> Result<StoryPage> {
+    // One more than is shown tells whether a page follows.
+    let wanted = i64::from(limit).saturating_add(1);
+    let order = "ORDER BY at, rank, place, detail, amount LIMIT $3";
+    let rows = match from {
+        None => {
+            let sql = format!("{OF_SUBJECT} {order}");
+            client.query(&sql, &[&source.as_str(), &subject, &wanted]).await?
+        }
+        Some(StoryPlace { at, rank, place, lines }) => {
+            let sql = format!("{OF_SUBJECT} WHERE (at, rank, place) >= ($4, $5, $6) {order} OFFSET $7");
+            client.query(&sql, &[&source.as_str(), &subject, &wanted, &At(at), &rank, &place, &lines]).await?
+        }
+    };
+    let shown = rows.get(..usize::try_from(limit).unwrap_or(usize::MAX));
+    let next = shown.filter(|shown| shown.len() < rows.len()).map(|shown| behind(shown, from)).transpose()?;
+    Ok(StoryPage { lines: lines(shown.unwrap_or(&rows))?, next: next.flatten() })
+}
+
+/// The place behind the last of these, which stand from a place on.
+fn behind(rows: &[tokio_postgres::Row], from: Option<StoryPlace>) -> Result<Option<StoryPlace>> {
+    let mut behind = from;
+    for row in rows {
+        let (At(at), rank, place) = (row.try_get(0)?, row.try_get(5)?, row.try_get(6)?);
+        let before = behind.filter(|last| (last.at, last.rank, last.place) == (at, rank, place));
+        let lines = before.map_or(0, |last| last.lines).saturating_add(1);
+        behind = Some(StoryPlace { at, rank, place, lines });
+    }
+    Ok(behind)
+}
+
+/// Lines of time, what, detail, amount and currency, with their places.
+const OF_SUBJECT: &str = "
       WITH own_grants AS MATERIALIZED (
         SELECT g.grant_id::text AS id FROM contest c JOIN reward_grant g USING (contest_key)
          WHERE c.source = $1 AND c.contest_id = $2
            AND c.kind IN ('contest', 'match', 'postback', 'conversion'))
-      SELECT at, what, detail, amount, currency FROM (
+      SELECT at, what, detail, amount, currency, rank, place FROM (
         SELECT received_at AS at, 0 AS rank, seq AS place, 'event' AS what,
                payload || coalesce(nullif(' (' || provider_type || ')', ' ()'), '') || ', event ' || event_id
                || coalesce('; applied by ' || (SELECT string_agg(w, ', ') FROM unnest(ARRAY['match-escrow',
@@ -139,10 +208,7 @@ pub async fn of_subject(client: &Client, source: &SourceName, subject: &str) -> 
                                     (array_agg(x.status ORDER BY x.claim DESC))[1] AS status
                                FROM delivery_attempt x WHERE x.delivery_id = d.delivery_id) t ON true
          WHERE o.source = $1 AND o.subject IN (SELECT $2 UNION ALL SELECT id FROM own_grants)
-      ) AS story ORDER BY at, rank, place, detail";
-    let rows = client.query(sql, &[&source.as_str(), &subject]).await?;
-    lines(&rows)
-}
+      ) AS story";
 
 /// Lines of time, what, detail, amount and currency.
 fn lines(rows: &[tokio_postgres::Row]) -> Result<Vec<Line>> {

@@ -39,15 +39,22 @@ mod anomalies;
 mod assets;
 mod components;
 mod door;
+mod endpoints;
 mod events;
 mod form;
+mod leaderboards;
 mod link;
 mod login;
 mod matches;
+mod offers;
 mod overview;
 mod parked;
+mod players;
 mod problem;
+mod rewards;
+mod sendings;
 mod session;
+mod sources;
 mod visitor;
 
 use actix_web::dev::HttpServiceFactory;
@@ -78,6 +85,25 @@ pub(crate) fn scope() -> impl HttpServiceFactory {
         .look("/matches", to(matches::list))
         .look("/matches/{source}/{match}", to(matches::one))
         .look("/events/{id}", to(events::one))
+        .look("/rewards", to(rewards::list))
+        .look("/rewards/{grant_id}", to(rewards::one))
+        .act("/rewards/{grant_id}/release", to(rewards::release))
+        .act("/rewards/{grant_id}/reverse", to(rewards::reverse))
+        .act("/rewards/{grant_id}/retry", to(rewards::retry))
+        .look("/players", to(players::list))
+        .look("/players/{source}/{player}", to(players::one))
+        .look("/leaderboards", to(leaderboards::list))
+        .look("/leaderboards/{board}", to(leaderboards::one))
+        .look("/offers", to(offers::list))
+        .look("/offers/{source}/{offer}", to(offers::one))
+        .look("/endpoints", to(endpoints::list))
+        .look("/endpoints/{name}", to(endpoints::one))
+        .act("/endpoints/{name}/test", to(endpoints::test))
+        .act("/endpoints/{name}/enable", to(endpoints::enable))
+        .act("/endpoints/{name}/disable", to(endpoints::disable))
+        .act("/deliveries/{id}/retry", to(endpoints::retry))
+        .look("/sources", to(sources::list))
+        .look("/sources/{source}", to(sources::one))
         .look("/parked", to(parked::list))
         .look("/parked/bulk", to(parked::bulk))
         .act("/parked/bulk/step", to(parked::step))

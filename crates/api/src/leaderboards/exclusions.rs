@@ -18,7 +18,7 @@ use crate::cursor::{self, List};
 use crate::failure::Result;
 use crate::moment::Moment;
 use crate::request::{self, Query, unknown_player};
-use crate::wire::{Page, answer};
+use crate::wire::{Page, answer, cut, one_more};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -135,14 +135,10 @@ pub(crate) async fn list(
         .run(async move {
             let client = store.client().await?;
             find(&client, &board).await?;
-            // One more than is shown tells whether a page follows.
-            let mut lines = exclusions(&client, &board, after, limit.saturating_add(1)).await?;
-            let shown = usize::try_from(limit).unwrap_or(usize::MAX);
-            let more = lines.len() > shown;
-            lines.truncate(shown);
-            let next = lines.last().filter(|_| more).map(|last| {
+            let lines = exclusions(&client, &board, after, one_more(limit)).await?;
+            let (lines, next) = cut(List::Exclusions, lines, limit, |last| {
                 let ExclusionPlace { excluded_at, player } = last.place;
-                List::Exclusions.cursor(&format!("{}.{player}", excluded_at.micros()))
+                format!("{}.{player}", excluded_at.micros())
             });
             let item = |line: matchpurse_store::boards::ExclusionLine| Exclusion {
                 source: line.source.as_str().to_owned(),

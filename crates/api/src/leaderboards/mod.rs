@@ -104,33 +104,55 @@ pub(crate) async fn top(
     let store = api.store.clone();
     let shown = api
         .run(async move {
-            let client = store.client().await?;
-            let found = find(&client, &name).await?;
-            let list = List::Leaderboard(found.stored.id.0);
-            let from = request::cursor(list, cursor.as_deref(), PageEnd::parse)?;
-            let asked = season.or_else(|| from.as_ref().map(|from| from.season.clone()));
-            let season = season_of(&found, asked.as_deref())?;
-            if from.as_ref().is_some_and(|from| from.season != season.name) {
-                return Err(Failure::invalid_query("cursor", "it is of another season"));
-            }
-            let place = from.as_ref().map(|from| from.place);
-            let lines = listed(&client, found.stored.id, &season.name, place, Towards::Bottom, limit).await?;
-            let before = from.map_or(0, |from| from.rank);
-            let last = lines.last().filter(|_| u32::try_from(lines.len()) == Ok(limit));
-            let next = last.map(|last| {
-                let rank = before.saturating_add(i64::from(limit));
-                list.cursor(&PageEnd { season: season.name.clone(), rank, place: last.place }.text())
-            });
-            let items = (before.saturating_add(1)..).zip(&lines);
+            let page = page(&store.client().await?, &name, season, cursor.as_deref(), limit).await?;
+            let items = (page.first_rank..).zip(&page.lines);
             Ok(Top {
-                items: items.map(|(rank, line)| Entry::of(&found, line, Some(rank))).collect(),
-                board: BoardView::of(&found, now()),
-                season: SeasonView::of(season),
-                next,
+                items: items.map(|(rank, line)| Entry::of(&page.board, line, Some(rank))).collect(),
+                board: BoardView::of(&page.board, now()),
+                season: SeasonView::of(page.season),
+                next: page.next,
             })
         })
         .await?;
     Ok(answer(StatusCode::OK, &shown))
+}
+
+/// A part of a board, from the top.
+pub(crate) struct BoardPage {
+    pub(crate) board: ShownBoard,
+    pub(crate) season: Season,
+    /// Of the first of the lines.
+    pub(crate) first_rank: i64,
+    pub(crate) lines: Vec<EntryLine>,
+    /// The cursor of the page that follows.
+    pub(crate) next: Option<String>,
+}
+
+/// A page of a board: of the season, or of the cursor's, or of the present one.
+pub(crate) async fn page(
+    client: &Client,
+    name: &BoardName,
+    season: Option<String>,
+    cursor: Option<&str>,
+    limit: u32,
+) -> Result<BoardPage> {
+    let board = find(client, name).await?;
+    let list = List::Leaderboard(board.stored.id.0);
+    let from = request::cursor(list, cursor, PageEnd::parse)?;
+    let asked = season.or_else(|| from.as_ref().map(|from| from.season.clone()));
+    let season = season_of(&board, asked.as_deref())?;
+    if from.as_ref().is_some_and(|from| from.season != season.name) {
+        return Err(Failure::invalid_query("cursor", "it is of another season"));
+    }
+    let place = from.as_ref().map(|from| from.place);
+    let lines = listed(client, board.stored.id, &season.name, place, Towards::Bottom, limit).await?;
+    let before = from.map_or(0, |from| from.rank);
+    let last = lines.last().filter(|_| u32::try_from(lines.len()) == Ok(limit));
+    let next = last.map(|last| {
+        let rank = before.saturating_add(i64::from(limit));
+        list.cursor(&PageEnd { season: season.name.clone(), rank, place: last.place }.text())
+    });
+    Ok(BoardPage { board, season, first_rank: before.saturating_add(1), lines, next })
 }
 
 /// `GET /leaderboards/{board}/around/{source}/{player}`
@@ -211,7 +233,7 @@ async fn own(client: &Client, board: &ShownBoard, season: &Season, player: Uuid)
 }
 
 /// A board's name in the path.
-fn board(text: &str) -> Result<BoardName> {
+pub(crate) fn board(text: &str) -> Result<BoardName> {
     BoardName::parse(text).map_err(|_| unknown_board())
 }
 
@@ -259,5 +281,25 @@ impl PageEnd {
         let player = Uuid::parse_str(parts.next()?).ok()?;
         let whole = parts.next().is_none();
         whole.then_some(Self { season, rank, place: Place { place, reached_at, player } })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rank_of_a_forged_cursor_can_be_counted_on_from() {
+        let cursor = |rank: &str| PageEnd::parse(&format!("2026-11 {rank} 7 0 {}", Uuid::nil()));
+        for good in [0, 100, i64::MAX / 2] {
+            let end = cursor(&good.to_string()).unwrap();
+            assert_eq!(end.rank, good);
+            assert_eq!(PageEnd::parse(&end.text()).unwrap().rank, good);
+            // What a page makes of it: its own ranks, and the cursor behind it.
+            assert!(end.rank.checked_add(i64::from(u32::MAX)).is_some());
+        }
+        for bad in ["-1", "4611686018427387904", "9223372036854775807", "9223372036854775808", "1.5", ""] {
+            assert!(cursor(bad).is_none(), "{bad}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use crate::failure::{Failure, Result};
 use crate::matches::NoQuery;
 use crate::moment::Moment;
 use crate::request::{self, Query, unknown_offer};
-use crate::wire::{answer, answer_one};
+use crate::wire::{answer, answer_one, cut, one_more};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -78,6 +78,11 @@ impl From<OfferRecord> for OfferView {
     }
 }
 
+/// `state`, of the query.
+pub(crate) fn state_of_query(text: &str) -> Result<OfferState> {
+    OfferState::parse(text).ok_or_else(|| Failure::invalid_query("state", "expected active or removed"))
+}
+
 /// By their ids.
 pub(crate) async fn list(
     api: web::Data<Api>,
@@ -87,30 +92,20 @@ pub(crate) async fn list(
     let source = request::source(&path)?;
     api.policy(&source)?;
     let OffersQuery { state, cursor, limit } = query.0;
-    let state = state
-        .map(|text| {
-            OfferState::parse(&text)
-                .ok_or_else(|| Failure::invalid_query("state", "expected active or removed"))
-        })
-        .transpose()?;
+    let state = state.as_deref().map(state_of_query).transpose()?;
     let read = |place: &str| request::is_id(place).then(|| place.to_owned());
     let after = request::cursor(List::Offers, cursor.as_deref(), read)?;
     let limit = request::limit(limit.as_deref())?;
     let (store, of) = (api.store.clone(), source.clone());
-    let (as_of, mut found) = api
+    let (as_of, found) = api
         .run(async move {
             let client = store.client().await?;
             // Before the offers are read, so that they have everything up to it.
             let as_of = offers::position(&client).await?;
-            // One more than is shown tells whether a page follows.
-            let limit = limit.saturating_add(1);
-            Ok((as_of, offers::list(&client, &of, state, after.as_deref(), limit).await?))
+            Ok((as_of, offers::list(&client, &of, state, after.as_deref(), one_more(limit)).await?))
         })
         .await?;
-    let shown = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = found.len() > shown;
-    found.truncate(shown);
-    let next = found.last().filter(|_| more).map(|last| List::Offers.cursor(&last.offer_id));
+    let (found, next) = cut(List::Offers, found, limit, |last| last.offer_id.clone());
     let items = found.into_iter().map(OfferView::from).collect();
     let offers = Offers { source: source.as_str().to_owned(), items, next, as_of: as_of.to_string() };
     Ok(answer(StatusCode::OK, &offers))

@@ -11,5 +11,5 @@ pub(crate) use ask::Asker;
 pub(crate) use catalog::{list, one};
 pub(crate) use hub::Hub;
 pub(crate) use player::{eligible, start, withdraw};
-pub(crate) use slots::Slots;
+pub(crate) use slots::{Slot, Slots};
 pub(crate) use stream::stream;

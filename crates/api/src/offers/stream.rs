@@ -1,36 +1,27 @@
 //! The stream of changes as Server-Sent Events, from a place on.
 
-use std::convert::Infallible;
 use std::fmt::Write as _;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::Duration;
 
-use actix_web::body::{BodySize, MessageBody};
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, web};
 use matchpurse_domain::ids::SourceName;
 use matchpurse_store::offers::{self, Change, Position, Slice, State};
 use matchpurse_store::{Store, chain};
 use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, mpsc};
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use super::hub::Told;
 use super::slots::Slot;
 use crate::api::Api;
 use crate::auth::Actor;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::moment::Moment;
 use crate::request::{self, Query};
+use crate::sse::{self, Ended, Pipe};
 
 /// Changes of one reading.
 const PAGE: u32 = 200;
-/// Pieces that may wait for the client, each of them a page at most.
-const PIECES_MAX: usize = 4;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -81,60 +72,30 @@ pub(crate) async fn stream(
 ) -> Result<HttpResponse> {
     let source = request::source(&path)?;
     api.policy(&source)?;
-    let after = resume_from(&request, query.0.after.as_deref())?;
+    let expected = "expected the id of an event of this stream, or what `as_of` of a list said";
+    let after = sse::resume_from(&request, query.0.after.as_deref(), expected)?;
     let slot = api.slots.take(&actor)?;
-    let (pieces, body) = mpsc::channel(PIECES_MAX);
+    let (pipe, body) = sse::pipe(&api, &request);
     let stream = Stream {
         store: api.store.clone(),
         source,
         // First the ears, then the place: what comes between the two is told.
         live: api.hub.join().await?,
-        pieces,
-        patience: api.stream_patience,
-        stop: api.hub.closing(),
+        pipe,
         _slot: slot,
     };
     let running = api.run(async move { stream.begin(after).await }).await?;
     api.spawn(running);
-    Ok(HttpResponse::Ok()
-        .insert_header((CONTENT_TYPE, "text/event-stream"))
-        .insert_header((CACHE_CONTROL, "no-store"))
-        // What stands between may not wait for more before it passes on what it has.
-        .insert_header(("x-accel-buffering", "no"))
-        .body(Pieces(body)))
-}
-
-/// The place behind which the client wants to know; none for the present one. The header counts more: whoever reconnects
-/// does so by the same URL.
-fn resume_from(request: &HttpRequest, query: Option<&str>) -> Result<Option<Position>> {
-    let header = request.headers().get("last-event-id").map(|value| value.to_str().unwrap_or("?"));
-    let (name, text) = match (header, query) {
-        (Some(text), _) => ("Last-Event-ID", text),
-        (None, Some(text)) => ("after", text),
-        (None, None) => return Ok(None),
-    };
-    let wrong = || {
-        Failure::invalid_query(
-            name,
-            "expected the id of an event of this stream, or what `as_of` of a list said",
-        )
-    };
-    text.parse().map(Some).map_err(|_| wrong())
+    Ok(sse::answer(body))
 }
 
 struct Stream {
     store: Store,
     source: SourceName,
     live: broadcast::Receiver<Told>,
-    pieces: mpsc::Sender<Bytes>,
-    /// How long a client may take nothing.
-    patience: Duration,
-    stop: CancellationToken,
+    pipe: Pipe,
     _slot: Slot,
 }
-
-/// Why a stream ends.
-struct Ended;
 
 impl Stream {
     /// Reads the first part, so that a database that is away is a 503 and not a stream that breaks off; what is returned
@@ -155,11 +116,11 @@ impl Stream {
 
     async fn run(mut self, at: Position, first: Slice) -> Result<(), Ended> {
         // The place at once: it is what a client resumes from that never gets an event. And how soon it should.
-        self.send(Bytes::from(format!("retry: 1000\nid: {at}\n\n"))).await?;
+        self.pipe.send(Bytes::from(format!("retry: 1000\nid: {at}\n\n"))).await?;
         let mut at = self.catch_up(at, Some(first)).await?;
         loop {
             let told = tokio::select! {
-                () = self.pieces.closed() => return Err(Ended),
+                () = self.pipe.ended() => return Err(Ended),
                 told = self.live.recv() => told,
             };
             match told {
@@ -167,14 +128,14 @@ impl Stream {
                     if position > at {
                         at = position;
                         if source == self.source {
-                            self.send(frame).await?;
+                            self.pipe.send(frame).await?;
                         }
                     }
                 }
                 Ok(Told::Beat(upto)) => {
                     at = upto.map_or(at, |upto| upto.max(at));
                     // With the place, so that who has a quiet source is not behind what is forgotten one day.
-                    self.send(Bytes::from(format!(": alive\nid: {at}\n\n"))).await?;
+                    self.pipe.send(Bytes::from(format!(": alive\nid: {at}\n\n"))).await?;
                 }
                 // The client is slower than the changes; what it has missed is read at its own speed.
                 Err(RecvError::Lagged(_)) => at = self.catch_up(at, None).await?,
@@ -193,7 +154,7 @@ impl Stream {
             if slice.lost {
                 at = self.present().await?;
                 let data = "{\"detail\":\"changes before this are not kept any more: load the list of offers anew\"}";
-                self.send(Bytes::from(format!("id: {at}\nevent: reset\ndata: {data}\n\n"))).await?;
+                self.pipe.send(Bytes::from(format!("id: {at}\nevent: reset\ndata: {data}\n\n"))).await?;
                 return Ok(at);
             }
             let mut text = String::new();
@@ -202,7 +163,7 @@ impl Stream {
                 write!(text, "{}", String::from_utf8_lossy(&frame(change))).ok();
             }
             if !text.is_empty() {
-                self.send(text.into()).await?;
+                self.pipe.send(text).await?;
             }
             at = slice.upto;
             if !slice.more {
@@ -221,38 +182,9 @@ impl Stream {
         let read = async { offers::position(&self.store.client().await?).await };
         read.await.map_err(|error| broken(&error))
     }
-
-    /// Hands a piece to the client, and gives up on one that takes nothing for too long.
-    async fn send(&self, piece: Bytes) -> Result<(), Ended> {
-        tokio::select! {
-            () = self.stop.cancelled() => Err(Ended),
-            sent = timeout(self.patience, self.pieces.send(piece)) => match sent {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(_)) | Err(_) => Err(Ended),
-            },
-        }
-    }
 }
 
 fn broken(error: &matchpurse_store::Error) -> Ended {
     tracing::warn!(reason = chain(error), "a stream of offers is broken off; its client can resume");
     Ended
-}
-
-/// The body: it ends when the stream does.
-struct Pieces(mpsc::Receiver<Bytes>);
-
-impl MessageBody for Pieces {
-    type Error = Infallible;
-
-    fn size(&self) -> BodySize {
-        BodySize::Stream
-    }
-
-    fn poll_next(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, Infallible>>> {
-        self.0.poll_recv(context).map(|piece| piece.map(Ok))
-    }
 }

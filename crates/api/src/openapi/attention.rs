@@ -48,6 +48,19 @@ pub(super) fn operations() -> Vec<Operation> {
             .query("from", Text::Moment, "Only those that came since.")
             .query("to", Text::Moment, "Only those that came before.")
             .lists::<events::EventView>("Events."),
+        Operation::get("/v1/events/stream", "streamEvents", "What is archived from now on, as Server-Sent Events")
+            .details(
+                "Without an end. Every event of the stream is named `event`, has an event of the archive as its data, as a \
+                 list shows it, and a place as its id; a client that was away goes on behind it, by `Last-Event-ID` or \
+                 `after`. An event `reset` says that so much was missed of a source that it is left out: `listEvents` has \
+                 it.",
+            )
+            .query("source", Text::Any, "Only those of this source.")
+            .query("subject", Text::Any, "Only those about this match, contest, offer or player.")
+            .query("type", Text::Any, "Only those of this type, in the provider's words or ours.")
+            .query("after", Text::Any, "The place to go on from: the id of an event of this stream.")
+            .answers_other("text/event-stream", json!({ "type": "string" }), "Events `event` and `reset`.")
+            .refuses([Kind::TooManyStreams]),
         Operation::get("/v1/events/{id}", "getEvent", "An event with its delivery's body")
             .strict_query()
             .shows::<events::WholeView>("The event."),

@@ -1,8 +1,9 @@
+use matchpurse_domain::event::MatchStatus;
 use serde_json::json;
 
 use super::operation::{Operation, Text};
 use crate::problems::Kind;
-use crate::{corrections, ledger, match_statistics, matches};
+use crate::{corrections, ledger, match_list, match_statistics, matches};
 
 fn kinds() -> Text<'static> {
     Text::Words(vec!["recreational", "free_to_play", "tournament", "platform"])
@@ -11,13 +12,24 @@ fn kinds() -> Text<'static> {
 pub(super) fn matches() -> Vec<Operation> {
     let which = "Which of several matches of this id.";
     vec![
+        Operation::get("/v1/matches", "listMatches", "Matches, those that were heard of last first")
+            .details(
+                "A page looks at 10,000 matches at most. Where few of them have the wanted kind or status it may have \
+                 fewer rows than `limit`, or none, though more follow: `next` says whether.",
+            )
+            .query("source", Text::Any, "Only those of this source.")
+            .query("kind", kinds(), "Only those.")
+            .query("status", Text::Words(MatchStatus::ALL.map(MatchStatus::as_str).to_vec()), "Only those that are there now.")
+            .query("player", Text::Any, "Only those of this player of the source, which must be given too.")
+            .query("since", Text::Moment, "Only those that were first heard of since.")
+            .query("until", Text::Moment, "Only those that were first heard of before.")
+            .lists::<match_list::SummaryView>("Matches without their participants."),
         Operation::get("/v1/matches/{source}/{match}", "getMatch", "A match with its participants and its money")
             .query("kind", kinds(), which)
             .shows::<matches::MatchView>("The match.")
             .refuses([Kind::AmbiguousMatch]),
         Operation::get("/v1/matches/{source}/{match}/timeline", "getMatchTimeline", "A match's whole story")
-            .strict_query()
-            .shows::<matches::Story>("In the order in which it was written."),
+            .lists_as::<matches::Story>("In the order in which it was written."),
         Operation::post("/v1/matches/{source}/{match}/corrections", "correctMatch", "Sets a match's end, or shows what that would do")
             .details(
                 "With `dry_run` nothing is done and neither a key nor a reason is needed. Where two persons are needed, \

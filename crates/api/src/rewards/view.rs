@@ -1,14 +1,14 @@
 use matchpurse_domain::grants::{Cap, Limits};
 use matchpurse_domain::money::CurrencyCode;
 use matchpurse_domain::time::Timestamp;
-use matchpurse_store::dispatch::{AttemptLine, AttemptOutcome, DeliveryLine, NoticeLine};
+use matchpurse_store::dispatch::{AttemptLine, AttemptOutcome, DeliveryLine};
 use matchpurse_store::grants::{GrantLine, OperationLine, WindowLine};
 use matchpurse_store::redemptions::CallLine;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
+use super::Told;
 use crate::deliveries::view::{AttemptView, DeliveryView};
 use crate::failure::{Failure, Result};
 use crate::moment::Moment;
@@ -223,24 +223,19 @@ impl CallView {
 }
 
 impl NoticeView {
-    pub(crate) fn of(line: NoticeLine) -> Self {
+    pub(crate) fn of(Told { notice, deliveries }: Told) -> Self {
+        let told = |(delivery, attempts): (DeliveryLine, Vec<AttemptLine>)| ToldView {
+            delivery: DeliveryView::of(delivery),
+            attempts: attempts.into_iter().map(AttemptView::of).collect(),
+        };
         Self {
-            webhook_id: line.webhook_id.to_string(),
-            kind: line.kind,
-            occurred_at: line.occurred_at.into(),
-            written_at: line.created_at.into(),
-            handed_out_at: line.handed_out_at.map(Moment),
-            deliveries: Vec::new(),
+            webhook_id: notice.webhook_id.to_string(),
+            kind: notice.kind,
+            occurred_at: notice.occurred_at.into(),
+            written_at: notice.created_at.into(),
+            handed_out_at: notice.handed_out_at.map(Moment),
+            deliveries: deliveries.into_iter().map(told).collect(),
         }
-    }
-
-    pub(crate) fn is(&self, webhook_id: Uuid) -> bool {
-        self.webhook_id == webhook_id.to_string()
-    }
-
-    pub(crate) fn add(&mut self, delivery: DeliveryLine, attempts: Vec<AttemptLine>) {
-        let attempts = attempts.into_iter().map(AttemptView::of).collect();
-        self.deliveries.push(ToldView { delivery: DeliveryView::of(delivery), attempts });
     }
 }
 

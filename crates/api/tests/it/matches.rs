@@ -5,7 +5,7 @@ use insta::assert_snapshot;
 use matchpurse_domain::event::{MatchKind, MatchStatus};
 
 use crate::events::{of_kind, snapshot};
-use crate::harness::Api;
+use crate::harness::{Api, READER, request};
 use crate::script::Script;
 
 #[tokio::test]
@@ -80,5 +80,37 @@ async fn an_id_may_have_any_character_that_a_provider_may_send() -> Result<()> {
     }
     script.say("reader GET /v1/players/OURS/a").await?;
     assert_snapshot!(script.text());
+    api.stop().await
+}
+
+/// A story in pages is the whole story, also where many lines were written in one moment.
+#[tokio::test]
+async fn a_story_is_read_page_by_page() -> Result<()> {
+    let api = Api::start().await?;
+    api.apply(&[snapshot("theirs", MatchStatus::Open, None)]).await?;
+    api.apply(&[snapshot("theirs", MatchStatus::Confirmed, None)]).await?;
+    api.apply(&[snapshot("theirs", MatchStatus::Closed, Some("g1"))]).await?;
+    let page = async |query: &str| -> Result<serde_json::Value> {
+        let path = format!("/v1/matches/theirs/m1/timeline?{query}");
+        let answer = api.send(&request(READER, "GET", &path, "")).await?;
+        anyhow::ensure!(answer.status == 200, "{query}: {answer:?}");
+        Ok(serde_json::from_str(&answer.body)?)
+    };
+    let whole = page("limit=200").await?;
+    assert_eq!(whole["next"], serde_json::Value::Null);
+    let whole = whole["lines"].as_array().unwrap();
+    assert!(whole.len() > 8, "{whole:?}");
+    for limit in [1, 2, 3, whole.len()] {
+        let (mut seen, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let part = page(&format!("limit={limit}{cursor}")).await?;
+            let lines = part["lines"].as_array().unwrap();
+            assert!(lines.len() <= limit && !lines.is_empty());
+            seen.extend(lines.clone());
+            let Some(next) = part["next"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        assert_eq!(&seen, whole, "by {limit}");
+    }
     api.stop().await
 }

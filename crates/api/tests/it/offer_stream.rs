@@ -14,8 +14,8 @@ use crate::offers::{apply, judged, said, settings};
 /// Longer than anything may take that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A client of the stream.
-struct Client {
+/// A client of a stream.
+pub(crate) struct Client {
     connection: TcpStream,
     /// What has been read and not been looked at, without the head and the chunks' sizes.
     text: String,
@@ -25,16 +25,23 @@ struct Client {
     head: Option<String>,
     ended: bool,
     /// The place of the last event, with which it resumes.
-    id: String,
+    pub(crate) id: String,
 }
 
 impl Client {
     async fn open(api: &Api, token: &str, query: &str, last_event_id: Option<&str>) -> Result<Self> {
+        Self::open_at(api, token, &format!("/v1/offers/theirs/stream{query}"), last_event_id).await
+    }
+
+    pub(crate) async fn open_at(
+        api: &Api,
+        token: &str,
+        path: &str,
+        last_event_id: Option<&str>,
+    ) -> Result<Self> {
         let mut connection = TcpStream::connect(api.address).await?;
         let last = last_event_id.map_or_else(String::new, |id| format!("Last-Event-ID: {id}\r\n"));
-        let head = format!(
-            "GET /v1/offers/theirs/stream{query} HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer {token}\r\n{last}\r\n"
-        );
+        let head = format!("GET {path} HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer {token}\r\n{last}\r\n");
         connection.write_all(head.as_bytes()).await?;
         let (text, bytes, id) = (String::new(), Vec::new(), String::new());
         Ok(Self { connection, text, at: 0, bytes, head: None, ended: false, id })
@@ -68,7 +75,7 @@ impl Client {
     }
 
     /// The next event as `name data`; none at the end of the stream. Ids are kept, signs of life passed over.
-    async fn next(&mut self) -> Result<Option<String>> {
+    pub(crate) async fn next(&mut self) -> Result<Option<String>> {
         loop {
             while let Some(end) = self.text[self.at..].find("\n\n").map(|end| self.at + end) {
                 let block = &self.text[self.at..end];
@@ -100,7 +107,7 @@ impl Client {
     }
 
     /// Waits until the stream is open, and knows from where.
-    async fn opened(&mut self) -> Result<()> {
+    pub(crate) async fn opened(&mut self) -> Result<()> {
         while !self.text.contains("id: ") {
             anyhow::ensure!(self.read().await?, "not opened: {:?} {:?}", self.head, self.text);
         }

@@ -124,6 +124,9 @@ async fn every_list_has_pages_and_knows_its_own_cursors_only() -> Result<()> {
             &encoded("events:-9223372036854775808.8c5e1f2a-7d3b-8e4f-9a6b-0c1d2e3f4a5b"),
             &encoded("exclusions:-9223372036854775808.8c5e1f2a-7d3b-8e4f-9a6b-0c1d2e3f4a5b"),
             &encoded("offers:a\u{0}b"),
+            &encoded("matches:-9223372036854775808.1"),
+            &encoded("timeline:1.0.0.-1"),
+            &encoded("timeline:1.0.0.1.1"),
             "",
         ] {
             let answer = api.send(&request(ANN, "GET", &format!("{path}?cursor={garbage}"), "")).await?;
@@ -135,6 +138,6 @@ async fn every_list_has_pages_and_knows_its_own_cursors_only() -> Result<()> {
             }
         }
     }
-    assert_eq!(lists, 13, "lists with pages");
+    assert_eq!(lists, 15, "lists with pages");
     api.stop().await
 }

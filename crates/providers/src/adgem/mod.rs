@@ -19,7 +19,7 @@ use crate::keys::{KeyError, Keys, RemoteKeys};
 use crate::normalized::{NormalizeError, Normalized};
 use crate::play::{LifeKind, PlayRequest, Script};
 use crate::redemption::Redemptions;
-use crate::provider::{Provider, SignRequest, SignedRequest, Verified, VerifyError};
+use crate::provider::{Guide, Provider, SignRequest, SignedRequest, Verified, VerifyError};
 use crate::reply::{Outcome, Reply};
 use crate::settings::{AdapterSettings, SettingsError};
 
@@ -38,6 +38,17 @@ impl Provider for Adapter {
     /// An offer with all its texts is a few KiB; 256 KiB leaves room for what they may add.
     fn max_body_bytes(&self) -> usize {
         256 * 1024
+    }
+
+    fn guide(&self) -> Guide {
+        Guide {
+            verification: "HMAC-SHA256 of the body as it came, in the header Signature as HEX: it covers the whole body. Webhooks and postbacks have a key each.",
+            steps: &[
+                "In the dashboard of AdGem, enter this URL for the offer and player webhooks of your app, and as its postback URL (version 3, method POST).",
+                "Copy the webhook secret into the source's secrets, and the postback key into keys.postback.",
+                "Configure the currency of your coin with its code and decimal places: a postback's amount is in it.",
+            ],
+        }
     }
 
     fn check(&self, settings: &AdapterSettings, keys: &Keys) -> Result<(), SettingsError> {

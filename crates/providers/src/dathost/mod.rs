@@ -17,7 +17,7 @@ use crate::keys::{KeyError, Keys, RemoteKeys};
 use crate::normalized::{NormalizeError, Normalized};
 use crate::play::{LifeKind, PlayRequest, Script};
 use crate::redemption::Redemptions;
-use crate::provider::{Provider, SignRequest, SignedRequest, Verified, VerifyError};
+use crate::provider::{Guide, Provider, SignRequest, SignedRequest, Verified, VerifyError};
 use crate::reply::{Outcome, Reply};
 use crate::settings::{AdapterSettings, SettingsError};
 
@@ -37,6 +37,17 @@ impl Provider for Adapter {
     /// reconnects stays below 100 KiB.
     fn max_body_bytes(&self) -> usize {
         512 * 1024
+    }
+
+    fn guide(&self) -> Guide {
+        Guide {
+            verification: "The Authorization header must be exactly the text of one of the source's secrets: it names the caller, not the body.",
+            steps: &[
+                "Make up a long random text, put it into the source's secrets, and give it as webhooks.authorization_header when you create a match by DatHost's API.",
+                "Give this URL as webhooks.match_end_url, round_end_url and player_votekick_success_url of the match, or as event_url; the shape of the body tells them apart.",
+                "To rotate the text, put the new one beside the old one here, use it for new matches, and take the old one out when the last of the old ones has ended.",
+            ],
+        }
     }
 
     fn check(&self, settings: &AdapterSettings, keys: &Keys) -> Result<(), SettingsError> {

@@ -17,7 +17,7 @@ use crate::keys::{KeyError, KeyRole, Keys, RemoteKeys};
 use crate::normalized::{NormalizeError, Normalized};
 use crate::play::{LifeKind, PlayRequest, Script};
 use crate::redemption::Redemptions;
-use crate::provider::{Provider, SignRequest, SignedRequest, Verified, VerifyError};
+use crate::provider::{Guide, Provider, SignRequest, SignedRequest, Verified, VerifyError};
 use crate::reply::{Outcome, Reply};
 use crate::settings::{AdapterSettings, SettingsError};
 
@@ -38,6 +38,19 @@ impl Provider for Adapter {
     fn max_body_bytes(&self) -> usize {
         // A tournament with its 250 players takes some 100 KiB.
         256 * 1024
+    }
+
+    fn guide(&self) -> Guide {
+        Guide {
+            verification: "HMAC-SHA256 of the body as it came, in the header X-Lucra-Signature as sha256=HEX: it covers the whole body.",
+            steps: &[
+                "In the console of Lucra, open the webhook settings of your tenant and enter this URL; one URL takes all events.",
+                "Copy the sign secret that is shown there into the source's secrets, letter by letter; it is not decoded.",
+                "To rotate it, put the new secret beside the old one here, change it at Lucra, and take the old one out when nothing is signed with it any more.",
+                "To have players turn winnings into your credit, choose the option conversion; without it every such wish is answered FAILED and the money stays the player's.",
+                "To have Lucra know when the studio has given a reward, set the option api_url and the key keys.api.",
+            ],
+        }
     }
 
     fn check(&self, settings: &AdapterSettings, keys: &Keys) -> Result<(), SettingsError> {

@@ -19,7 +19,7 @@ use crate::keys::{KeyError, Keys, RemoteKeys};
 use crate::normalized::{NormalizeError, Normalized};
 use crate::play::{LifeKind, PlayRequest, Script};
 use crate::redemption::Redemptions;
-use crate::provider::{Provider, SignRequest, SignedRequest, Verified, VerifyError};
+use crate::provider::{Guide, Provider, SignRequest, SignedRequest, Verified, VerifyError};
 use crate::reply::{Outcome, Reply};
 use crate::settings::{AdapterSettings, SettingsError};
 
@@ -38,6 +38,18 @@ impl Provider for Adapter {
     /// A match of a hundred players is 10 KiB; a body beyond 256 KiB is none.
     fn max_body_bytes(&self) -> usize {
         256 * 1024
+    }
+
+    fn guide(&self) -> Guide {
+        Guide {
+            verification: "A JWT signed by RS256 in the header Authorization: it names the caller, not the body, so whoever holds such a token could send any match.",
+            steps: &[
+                "In the developer settings of OkLetsPlay, enter this URL for match discovery; PUT and DELETE come to the same one.",
+                "Set the option public_key_url to the realm's address, or put its public key into the secrets.",
+                "Say whose tokens are taken by the option audience or azp: the realm signs for other games too. Until you have seen a token, any_client = true works.",
+                "Answer times matter: every answer but 200 aborts the match, so keep the ingress close and the broker well.",
+            ],
+        }
     }
 
     fn check(&self, settings: &AdapterSettings, keys: &Keys) -> Result<(), SettingsError> {

@@ -4,16 +4,17 @@
 //!
 //! | step | locks, in ascending order |
 //! | --- | --- |
-//! | [`load_in_tx`]: matches are made where they are new, then read with their seats | `match` by key |
+//! | [`load_in_tx`]: matches are read with their seats, and made where they are new | `match` by key, those that are there first |
 //! | [`funds_in_tx`]: the players' balances, only where the studio holds the stakes | `account` by id |
 //! | the decision, in `domain` | none |
 //! | [`save_in_tx`]: matches, seats, deadlines, transfers and balances | `account` by id |
 //!
-//! Balances change only from transfers that were really inserted, so a transfer whose key is there already
-//! moves nothing, whatever the caller believes.
+//! Balances change only by transfers that were really inserted; one whose key is there already is refused, and the whole
+//! transaction with it, whatever the caller believes.
 
 mod find;
 pub(crate) mod ledger;
+mod list;
 mod load;
 mod read;
 mod row;
@@ -28,6 +29,7 @@ use uuid::Uuid;
 
 pub use find::{OVERDUE_MAX, Overdue, kinds_of, overdue};
 pub use ledger::funds_in_tx;
+pub use list::{LOOKED_AT_MAX, MatchFilter, MatchLine, MatchPage, MatchPlace, list_matches};
 pub use load::{LoadedMatch, NewMatch, load_in_tx, lock_in_tx};
 pub use read::{AccountOwner, MatchRecord, PlayerMoney, account_owner, find_matches, money_of};
 pub use save::save_in_tx;

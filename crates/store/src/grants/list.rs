@@ -127,6 +127,23 @@ pub async fn list(client: &Client, filter: &GrantFilter, limit: u32) -> Result<V
     client.query(&sql, &parameters).await?.iter().map(line).collect()
 }
 
+/// Grants that wait for a person are counted no further.
+pub const COUNTED_MAX: i64 = 1_000;
+
+/// How many grants are held for review, and of how many the studio could not be told; [`COUNTED_MAX`] of each at most.
+///
+/// # Errors
+/// [`crate::Error`].
+pub async fn waiting(client: &Client) -> Result<Vec<(GrantState, i64)>> {
+    let mut counted = Vec::new();
+    for state in [GrantState::NeedsReview, GrantState::Failed] {
+        let sql = "SELECT count(*) FROM (SELECT FROM reward_grant WHERE state = $1 LIMIT $2) counted";
+        let row = client.query_one(sql, &[&state.as_str(), &COUNTED_MAX]).await?;
+        counted.push((state, row.try_get(0)?));
+    }
+    Ok(counted)
+}
+
 /// What people did to a grant, in order.
 ///
 /// # Errors

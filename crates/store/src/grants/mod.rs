@@ -30,7 +30,7 @@ use matchpurse_domain::ids::EventId;
 use matchpurse_domain::time::Timestamp;
 
 pub use allowance::{load_allowance_in_tx, save_allowance_in_tx};
-pub use list::{GrantFilter, GrantLine, OperationLine, find, list, operations};
+pub use list::{COUNTED_MAX, GrantFilter, GrantLine, OperationLine, find, list, operations, waiting};
 pub use load::load_in_tx;
 pub use operate::{lock_in_tx, resolve_anomalies_in_tx, set_state_in_tx};
 pub use save::save_in_tx;
