@@ -62,6 +62,11 @@ INSERT INTO correction (correction_id, match_no, generation, state, verdict, rea
          'olga', begun + interval '50 minutes', 'oskar', begun + interval '1 hour'
     FROM life WHERE life = 'corrected' ORDER BY n;
 
+-- The planner knows nothing of these rows yet: without figures it may join all with all.
+ANALYZE life;
+ANALYZE account;
+ANALYZE match;
+
 -- Four seats a match; the first two are side a.
 CREATE TEMP TABLE seat ON COMMIT DROP AS
   SELECT l.n, l.life, l.begun, l.correction_id, j, p.player_key, a.id AS account_id, e.id AS escrow_id,
@@ -83,6 +88,7 @@ INSERT INTO match_participant (match_no, player_key, group_id, state, hold, payo
               WHEN won THEN 'WIN' ELSE 'LOSS' END
     FROM seat, LATERAL (SELECT (j < 2) <> (life = 'corrected') AS won) w
    ORDER BY n, player_key;
+ANALYZE match_participant;
 UPDATE match_participant p SET ended_at = m.settled_at, currency = m.currency
   FROM match m WHERE m.match_no = p.match_no AND m.settlement IN ('payout', 'tie') AND p.outcome IS NOT NULL;
 
