@@ -55,7 +55,7 @@ struct Row {
     path: String,
     source: String,
     match_id: String,
-    kind: &'static str,
+    kind: String,
     status: Chip,
     players: i64,
     pot: Money,
@@ -84,7 +84,7 @@ impl Row {
         let money = |minor_units| Money::new(api, minor_units, &line.currency);
         Self {
             path: path_of(line.source.as_str(), &line.match_id),
-            kind: line.kind.as_str(),
+            kind: line.kind.as_str().replace('_', " "),
             status: status(line.status, line.settlement.as_deref()),
             players: line.players,
             pot: money(line.pot),
@@ -205,7 +205,7 @@ struct MatchPage {
 }
 
 pub(super) struct Shown {
-    pub(super) kind: &'static str,
+    pub(super) kind: String,
     pub(super) status: Chip,
     pub(super) provider_status: String,
     pub(super) generation: i16,
@@ -283,7 +283,7 @@ impl Shown {
     pub(super) fn of(api: &Api, record: MatchRecord) -> Self {
         let MatchRecord { state, created_at, settled_at, .. } = record;
         Self {
-            kind: state.kind.as_str(),
+            kind: state.kind.as_str().replace('_', " "),
             status: status(state.status, state.settlement.map(Settlement::as_str)),
             provider_status: state.provider_status.clone(),
             generation: state.generation,

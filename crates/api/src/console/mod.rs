@@ -41,6 +41,7 @@ mod components;
 mod door;
 mod endpoints;
 mod events;
+mod flow;
 mod form;
 mod leaderboards;
 mod link;
@@ -82,6 +83,8 @@ pub(crate) fn scope() -> impl HttpServiceFactory {
     let pages = Pages(web::scope(PREFIX))
         .look("", to(overview::show))
         .look("/", to(overview::show))
+        .look("/flow", to(flow::show))
+        .look("/live", to(flow::live))
         .look("/matches", to(matches::list))
         .look("/matches/{source}/{match}", to(matches::one))
         .look("/events/{id}", to(events::one))

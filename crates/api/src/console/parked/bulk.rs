@@ -174,6 +174,15 @@ pub(in crate::console) async fn step(
     })
 }
 
+impl BulkPage {
+    fn title(&self) -> String {
+        match self.total {
+            1 => "One parked delivery".to_owned(),
+            _ => format!("{} parked deliveries", self.shown_total),
+        }
+    }
+}
+
 impl Progress {
     fn passed(&self) -> u64 {
         self.step.done.saturating_add(self.step.refused)
