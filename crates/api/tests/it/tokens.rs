@@ -8,10 +8,14 @@ use insta::assert_snapshot;
 use jsonwebtoken::crypto::aws_lc;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use matchpurse_domain::event::{Event, MatchStatus, OfferChange};
 use serde_json::{Value, json};
 
-use crate::harness::{ANN, Api, BOB, SETTINGS, deposit, request};
+use crate::events::snapshot;
+use crate::harness::{ANN, Api, BOB, READER, SETTINGS, deposit, request};
 use crate::http::{Answer, Request};
+use crate::offer_stream::Client;
+use crate::offers::{apply, said};
 use crate::script::shown;
 
 const ISSUER: &[u8] = include_bytes!("../keys/issuer.pem");
@@ -65,8 +69,12 @@ fn set(keys: &[(&str, &[u8])]) -> String {
 }
 
 fn token(kid: &str, pem: &[u8], subject: &str, scope: &str) -> String {
+    token_until(matchpurse_store::now().seconds() + 600, kid, pem, subject, scope)
+}
+
+/// One that ends at this moment, in Unix seconds.
+fn token_until(ends: i64, kid: &str, pem: &[u8], subject: &str, scope: &str) -> String {
     let header = Header { kid: Some(kid.to_owned()), ..Header::new(Algorithm::RS256) };
-    let ends = matchpurse_store::now().seconds() + 600;
     let claims = json!({
         "iss": "https://id.example", "aud": "matchpurse", "sub": subject, "exp": ends, "scope": scope,
     });
@@ -123,7 +131,7 @@ async fn the_subject_of_a_jwt_is_the_actor_and_its_scopes_are_what_it_may() -> R
 }
 
 #[tokio::test]
-async fn keys_change_without_a_restart_and_a_broken_file_locks_nobody_out() -> Result<()> {
+async fn keys_change_without_a_restart() -> Result<()> {
     let file = KeyFile::new("rotation");
     file.write(&set(&[("one", ISSUER)]))?;
     let api = Api::start_with(&file.settings()).await?;
@@ -134,13 +142,81 @@ async fn keys_change_without_a_restart_and_a_broken_file_locks_nobody_out() -> R
     assert_eq!(status(&api, &old).await?, 200);
     file.write(&set(&[("two", NEXT)]))?;
     until(async || Ok(status(&api, &old).await? == 401)).await?;
-    file.write("{")?;
-    assert_eq!(status(&api, &new).await?, 200);
     // Whoever takes back the last key means it.
     file.write("{\"keys\": []}")?;
     until(async || Ok(status(&api, &new).await? == 401)).await?;
     file.write(&set(&[("one", ISSUER)]))?;
     until(async || Ok(status(&api, &old).await? == 200 && status(&api, &new).await? == 401)).await?;
+    api.stop().await
+}
+
+/// A stream may be open for days, and who has lost the right to read it must not read on.
+#[tokio::test]
+async fn a_stream_ends_with_its_token() -> Result<()> {
+    let file = KeyFile::new("stream");
+    file.write(&set(&[("one", ISSUER)]))?;
+    let api = Api::start_with(&file.settings().replace("jwks_file", "leeway_s = 0\njwks_file")).await?;
+    let long = token("one", ISSUER, "x", "read");
+    for path in ["/v1/offers/theirs/stream", "/v1/events/stream"] {
+        let ends = matchpurse_store::now().seconds() + 3;
+        let short = token_until(ends, "one", ISSUER, "x", "read");
+        let mut ending = Client::open_at(&api, &short, path, None).await?;
+        let mut lasting = Client::open_at(&api, &long, path, None).await?;
+        let mut of_nobody = Client::open_at(&api, READER, path, None).await?;
+        for client in [&mut ending, &mut lasting, &mut of_nobody] {
+            client.opened().await?;
+        }
+        assert_eq!(ending.next().await?, None, "{path}");
+        assert!(matchpurse_store::now().seconds() >= ends, "not before its end");
+        assert_eq!(status(&api, &short).await?, 401);
+        // The others go on.
+        let event = said(path, OfferChange::Created, 10);
+        apply(&api, std::slice::from_ref(&event)).await?;
+        archived(&api, &event).await?;
+        for client in [&mut lasting, &mut of_nobody] {
+            assert!(client.next().await?.is_some(), "{path}");
+        }
+    }
+    api.stop().await
+}
+
+async fn archived(api: &Api, event: &Event) -> Result<()> {
+    let store = api.database.store().await?;
+    let mut client = store.client().await?;
+    let tx = client.begin().await?;
+    matchpurse_store::archive::append_in_tx(&tx, std::slice::from_ref(event), matchpurse_store::now())
+        .await?;
+    Ok(tx.commit().await?)
+}
+
+/// Ann has a token for scripts, and logs in by the studio's issuer.
+#[tokio::test]
+async fn a_persons_token_and_jwt_are_one_person() -> Result<()> {
+    let file = KeyFile::new("person");
+    file.write(&set(&[("one", ISSUER)]))?;
+    let text =
+        file.settings().replace("[api.tokens.ann]\n", "[api.tokens.ann]\nperson = \"ann@studio.example\"\n");
+    let api = Api::start_with(&format!("[operations]\ncorrection_approvals = 2\n{text}")).await?;
+    api.apply(&[snapshot("theirs", MatchStatus::Closed, Some("g1"))]).await?;
+    let jwt = |subject| token("one", ISSUER, subject, "read operate");
+    let ask = async |token: &str, path: &str, body: &str| {
+        let mut asked = request(token, "POST", path, body);
+        asked.headers.push(("idempotency-key".to_owned(), b"k".to_vec()));
+        api.send(&asked).await
+    };
+    let refund = r#"{"end": {"as": "refund"}, "reason": "b was cheated"}"#;
+    let made = ask(ANN, "/v1/matches/theirs/m1/corrections", refund).await?;
+    let made: Value = serde_json::from_str(&made.body)?;
+    assert_eq!(made["proposed_by"], "ann@studio.example", "{made}");
+    let approve = format!("/v1/corrections/{}/approve", made["id"].as_str().unwrap());
+    for herself in [jwt("ann@studio.example"), jwt("Ann@Studio.example"), ANN.to_owned()] {
+        let answer = ask(&herself, &approve, "").await?;
+        assert_eq!(answer.status, 403, "{answer:?}");
+    }
+    // Nobody else is called like the token.
+    assert_eq!(ask(&jwt("ann"), &approve, "").await?.status, 401);
+    let answer = ask(&jwt("carol@studio.example"), &approve, "").await?;
+    assert_eq!(answer.status, 200, "{answer:?}");
     api.stop().await
 }
 
