@@ -100,10 +100,13 @@ fn told(measured: &Measured, options: &Options) -> String {
         .unwrap_or_default();
         details.push_str(&stages(*rate, &simulated));
     }
+    let most = options.rate.iter().copied().fold(0.0, f64::max);
+    let (split, _) = enough(&measured.with_several_queues(), most, &assumed, options.seconds);
     format!(
-        "Machines of {} cores.\n\n{told}{details}\nService times: {}. `cargo run --release -p matchpurse-bench --bin bench-scale \
+        "Machines of {} cores.\n\n{told}\nIf the workers that have one queue had several as the others do, {most:.0} events/s would \
+         need {} databases.\n{details}\nService times: {}. `cargo run --release -p matchpurse-bench --bin bench-scale \
          -- --cores {} --seconds {}`",
-        options.cores, measured.origin, options.cores, options.seconds
+        options.cores, split.databases, measured.origin, options.cores, options.seconds
     )
 }
 

@@ -76,6 +76,13 @@ impl Measured {
         serde_json::from_str(text).context("no service times")
     }
 
+    /// The same, as if no worker had to have one queue at a database.
+    pub(crate) fn with_several_queues(&self) -> Self {
+        let mut other = self.clone();
+        other.workers.values_mut().for_each(|worker| worker.one_queue = false);
+        other
+    }
+
     /// Takes them out of the figures that `matchpurse-bench` writes. Where a run has no figure, that of `before` stays.
     pub(crate) fn derive(results: &Value, before: &Self, origin: &str) -> Self {
         let results = Results(results);
