@@ -42,6 +42,8 @@ pub(crate) struct Rig {
     pub(crate) expected: Expected,
     /// Every delivery that was taken, with its round, as the log outside says.
     pub(crate) accepted: BTreeMap<Uuid, u32>,
+    /// Every event that must have come of these, with its delivery, as the providers' scripts say.
+    pub(crate) events: BTreeMap<Uuid, Uuid>,
     /// Where logs and journals are; it stays when something was wrong.
     pub(crate) folder: Folder,
 }
@@ -71,8 +73,8 @@ impl Rig {
         };
         let system = System::start_with(plan).await?;
         let declared = Instant::now();
-        let (expected, accepted) = (Expected::default(), BTreeMap::new());
-        Ok(Self { system, stand_ins, links, vhost, database, declared, expected, accepted, folder })
+        let (expected, accepted, events) = (Expected::default(), BTreeMap::new(), BTreeMap::new());
+        Ok(Self { system, stand_ins, links, vhost, database, declared, expected, accepted, events, folder })
     }
 
     /// The sources, as they are played.

@@ -105,6 +105,8 @@ pub(crate) async fn run(
     let accepted = auditor::read_journal(&journal)?;
     outcome.accepted = accepted.len();
     rig.accepted.extend(accepted.iter().map(|id| (*id, schedule.number)));
+    let events = plan.event_ids().map(|(delivery, event)| (event.uuid(), delivery.uuid()));
+    rig.events.extend(events.filter(|(_, delivery)| rig.accepted.contains_key(delivery)));
     let expected = plan.expected_after(&played.accepted);
     for (source, effects) in expected.effects {
         rig.expected.effects.entry(source).or_default().add(effects);

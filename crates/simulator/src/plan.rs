@@ -238,6 +238,21 @@ impl Plan {
         self.deliveries.get(item.delivery).map_or(&[], |planned| planned.scripted.body.as_ref())
     }
 
+    /// The ids of all events that come of the deliveries that are sent as they are, each once, behind the delivery's: the
+    /// first event's is the same.
+    pub fn event_ids(&self) -> impl Iterator<Item = (EventId, EventId)> {
+        let sent = self.items.iter().filter(|item| item.forgery.is_none() && !item.repeat);
+        let planned = sent.filter_map(|item| self.deliveries.get(item.delivery));
+        planned.flat_map(|planned| {
+            let source = self.sources.get(planned.source).map(SimulatedSource::name);
+            let scripted = &planned.scripted;
+            (0..scripted.events).filter_map(move |index| {
+                let method = scripted.method.as_str();
+                Some((planned.id, EventId::of_delivery(source?, method, &scripted.body, index)))
+            })
+        })
+    }
+
     /// The ids of all deliveries that are sent as they are, each once.
     pub fn delivery_ids(&self) -> impl Iterator<Item = EventId> {
         self.items
