@@ -22,7 +22,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(2..))]
     pub(crate) together_seconds: u32,
     /// The events of `backlog`; a million take some ten minutes on two cores
-    #[arg(long, value_name = "EVENTS", default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
+    #[arg(long, value_name = "EVENTS", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
     pub(crate) backlog: u32,
     /// The deliveries a second that arrive while the backlog is drained
     #[arg(long, value_name = "RATE", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
