@@ -1,22 +1,23 @@
 //! `matchpurse anomalies`: what contradicts itself, and what people decide about it.
 
-use std::process::ExitCode;
-
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 use matchpurse_contracts::v1;
 use matchpurse_domain::event::Event;
 use matchpurse_domain::ids::{EventId, SourceName};
-use matchpurse_domain::money::{format_major, known_exponent};
 use matchpurse_operations::anomalies::resolve;
-use matchpurse_operations::rewards::Author;
 use matchpurse_store::anomalies::{AnomalyFilter, AnomalyLine, find, list};
+use matchpurse_store::story::Figures;
 use matchpurse_store::{Store, story};
 use serde_json::{Value, json};
 
+use crate::author::AuthorArgs;
 use crate::config::DatabaseArgs;
+use crate::exit::{Ending, not_there};
 use crate::member::set;
-use crate::moment::{printable, shown};
-use crate::say;
+use crate::moment::{clock, printable, stamp};
+use crate::money::{Coins, amount};
+use crate::out::Out;
+use crate::table::{Table, left, right, words};
 
 /// See what contradicts itself, and decide about it
 #[derive(Debug, clap::Args)]
@@ -46,9 +47,6 @@ enum Action {
         /// At most so many
         #[arg(long, default_value_t = 50)]
         limit: u32,
-        /// One JSON object a line
-        #[arg(long)]
-        json: bool,
     },
     /// Show both sides of one: what we have, and what was told
     Show {
@@ -56,9 +54,6 @@ enum Action {
         database: DatabaseArgs,
         /// Its number
         id: i64,
-        /// As a JSON object
-        #[arg(long)]
-        json: bool,
     },
     /// Close one that is to stay as it is; money is moved by `matchpurse correct`, which closes what it answers
     Resolve {
@@ -66,56 +61,65 @@ enum Action {
         database: DatabaseArgs,
         /// Its number
         id: i64,
-        /// Who you are; it is recorded
-        #[arg(long)]
-        actor: String,
-        /// Why; it is recorded
-        #[arg(long)]
-        reason: String,
+        #[command(flatten)]
+        author: AuthorArgs,
     },
 }
 
 /// Shows or decides.
-pub(crate) async fn run(args: AnomaliesArgs) -> Result<ExitCode> {
+pub(crate) async fn run(args: AnomaliesArgs, out: Out) -> Result<Ending> {
     match args.action {
-        Action::List { database, kind, source, subject, resolved, limit, json } => {
+        Action::List { database, kind, source, subject, resolved, limit } => {
             let store = database.connect().await?;
             let filter = AnomalyFilter { resolved, kind, source, subject };
             let found = list(&store.client().await?, &filter, None, limit).await?;
-            for line in &found {
-                if json { println!("{}", outline(line)) } else { print_line(line) }
-            }
-            say(&format!("{} shown", found.len()));
+            out.list(&found, outline, table);
         }
-        Action::Show { database, id, json } => {
-            let store = database.connect().await?;
+        Action::Show { database, id } => {
+            let (store, settings) = database.open().await?;
             let found = find(&store.client().await?, id).await?;
-            show(&store, &found.context("there is no such anomaly")?, json).await?;
+            let found = found.ok_or_else(|| not_there("there is no such anomaly"))?;
+            show(&store, &found, Coins(settings.as_ref()), out).await?;
         }
-        Action::Resolve { database, id, actor, reason } => {
-            let author = Author { actor: actor.trim().to_owned(), reason: reason.trim().to_owned() };
-            if author.actor.is_empty() || author.reason.is_empty() {
-                bail!("--actor and --reason must say who and why");
-            }
-            print_line(&resolve(&database.connect().await?, id, &author).await?);
+        Action::Resolve { database, id, author } => {
+            let author = author.author()?;
+            let resolved = resolve(&database.connect().await?, id, &author).await?;
+            out.thing(|| outline(&resolved), || text(&resolved));
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Ending::Done)
 }
 
-fn print_line(line: &AnomalyLine) {
-    let decided = line.resolved.as_ref().map(|decided| {
-        format!(", resolved by {}: {}", printable(&decided.by), printable(&decided.resolution))
-    });
-    println!(
-        "{} {} {} {}/{}{}",
-        line.id,
-        shown(line.at),
-        line.kind,
-        line.source,
-        printable(&line.subject),
-        decided.unwrap_or_default()
-    );
+fn decided(line: &AnomalyLine) -> Option<String> {
+    line.resolved.as_ref().map(|decided| format!("resolved by {}: {}", decided.by, decided.resolution))
+}
+
+fn text(line: &AnomalyLine) -> String {
+    let decided = decided(line).map_or_else(String::new, |decided| format!(", {}", printable(&decided)));
+    let (at, subject) = (clock(line.at), printable(&line.subject));
+    format!("{} {at} {} {}/{subject}{decided}", line.id, line.kind, line.source)
+}
+
+fn table(found: &[AnomalyLine]) -> Table {
+    let mut table = Table::new([
+        right("id"),
+        left("opened"),
+        left("kind"),
+        left("source"),
+        words("about"),
+        words("decided"),
+    ]);
+    for line in found {
+        table.row([
+            line.id.into(),
+            clock(line.at).into(),
+            (&line.kind).into(),
+            (&line.source).into(),
+            (&line.subject).into(),
+            decided(line).unwrap_or_default().into(),
+        ]);
+    }
+    table
 }
 
 fn outline(line: &AnomalyLine) -> Value {
@@ -126,9 +130,9 @@ fn outline(line: &AnomalyLine) -> Value {
         "subject": line.subject,
         "event_id": line.event_id,
         "detail": line.detail,
-        "at": shown(line.at),
+        "at": stamp(line.at),
         "resolved": line.resolved.as_ref().map(|decided| json!({
-            "at": shown(decided.at),
+            "at": stamp(decided.at),
             "by": decided.by,
             "resolution": decided.resolution,
         })),
@@ -136,7 +140,7 @@ fn outline(line: &AnomalyLine) -> Value {
 }
 
 /// One side is what we have, the other is what the event says.
-async fn show(store: &Store, line: &AnomalyLine, json: bool) -> Result<()> {
+async fn show(store: &Store, line: &AnomalyLine, coins: Coins<'_>, out: Out) -> Result<()> {
     let source = SourceName::parse(&line.source)?;
     let figures = story::of_match(&store.client().await?, &source, &line.subject).await?;
     let event = match line.event_id {
@@ -146,33 +150,32 @@ async fn show(store: &Store, line: &AnomalyLine, json: bool) -> Result<()> {
     let event =
         event.map(|event| serde_json::to_value(v1::Event::from(Event { raw: Vec::new().into(), ..event })));
     let event = event.transpose()?;
-    let ours: Vec<String> = figures
-        .iter()
-        .map(|found| {
-            let [pot, paid, refunded, fee, held] = found.amounts.map(|amount| {
-                let exponent = known_exponent(&found.currency).unwrap_or(0);
-                format!("{} {}", format_major(amount, exponent), found.currency)
-            });
-            format!(
-                "{}: pot {pot}, paid {paid}, back {refunded}, fee {fee}, in escrow now {held}",
-                found.state
-            )
-        })
-        .collect();
-    if json {
+    if out.json() {
         let mut whole = outline(line);
-        set(&mut whole, "ours", ours);
+        set(&mut whole, "ours", figures.iter().map(figures_json).collect::<Value>());
         set(&mut whole, "event", event.unwrap_or_default());
-        println!("{whole:#}");
+        out.value(&whole);
         return Ok(());
     }
-    print_line(line);
-    println!("what contradicts:\n{}", printable(&format!("{:#}", line.detail)));
-    for ours in ours {
-        println!("what we have: {ours}");
+    out.line(text(line));
+    out.line(format_args!("what contradicts:\n{}", printable(&format!("{:#}", line.detail))));
+    for ours in &figures {
+        out.line(format_args!("what we have: {}", figures_text(ours, coins)));
     }
     if let Some(event) = event {
-        println!("what was told:\n{}", printable(&format!("{event:#}")));
+        out.line(format_args!("what was told:\n{}", printable(&format!("{event:#}"))));
     }
     Ok(())
+}
+
+/// `settled: pot 20.00 USD, …`.
+pub(crate) fn figures_text(found: &Figures, coins: Coins<'_>) -> String {
+    let [pot, paid, refunded, fee, held] = found.amounts.map(|amount| coins.shown(amount, &found.currency));
+    format!("{}: pot {pot}, paid {paid}, back {refunded}, fee {fee}, in escrow now {held}", found.state)
+}
+
+/// The same for programs.
+pub(crate) fn figures_json(found: &Figures) -> Value {
+    let [pot, paid, refunded, fee, held] = found.amounts.map(|minor| amount(minor, &found.currency));
+    json!({ "state": found.state, "pot": pot, "paid": paid, "refunded": refunded, "fee": fee, "held": held })
 }

@@ -3,19 +3,22 @@
 use std::fs::File;
 use std::io::{BufWriter, Write, stdout};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use matchpurse_domain::ids::SourceName;
 use matchpurse_store::Store;
-use matchpurse_store::archive::{Exported, check_file};
+use matchpurse_store::archive::{Exported, Part, check_file};
+use serde_json::{Value, json};
 use time::Date;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
 use crate::config::DatabaseArgs;
+use crate::exit::Ending;
+use crate::out::Out;
+use crate::progress::Progress;
 use crate::say;
-use crate::verify_archive::Progress;
+use crate::table::{Table, left, or_dash, right, words};
 
 /// See the archive's days, export them, and take old ones out
 #[derive(Debug, clap::Args)]
@@ -76,45 +79,63 @@ fn day(text: &str) -> Result<String, String> {
 }
 
 /// Lists, exports or detaches.
-pub(crate) async fn run(args: ArchiveArgs) -> Result<ExitCode> {
+pub(crate) async fn run(args: ArchiveArgs, out: Out) -> Result<Ending> {
     match args.action {
-        Action::List { database } => list(&database.connect().await?).await?,
-        Action::Export { database, source, from, to, out } => {
+        Action::List { database } => {
+            let parts = database.connect().await?.archive_parts().await?;
+            out.list(&parts, part_json, table);
+        }
+        Action::Export { database, source, from, to, out: path } => {
             let source = source.map(|source| SourceName::parse(&source)).transpose()?;
             let store = database.connect().await?;
             let (source, from, to) =
                 (source.as_ref().map(SourceName::as_str), from.as_deref(), to.as_deref());
-            let rows = if out == Path::new("-") {
+            let rows = if path == Path::new("-") {
                 export(&store, source, from, to, &mut BufWriter::new(stdout())).await?
             } else {
-                let mut file = create(&out)?;
+                let mut file = create(&path)?;
                 let rows = export(&store, source, from, to, &mut file).await?;
-                keep(file).with_context(|| format!("failed to write {}", out.display()))?;
+                keep(file).with_context(|| format!("failed to write {}", path.display()))?;
                 rows
             };
             say(&format!("{rows} events exported"));
         }
-        Action::Detach { database, before, out, no_export: _, drop } => {
+        Action::Detach { database, before, out: folder, no_export: _, drop } => {
             let store = database.connect().await?;
-            detach(&store, &before, out.as_deref(), drop).await?;
+            detach(&store, &before, folder.as_deref(), drop, out).await?;
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Ending::Done)
 }
 
-async fn list(store: &Store) -> Result<()> {
-    for part in store.archive_parts().await? {
-        let place = match (part.attached, part.bytes) {
-            (true, _) => "in the archive",
-            (false, Some(_)) => "a table of its own",
-            (false, None) => "dropped",
-        };
-        let size = part.bytes.map_or_else(String::new, |bytes| format!(", {} MB", bytes >> 20));
-        let about = if part.attached { "about " } else { "" };
-        let file = part.exported_to.map_or_else(String::new, |file| format!(", exported to {file}"));
-        println!("{}  {about}{} rows{size}, {place}{file}", part.day, part.rows);
+const fn place(part: &Part) -> &'static str {
+    match (part.attached, part.bytes) {
+        (true, _) => "in the archive",
+        (false, Some(_)) => "a table of its own",
+        (false, None) => "dropped",
     }
-    Ok(())
+}
+
+/// The rows of days in the archive are the planner's guess, which is said.
+fn table(parts: &[Part]) -> Table {
+    let mut table =
+        Table::new([left("day"), right("rows"), right("size"), left("where"), words("exported to")]);
+    for part in parts {
+        let about = if part.attached { "about " } else { "" };
+        table.row([
+            (&part.day).into(),
+            format!("{about}{}", part.rows).into(),
+            or_dash(part.bytes.map(|bytes| format!("{} MB", bytes >> 20))),
+            place(part).into(),
+            or_dash(part.exported_to.as_ref()),
+        ]);
+    }
+    table
+}
+
+fn part_json(part: &Part) -> Value {
+    json!({ "day": part.day, "rows": part.rows, "rows_are_estimated": part.attached, "bytes": part.bytes,
+            "place": place(part), "exported_to": part.exported_to })
 }
 
 /// A new file; what is there already is somebody's proof.
@@ -135,7 +156,7 @@ async fn export(
     to: Option<&str>,
     out: &mut (impl Write + Send),
 ) -> Result<u64> {
-    let mut progress = Progress::begin("export".to_owned());
+    let progress = Progress::begin("exporting events", None);
     let mut each = |line: Exported| {
         serde_json::to_writer(&mut *out, &line).context("failed to write an event")?;
         out.write_all(b"\n").context("failed to write an event")?;
@@ -144,28 +165,32 @@ async fn export(
     };
     let rows = store.export_archive(source, from, to, &mut each).await?;
     out.flush().context("failed to write the last events")?;
-    progress.end();
     Ok(rows)
 }
 
 /// Takes the days before `before` out of the archive, one after the other, each only when its file is written and
 /// verified.
-async fn detach(store: &Store, before: &str, out: Option<&Path>, drop: bool) -> Result<()> {
+async fn detach(store: &Store, before: &str, folder: Option<&Path>, drop: bool, out: Out) -> Result<()> {
     let days = store.archive_days_before(before).await?;
     if days.is_empty() {
         say("there is no such day in the archive");
     }
     for day in days {
-        let file = match out {
+        let file = match folder {
             Some(folder) => Some(export_day(store, &day, folder).await?),
             None => None,
         };
         store.detach_archive_day(&day, file.as_deref()).await.with_context(|| {
             format!("{day} stays in the archive; where it was only busy, the same command may be given again")
         })?;
-        let dropped = if drop && store.drop_archive_day(&day).await? { ", its table is dropped" } else { "" };
+        let dropped = drop && store.drop_archive_day(&day).await?;
+        if out.json() {
+            out.line(json!({ "day": day, "exported_to": file, "dropped": dropped }));
+            continue;
+        }
+        let dropped = if dropped { ", its table is dropped" } else { "" };
         let exported = file.map_or_else(String::new, |file| format!(", exported to {file}"));
-        println!("{day} has left the archive{exported}{dropped}");
+        out.line(format_args!("{day} has left the archive{exported}{dropped}"));
     }
     Ok(())
 }

@@ -1,10 +1,8 @@
 //! `matchpurse audit`: is everything in the database as it must be?
 
 use std::fmt::Display;
-use std::io::{Write as _, stdout};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -13,9 +11,14 @@ use matchpurse_domain::ids::SourceName;
 use matchpurse_simulator::{Difference, Expected};
 use matchpurse_store::Store;
 use matchpurse_store::audit::{self as standing, Audit, Finding};
+use serde_json::{Value, json};
 
 use crate::config::DatabaseArgs;
-use crate::{observe, say};
+use crate::exit::Ending;
+use crate::observe;
+use crate::out::{Out, Paint};
+use crate::progress::Progress;
+use crate::say;
 
 /// Checks the ledger and the archive, and compares with what a simulation expects
 #[derive(Debug, clap::Args)]
@@ -29,6 +32,9 @@ pub(crate) struct AuditArgs {
 
 /// How often something is said of a check that takes long.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
+
+/// The most findings that are listed in JSON; all are counted.
+const LISTED_MAX: usize = 1_000;
 
 /// What an audit found; nothing is good.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -109,26 +115,44 @@ fn read_expected(path: &Path) -> Result<Expected> {
 }
 
 /// Makes the audit, prints every finding as it comes, and fails when there is one.
-pub(crate) async fn run(args: AuditArgs) -> Result<ExitCode> {
+pub(crate) async fn run(args: AuditArgs, out: Out) -> Result<Ending> {
     let expected = args.expect.as_deref().map(read_expected).transpose()?;
     let store = args.database.connect().await?;
-    // Whoever reads the findings may have seen enough of them and gone: then nobody can be told, which is an error,
-    // but no panic.
-    let mut printed = Ok(());
-    let mut print = |finding: &dyn Display| {
-        printed = std::mem::replace(&mut printed, Ok(())).and_then(|()| writeln!(stdout(), "{finding}"));
+    let progress = Progress::begin("checking", None);
+    let mut listed: Vec<String> = Vec::new();
+    let mut found = |finding: &dyn Display| {
+        if out.json() {
+            // All are counted; a list of millions helps nobody.
+            if listed.len() < LISTED_MAX {
+                listed.push(finding.to_string());
+            }
+        } else {
+            let line = out.painted(Some(Paint::Bad), &finding.to_string());
+            progress.aside(|| out.line(line));
+        }
     };
-    let mut tally = standing_checks(&store, say, &mut |finding| print(&finding)).await?;
+    let tell = |text: &str| {
+        if progress.is_log() { say(text) } else { progress.now(text) }
+    };
+    let mut tally = standing_checks(&store, tell, &mut |finding| found(&finding)).await?;
     if let Some(expected) = expected {
         let differences = compare(&store, &expected).await?;
         let count = differences.len();
-        differences.iter().for_each(|difference| print(difference));
+        differences.iter().for_each(|difference| found(difference));
         say(&format!("compared with what the simulation must lead to: {count} differences"));
         tally.checks += 1;
         tally.findings += u64::try_from(count).unwrap_or(u64::MAX);
     }
-    let verdict = if tally.clean() { "clean" } else { "NOT clean" };
-    print(&format!("{} checks, {} problems: {verdict}", tally.checks, tally.findings));
-    printed.context("failed to print what was found")?;
-    Ok(if tally.clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    drop(progress);
+    out.thing(|| as_json(tally, &listed), || verdict(tally, out));
+    Ok(Ending::of_check(tally.clean()))
+}
+
+fn verdict(tally: Tally, out: Out) -> String {
+    let (word, paint) = if tally.clean() { ("clean", Paint::Good) } else { ("NOT clean", Paint::Bad) };
+    format!("{} checks, {} problems: {}", tally.checks, tally.findings, out.painted(Some(paint), word))
+}
+
+fn as_json(tally: Tally, listed: &[String]) -> Value {
+    json!({ "clean": tally.clean(), "checks": tally.checks, "problems": { "count": tally.findings, "listed": listed } })
 }

@@ -1,7 +1,6 @@
 //! `matchpurse migrate` and `matchpurse check-config`.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use matchpurse_dispatcher::check_callbacks;
@@ -10,14 +9,21 @@ use matchpurse_reward_fulfillment::RewardFulfillment;
 use matchpurse_settings::{Settings, process_environment};
 use matchpurse_store::{Migrations, Store, StoreOptions};
 use matchpurse_wiring::store_options;
+use serde_json::json;
 
+use crate::exit::Ending;
+use crate::out::Out;
+use crate::progress::waiting;
 use crate::say;
+
+/// The heading of what says where everything is.
+pub(crate) const WHERE: &str = "Where";
 
 /// Where the configuration is.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ConfigArgs {
     /// The configuration file; `MATCHPURSE_*` variables lie over it
-    #[arg(long, value_name = "FILE", env = "MATCHPURSE_CONFIG")]
+    #[arg(long, value_name = "FILE", env = "MATCHPURSE_CONFIG", help_heading = WHERE)]
     pub(crate) config: Option<PathBuf>,
 }
 
@@ -34,7 +40,7 @@ pub(crate) struct DatabaseArgs {
     #[command(flatten)]
     config: ConfigArgs,
     /// The database, when it is not the configuration's: the URL that `demo` and `dev` print
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", help_heading = WHERE)]
     database_url: Option<String>,
 }
 
@@ -72,24 +78,32 @@ pub(crate) async fn bring_up_to_date(settings: &Settings) -> Result<Vec<String>>
 }
 
 /// `matchpurse migrate`; nothing to do is success.
-pub(crate) async fn migrate(args: ConfigArgs) -> Result<ExitCode> {
-    let applied = bring_up_to_date(&args.load()?).await?;
+pub(crate) async fn migrate(args: ConfigArgs, out: Out) -> Result<Ending> {
+    let applied = waiting("migrating", bring_up_to_date(&args.load()?)).await?;
+    if out.json() {
+        out.value(&json!({ "applied": applied }));
+        return Ok(Ending::Done);
+    }
     if applied.is_empty() {
         say("the schema is up to date");
     }
     for name in applied {
         say(&format!("applied {name}"));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Ending::Done)
 }
 
 /// Checks everything that can be checked without starting: keys, values, adapters' options, secrets, schemas.
-pub(crate) fn check(args: &ConfigArgs) -> Result<ExitCode> {
+pub(crate) fn check(args: &ConfigArgs, out: Out) -> Result<Ending> {
     let settings = args.load()?;
     check_sources(&settings)?;
     check_callbacks(&settings)?;
     RewardFulfillment::new(&settings)?;
-    print!("{}", settings.render());
+    if out.json() {
+        out.value(&serde_json::to_value(&settings)?);
+    } else {
+        out.line(settings.render().trim_end());
+    }
     say(&format!("the configuration is good; {} source(s)", settings.sources.len()));
-    Ok(ExitCode::SUCCESS)
+    Ok(Ending::Done)
 }

@@ -1,21 +1,26 @@
 //! `matchpurse correct` and `matchpurse corrections`: ends of matches, set by a person.
 
 use std::collections::BTreeMap;
-use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use matchpurse_domain::escrow::{Account, Outcome, Transfer, TransferKind};
 use matchpurse_domain::event::MatchKind;
 use matchpurse_domain::ids::{EventId, SourceName};
-use matchpurse_domain::money::{format_major, known_exponent, parse_major};
+use matchpurse_domain::money::{format_major, parse_major};
 use matchpurse_operations::corrections::{Author, Request, approve, preview, propose, reject};
 use matchpurse_operations::{End, Figure};
 use matchpurse_settings::Settings;
 use matchpurse_store::corrections::{self, Correction, CorrectionState};
 use matchpurse_store::{Store, now, story};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::author::{AuthorArgs, said};
 use crate::config::DatabaseArgs;
+use crate::exit::{Ending, usage};
+use crate::moment::stamp;
+use crate::money::{Coins, amount as amount_json};
+use crate::out::Out;
 use crate::say;
 
 /// The most corrections that a list shows.
@@ -75,36 +80,33 @@ fn kind(text: &str) -> Result<MatchKind, String> {
 }
 
 /// Makes the correction, or shows it.
-pub(crate) async fn run(args: CorrectArgs) -> Result<ExitCode> {
+pub(crate) async fn run(args: CorrectArgs, out: Out) -> Result<Ending> {
     let source = SourceName::parse(&args.source)?;
     let (store, settings) = args.database.open().await?;
     let exponent = exponent(&store, settings.as_ref(), &source, &args.match_id).await?;
     let request = Request { source, match_id: args.match_id, kind: args.kind, end: args.end.end(exponent)? };
     if args.dry_run {
         let preview = preview(&store, &request, now()).await?;
-        print_outcome(&preview.outcome, exponent);
+        let outcome = &preview.outcome;
+        out.thing(|| outcome_json(outcome), || outcome_text(outcome, exponent));
         say("nothing was written");
-        return Ok(ExitCode::SUCCESS);
+        return Ok(Ending::Done);
     }
     // Taken for one where it is not known, a second person could be done without by leaving it out.
-    let settings = settings.context(
-        "how many persons a correction needs is in the configuration; give it by --config as well",
-    )?;
+    let settings = settings.ok_or_else(|| {
+        usage("how many persons a correction needs is in the configuration; give it by --config as well")
+    })?;
     let approvals = settings.operations.correction_approvals;
     let key = args.key.unwrap_or_else(|| format!("command line, {}", now().micros()));
-    let author = Author {
-        actor: args.actor.unwrap_or_default(),
-        reason: args.reason.unwrap_or_default(),
-        idempotency_key: key,
-        approvals: approvals.into(),
-    };
+    let (actor, reason) = said(&args.actor.unwrap_or_default(), &args.reason.unwrap_or_default())?;
+    let author = Author { actor, reason, idempotency_key: key, approvals: approvals.into() };
     let correction = propose(&store, &request, &author, now()).await?.correction;
-    print_correction(&correction);
+    out.thing(|| correction_json(&correction), || correction_text(&correction));
     if correction.state == CorrectionState::Proposed {
         let id = correction.proposal.id;
         say(&format!("it waits for a second person: matchpurse corrections approve {id} --actor NAME"));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Ending::Done)
 }
 
 /// The decimal places of the match's currency; the configuration knows those of a studio's own coin.
@@ -121,10 +123,7 @@ async fn exponent(
     if figures.iter().any(|figures| figures.currency != currency) {
         return Ok(None);
     }
-    let configured = settings.and_then(|settings| settings.sources.get(source));
-    let configured = configured.map(|source| &source.policy().currency);
-    let configured = configured.filter(|configured| configured.code.as_str() == currency);
-    Ok(known_exponent(currency).or_else(|| configured.map(|currency| currency.exponent)))
+    Ok(Coins(settings).exponent(currency))
 }
 
 impl EndArgs {
@@ -161,23 +160,42 @@ fn figures(texts: &[String], exponent: u8) -> Result<Vec<Figure>> {
     Ok(seen.into_iter().map(|(player_id, minor_units)| Figure { player_id, minor_units }).collect())
 }
 
-/// Prints what would move, and the match as it would be.
-fn print_outcome(outcome: &Outcome, exponent: Option<u8>) {
+/// What would move, and the match as it would be.
+fn outcome_text(outcome: &Outcome, exponent: Option<u8>) -> String {
     let state = &outcome.state;
     let shown = |amount| format!("{} {}", format_major(amount, exponent.unwrap_or(0)), state.currency);
-    for transfer in &outcome.transfers {
+    let transfer = |transfer: &Transfer| {
         let Transfer { debit, credit, amount, .. } = transfer;
-        println!("  {:8} {} from {} to {}", word(transfer), shown(*amount), name(debit), name(credit));
-    }
-    println!(
-        "{}, generation {}: pot {}, paid {}, back {}, fee {}",
+        format!("  {:8} {} from {} to {}\n", word(transfer), shown(*amount), name(debit), name(credit))
+    };
+    let transfers: String = outcome.transfers.iter().map(transfer).collect();
+    format!(
+        "{transfers}{}, generation {}: pot {}, paid {}, back {}, fee {}",
         state.status.as_str(),
         state.generation,
         shown(state.pot),
         shown(state.paid),
         shown(state.refunded),
         shown(state.fee)
-    );
+    )
+}
+
+fn outcome_json(outcome: &Outcome) -> Value {
+    let state = &outcome.state;
+    let amount = |minor| amount_json(minor, state.currency.as_str());
+    let transfer = |transfer: &Transfer| {
+        let Transfer { debit, credit, .. } = transfer;
+        json!({ "kind": word(transfer), "amount": amount(transfer.amount), "from": name(debit), "to": name(credit) })
+    };
+    json!({
+        "transfers": outcome.transfers.iter().map(transfer).collect::<Vec<_>>(),
+        "status": state.status.as_str(),
+        "generation": state.generation,
+        "pot": amount(state.pot),
+        "paid": amount(state.paid),
+        "refunded": amount(state.refunded),
+        "fee": amount(state.fee),
+    })
 }
 
 const fn word(transfer: &Transfer) -> &'static str {
@@ -200,25 +218,44 @@ fn name(account: &Account) -> String {
     }
 }
 
-fn print_correction(correction: &Correction) {
+fn correction_text(correction: &Correction) -> String {
     let Correction { proposal, key, state, decided, decision_reason, .. } = correction;
-    println!(
-        "{} {}: {}/{}, generation {}, {}",
+    let decided =
+        decided.as_ref().filter(|_| proposal.approvals == 2 || decision_reason.is_some()).map(|(by, _)| {
+            let why = decision_reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+            format!("\n  {} by {by}{why}", state.as_str())
+        });
+    format!(
+        "{} {}: {}/{}, generation {}, {}\n  proposed by {}: {}{}",
         proposal.id,
         state.as_str(),
         key.source,
         key.match_id,
         proposal.generation,
-        proposal.verdict
-    );
-    println!("  proposed by {}: {}", proposal.proposed_by, proposal.reason);
-    if let Some((by, _)) = decided.as_ref().filter(|_| proposal.approvals == 2 || decision_reason.is_some()) {
-        println!(
-            "  {} by {by}{}",
-            state.as_str(),
-            decision_reason.as_ref().map_or_else(String::new, |r| format!(": {r}"))
-        );
-    }
+        proposal.verdict,
+        proposal.proposed_by,
+        proposal.reason,
+        decided.unwrap_or_default()
+    )
+}
+
+fn correction_json(correction: &Correction) -> Value {
+    let Correction { proposal, key, state, decided, decision_reason, proposed_at, .. } = correction;
+    json!({
+        "id": proposal.id.to_string(),
+        "state": state.as_str(),
+        "source": key.source.as_str(),
+        "match": key.match_id,
+        "generation": proposal.generation,
+        "verdict": proposal.verdict,
+        "reason": proposal.reason,
+        "approvals": proposal.approvals,
+        "proposed_by": proposal.proposed_by,
+        "proposed_at": stamp(*proposed_at),
+        "decided_by": decided.as_ref().map(|(by, _)| by),
+        "decided_at": decided.as_ref().map(|(_, at)| stamp(*at)),
+        "decision_reason": decision_reason,
+    })
 }
 
 /// See corrections, and decide about those that wait for a second person
@@ -254,34 +291,31 @@ enum Action {
         database: DatabaseArgs,
         /// The correction's id
         id: Uuid,
-        /// Who you are; it is recorded
-        #[arg(long)]
-        actor: String,
-        /// Why; it is recorded
-        #[arg(long)]
-        reason: String,
+        #[command(flatten)]
+        author: AuthorArgs,
     },
 }
 
 /// Shows or decides.
-pub(crate) async fn manage(args: CorrectionsArgs) -> Result<ExitCode> {
-    match args.action {
+pub(crate) async fn manage(args: CorrectionsArgs, out: Out) -> Result<Ending> {
+    let decided = match args.action {
         Action::List { database, open } => {
             let store = database.connect().await?;
-            let client = store.client().await?;
             let state = open.then_some(CorrectionState::Proposed);
-            for correction in corrections::list(&client, state, None, LISTED_MAX).await? {
-                print_correction(&correction);
-            }
+            let found = corrections::list(&store.client().await?, state, None, LISTED_MAX).await?;
+            out.blocks(&found, correction_json, correction_text);
+            return Ok(Ending::Done);
         }
         Action::Approve { database, id, actor } => {
             let store = database.connect().await?;
-            print_correction(&approve(&store, EventId::from_uuid(id), &actor, now()).await?);
+            approve(&store, EventId::from_uuid(id), &actor, now()).await?
         }
-        Action::Reject { database, id, actor, reason } => {
+        Action::Reject { database, id, author } => {
+            let (actor, reason) = author.said()?;
             let store = database.connect().await?;
-            print_correction(&reject(&store, EventId::from_uuid(id), &actor, &reason).await?);
+            reject(&store, EventId::from_uuid(id), &actor, &reason).await?
         }
-    }
-    Ok(ExitCode::SUCCESS)
+    };
+    out.thing(|| correction_json(&decided), || correction_text(&decided));
+    Ok(Ending::Done)
 }

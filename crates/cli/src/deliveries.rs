@@ -1,19 +1,24 @@
 //! `matchpurse deliveries`: what was sent to which endpoint, what came of it, and sending it again.
 
-use std::process::ExitCode;
-
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use matchpurse_domain::ids::SourceName;
 use matchpurse_domain::webhook::EndpointName;
 use matchpurse_operations::deliveries::retry;
 use matchpurse_store::dispatch::{self, AttemptLine, DeliveryLine, DeliveryState, PageFilter};
 use matchpurse_store::{Client, now};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::author::{AuthorArgs, KeyArgs};
 use crate::config::DatabaseArgs;
-use crate::endpoints::{KeyArgs, print_operation};
-use crate::rewards::{AuthorArgs, clock, in_words};
+use crate::endpoints::{operation_json, print_operation};
+use crate::exit::{Ending, not_there};
+use crate::member::set;
+use crate::moment::{attempts, clock, stamp};
+use crate::out::Out;
+use crate::rewards::in_words;
 use crate::say;
+use crate::table::{Table, left, right, state as state_cell, words};
 
 /// The most records of what was done to a delivery that are shown.
 const OPERATIONS_MAX: i64 = 50;
@@ -81,7 +86,7 @@ fn state(text: &str) -> Result<DeliveryState, String> {
 }
 
 /// Shows or decides.
-pub(crate) async fn run(args: DeliveriesArgs) -> Result<ExitCode> {
+pub(crate) async fn run(args: DeliveriesArgs, out: Out) -> Result<Ending> {
     match args.action {
         Action::List { database, endpoint, state, kind, source, subject, webhook_id, limit } => {
             let store = database.connect().await?;
@@ -94,16 +99,17 @@ pub(crate) async fn run(args: DeliveriesArgs) -> Result<ExitCode> {
                 webhook_id,
                 before: None,
             };
-            print_list(&store.client().await?, filter, limit).await?;
+            out.list(&found(&store.client().await?, filter, limit).await?, json, table);
         }
         Action::Show { database, delivery } => {
             let store = database.connect().await?;
-            print_whole(&store.client().await?, delivery).await?;
+            print_whole(&store.client().await?, delivery, out).await?;
         }
         Action::Retry { database, delivery, author, key } => {
             let store = database.connect().await?;
             let done = retry(&store, delivery, &author.author()?, &key.key()?, now()).await?;
-            println!("{}", text(&done.delivery));
+            let json = || json!({ "delivery": json(&done.delivery), "repeated": done.repeated });
+            out.thing(json, || text(&done.delivery));
             say(if done.repeated {
                 "it was asked for before; nothing was done now"
             } else {
@@ -111,29 +117,51 @@ pub(crate) async fn run(args: DeliveriesArgs) -> Result<ExitCode> {
             });
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Ending::Done)
 }
 
 /// Page after page, until there are as many as are wanted.
-async fn print_list(client: &Client, mut filter: PageFilter<'_>, limit: u32) -> Result<()> {
+async fn found(client: &Client, mut filter: PageFilter<'_>, limit: u32) -> Result<Vec<DeliveryLine>> {
+    let mut found = Vec::new();
     let mut left = limit;
     loop {
         let page = dispatch::page_of_deliveries(client, &filter, left).await?;
-        for line in &page.lines {
-            println!("{}", text(line));
-        }
         left = left.saturating_sub(u32::try_from(page.lines.len()).unwrap_or(u32::MAX));
+        found.extend(page.lines);
         match page.next {
             Some(next) if left > 0 => filter.before = Some(next),
-            Some(_) => break,
-            None if left == limit => {
-                say("there are none");
-                break;
-            }
-            None => break,
+            _ => return Ok(found),
         }
     }
-    Ok(())
+}
+
+fn table(lines: &[DeliveryLine]) -> Table {
+    let mut table = Table::new([
+        right("number"),
+        left("state"),
+        left("kind"),
+        words("about"),
+        left("endpoint"),
+        right("attempts"),
+        words("how it goes"),
+    ]);
+    for line in lines {
+        let last = line.last.as_ref().map(|last| format!("last {}", attempt(last)));
+        let due = line.next_attempt_at.map(|at| format!("next {}", clock(at)));
+        let because = line.because.map(|because| in_words(because).trim().to_owned());
+        let unknown = line.unknown.then(|| "may have arrived".to_owned());
+        let course: Vec<String> = [because, last, due, unknown].into_iter().flatten().collect();
+        table.row([
+            line.delivery_id.into(),
+            state_cell(line.state.as_str()),
+            (&line.kind).into(),
+            format!("{} of {}", line.subject, line.source).into(),
+            (&line.endpoint).into(),
+            line.attempts.into(),
+            course.join("; ").into(),
+        ]);
+    }
+    table
 }
 
 /// `number state kind about subject of source to endpoint`, and below it the last attempt.
@@ -143,16 +171,40 @@ fn text(line: &DeliveryLine) -> String {
     let unknown = if line.unknown { ", may have arrived" } else { "" };
     let last = line.last.as_ref().map_or_else(String::new, |last| format!("\n    last {}", attempt(last)));
     format!(
-        "{} {} {} of {} about {} to {}: {} attempt{}{because}{due}{unknown}{last}",
+        "{} {} {} of {} about {} to {}: {}{because}{due}{unknown}{last}",
         line.delivery_id,
         line.state.as_str(),
         line.kind,
         line.source,
         line.subject,
         line.endpoint,
-        line.attempts,
-        if line.attempts == 1 { "" } else { "s" }
+        attempts(line.attempts)
     )
+}
+
+/// A delivery for programs.
+pub(crate) fn json(line: &DeliveryLine) -> Value {
+    json!({
+        "id": line.delivery_id,
+        "state": line.state.as_str(),
+        "kind": line.kind,
+        "source": line.source,
+        "subject": line.subject,
+        "endpoint": line.endpoint,
+        "webhook_id": line.webhook_id,
+        "attempts": line.attempts,
+        "next_attempt_at": line.next_attempt_at.map(stamp),
+        "unknown": line.unknown,
+        "because": line.because.map(|because| because.as_str()),
+        "created_at": stamp(line.created_at),
+        "finished_at": line.finished_at.map(stamp),
+        "last": line.last.as_ref().map(attempt_json),
+    })
+}
+
+fn attempt_json(attempt: &AttemptLine) -> Value {
+    let AttemptLine { at, took_ms, outcome, status, detail } = attempt;
+    json!({ "at": stamp(*at), "took_ms": took_ms, "outcome": outcome.as_str(), "status": status, "detail": detail })
 }
 
 fn attempt(attempt: &AttemptLine) -> String {
@@ -163,18 +215,29 @@ fn attempt(attempt: &AttemptLine) -> String {
     format!("{} {}{status}{took}{words}", clock(*at), outcome.as_str())
 }
 
-async fn print_whole(client: &Client, id: i64) -> Result<()> {
-    let line = dispatch::delivery(client, id).await?.context("there is no such delivery")?;
-    println!("{}", text(&line));
-    println!("    sent under {}, made {}", line.webhook_id, clock(line.created_at));
-    for one in dispatch::attempts_of(client, &[id]).await?.remove(&id).unwrap_or_default() {
-        println!("  {}", attempt(&one));
-    }
+async fn print_whole(client: &Client, id: i64, out: Out) -> Result<()> {
+    let line = dispatch::delivery(client, id).await?.ok_or_else(|| not_there("there is no such delivery"))?;
+    let tried = dispatch::attempts_of(client, &[id]).await?.remove(&id).unwrap_or_default();
     let mut operations = dispatch::operations_on_delivery(client, id, OPERATIONS_MAX).await?;
     operations.reverse();
-    operations.iter().for_each(print_operation);
-    if let Some(body) = dispatch::body_of(client, line.webhook_id).await? {
-        println!("{}", String::from_utf8_lossy(&body));
+    let body = dispatch::body_of(client, line.webhook_id).await?;
+    if out.json() {
+        let mut whole = json(&line);
+        set(&mut whole, "tried", tried.iter().map(attempt_json).collect::<Value>());
+        set(&mut whole, "operations", operations.iter().map(operation_json).collect::<Value>());
+        let body = body.map(|body| serde_json::from_slice::<Value>(&body)).transpose()?;
+        set(&mut whole, "body", body.unwrap_or_default());
+        out.value(&whole);
+        return Ok(());
+    }
+    out.line(text(&line));
+    out.line(format_args!("    sent under {}, made {}", line.webhook_id, clock(line.created_at)));
+    for one in &tried {
+        out.line(format_args!("  {}", attempt(one)));
+    }
+    operations.iter().for_each(|operation| print_operation(operation, out));
+    if let Some(body) = body {
+        out.line(String::from_utf8_lossy(&body));
     }
     Ok(())
 }

@@ -1,6 +1,5 @@
 //! `matchpurse demo`: everything on this machine, four providers played, and what came of it.
 
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,11 +10,16 @@ use matchpurse_settings::Settings;
 use matchpurse_simulator::{Difference, Expected, Plan, Played, play};
 use matchpurse_store::audit::Finding;
 use matchpurse_store::{Store, survey};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use crate::exit::Ending;
+use crate::money::Coins;
+use crate::out::{Out, Paint};
+use crate::progress::{Progress, waiting};
 use crate::servers::{ServerArgs, Servers, fresh_database};
 use crate::services::Services;
-use crate::simulate::{PlayArgs, end_progress_line, plan, play_options, print_report, progress_line};
+use crate::simulate::{PlayArgs, plan, play_options, print_report, progress_line};
 use crate::{audit, config, demo_sources, dev, say, summary};
 
 /// The private server's database of the demo; each demo begins with an empty one.
@@ -46,10 +50,10 @@ pub(crate) struct DemoArgs {
 }
 
 /// Runs the demo.
-pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode> {
+pub(crate) async fn run(args: DemoArgs, out: Out) -> Result<Ending> {
     let stop = shutdown::on_signals().context("cannot listen for signals")?;
     let servers = Servers::start(&args.servers).await?;
-    let done = with_servers(&args, &servers, &stop).await;
+    let done = with_servers(&args, &servers, &stop, out).await;
     // Servers that were started here end in any case; the first error is the one to tell.
     let stopped = servers.stop().await;
     let code = done?;
@@ -57,7 +61,12 @@ pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode> {
     Ok(code)
 }
 
-async fn with_servers(args: &DemoArgs, servers: &Servers, stop: &CancellationToken) -> Result<ExitCode> {
+async fn with_servers(
+    args: &DemoArgs,
+    servers: &Servers,
+    stop: &CancellationToken,
+    out: Out,
+) -> Result<Ending> {
     let database_url = match &args.servers.database_url {
         Some(url) => url.clone(),
         None => fresh_database(&servers.database_url, DATABASE).await?,
@@ -66,7 +75,7 @@ async fn with_servers(args: &DemoArgs, servers: &Servers, stop: &CancellationTok
     let settings =
         demo_sources::settings(&database_url, servers.broker_url.as_deref(), &listen, &api_listen)?;
     telemetry::init("matchpurse", settings.telemetry.log_format, &settings.telemetry.log_filter)?;
-    let applied = config::bring_up_to_date(&settings).await?;
+    let applied = waiting("migrating", config::bring_up_to_date(&settings)).await?;
     say(&format!("{} migrations applied", applied.len()));
     let plan = Arc::new(plan(&settings, &demo_sources::signing_keys(), &args.play)?);
     let mut services = Services::start(settings.clone()).await.with_context(
@@ -79,12 +88,11 @@ async fn with_servers(args: &DemoArgs, servers: &Servers, stop: &CancellationTok
     let target = format!("http://{}", services.address);
     let store = services.store.clone();
     let clean = tokio::select! {
-        clean = show(args, &plan, &target, &store, &settings) => clean?,
+        clean = show(args, &plan, &target, &store, &settings, out) => clean?,
         error = services.failed() => return Err(error),
         () = stop.cancelled() => bail!("stopped before it was over"),
     };
     if !args.exit {
-        println!();
         say("everything stays up; the README's curl works now, and Ctrl-C ends it");
         tokio::select! {
             () = stop.cancelled() => {}
@@ -92,7 +100,7 @@ async fn with_servers(args: &DemoArgs, servers: &Servers, stop: &CancellationTok
         }
     }
     services.stop().await?;
-    Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(Ending::of_check(clean))
 }
 
 /// What is there already would be counted as if the play had brought it.
@@ -115,11 +123,11 @@ async fn show(
     target: &str,
     store: &Store,
     settings: &Settings,
+    out: Out,
 ) -> Result<bool> {
     say(&format!("playing four providers: {} requests, seed {}", plan.items().len(), args.play.seed));
     let options = play_options(&args.play, vec![target.to_owned()]);
-    let Played { report, accepted } = play(plan, &options, progress_line()).await?;
-    end_progress_line();
+    let Played { report, accepted } = play(plan, &options, progress_line(plan)).await?;
     let expected = plan.expected_after(&accepted);
     let waited = Instant::now();
     let differences = settle(store, &expected).await?;
@@ -130,26 +138,45 @@ async fn show(
             problems.push(finding.to_string());
         }
     };
-    let tally = audit::standing_checks(store, |_| {}, &mut keep).await?;
-
-    println!("\nWhat was sent");
-    print_report(&report);
-    summary::print(store, settings).await?;
-    println!("\nAudit");
-    println!(
+    let checking = audit::standing_checks(store, |_| {}, &mut keep);
+    let tally = waiting("checking everything", checking).await?;
+    let summary = summary::read(store, settings).await?;
+    problems.extend(differences.iter().map(ToString::to_string));
+    problems.truncate(PROBLEMS_SHOWN);
+    let clean = tally.clean() && differences.is_empty() && report.is_as_planned();
+    if out.json() {
+        out.value(&json!({
+            "clean": clean,
+            "sent": report,
+            "database": summary.json(),
+            "audit": { "checks": tally.checks, "problems": tally.findings, "differences": differences.len(),
+                       "listed": problems },
+        }));
+        return Ok(clean);
+    }
+    let heading = |text: &str| out.line(format_args!("\n{}", out.painted(Some(Paint::Heading), text)));
+    heading("What was sent");
+    print_report(&report, out);
+    heading("What is in the database");
+    summary.print(Coins(Some(settings)), out);
+    heading("Audit");
+    out.line(format_args!(
         "  standing checks of the ledger and the archive: {} made, {} broken",
         tally.checks, tally.findings
-    );
-    println!("  effects compared with what the play must lead to: {} differences", differences.len());
-    problems.extend(differences.iter().map(ToString::to_string));
-    for problem in problems.iter().take(PROBLEMS_SHOWN) {
-        println!("  ! {problem}");
+    ));
+    out.line(format_args!(
+        "  effects compared with what the play must lead to: {} differences",
+        differences.len()
+    ));
+    for problem in &problems {
+        out.line(format_args!("  ! {problem}"));
     }
-    let clean = tally.clean() && differences.is_empty() && report.is_as_planned();
-    println!(
-        "\n{}",
-        if clean { "Everything is as it must be: audit clean." } else { "Something is NOT as it must be." }
-    );
+    let (verdict, paint) = if clean {
+        ("Everything is as it must be: audit clean.", Paint::Good)
+    } else {
+        ("Something is NOT as it must be.", Paint::Bad)
+    };
+    out.line(format_args!("\n{}\n", out.painted(Some(paint), verdict)));
     Ok(clean)
 }
 
@@ -158,7 +185,9 @@ async fn show(
 async fn settle(store: &Store, expected: &Expected) -> Result<Vec<Difference>> {
     let mut last = usize::MAX;
     let mut changed = Instant::now();
+    let progress = Progress::begin("waiting for the workers", None);
     loop {
+        progress.show();
         let differences = audit::compare(store, expected).await?;
         if differences.is_empty() || changed.elapsed() > PATIENCE {
             return Ok(differences);

@@ -1,12 +1,17 @@
 //! `matchpurse dev`: every service in this process, for developing against it.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use matchpurse_service_kit::{shutdown, telemetry};
 use matchpurse_settings::{Settings, process_environment};
+use serde_json::{Value, json};
 
+use crate::config::WHERE;
+use crate::exit::Ending;
+use crate::out::Out;
+use crate::progress::waiting;
 use crate::servers::{ServerArgs, Servers};
 use crate::services::Services;
 use crate::{config, demo_sources, say};
@@ -15,7 +20,7 @@ use crate::{config, demo_sources, say};
 #[derive(Debug, clap::Args)]
 pub(crate) struct DevArgs {
     /// Your sources; without it one of each provider, with secrets that are published
-    #[arg(long, value_name = "FILE", env = "MATCHPURSE_CONFIG")]
+    #[arg(long, value_name = "FILE", env = "MATCHPURSE_CONFIG", help_heading = WHERE)]
     config: Option<PathBuf>,
     /// The port for deliveries; 0 takes a free one
     #[arg(long, default_value_t = 8080)]
@@ -28,16 +33,19 @@ pub(crate) struct DevArgs {
 }
 
 /// Runs until Ctrl-C.
-pub(crate) async fn run(args: DevArgs) -> Result<ExitCode> {
+pub(crate) async fn run(args: DevArgs, out: Out) -> Result<Ending> {
     let stop = shutdown::on_signals().context("cannot listen for signals")?;
     let servers = Servers::start(&args.servers).await?;
     let settings = settings(&args, &servers)?;
     telemetry::init("matchpurse", settings.telemetry.log_format, &settings.telemetry.log_filter)?;
-    for applied in config::bring_up_to_date(&settings).await? {
+    for applied in waiting("migrating", config::bring_up_to_date(&settings)).await? {
         say(&format!("applied {applied}"));
     }
     let mut services = Services::start(settings).await?;
     tell(&services, &servers.database_url);
+    if out.json() {
+        out.value(&places(&services, &servers.database_url));
+    }
     if args.config.is_none() {
         tell_token();
     }
@@ -51,7 +59,7 @@ pub(crate) async fn run(args: DevArgs) -> Result<ExitCode> {
     }
     services.stop().await?;
     servers.stop().await?;
-    Ok(ExitCode::SUCCESS)
+    Ok(Ending::Done)
 }
 
 fn settings(args: &DevArgs, servers: &Servers) -> Result<Settings> {
@@ -70,6 +78,19 @@ fn settings(args: &DevArgs, servers: &Servers) -> Result<Settings> {
     Ok(Settings::load(Some(path), process_environment().chain(over))?)
 }
 
+/// Where everything is, for programs.
+pub(crate) fn places(services: &Services, database_url: &str) -> Value {
+    let admin = |address: SocketAddr| format!("http://{address}");
+    json!({
+        "hooks": format!("http://{}/hooks", services.address),
+        "api": format!("http://{}/v1", services.api_address),
+        "ingress_admin": services.admin_address.map(admin),
+        "workers_admin": admin(services.workers_admin_address),
+        "api_admin": services.api_admin_address.map(admin),
+        "database_url": database_url,
+    })
+}
+
 /// Where everything is.
 pub(crate) fn tell(services: &Services, database_url: &str) {
     say(&format!("deliveries are taken at http://{}/hooks/SOURCE", services.address));
@@ -81,6 +102,7 @@ pub(crate) fn tell(services: &Services, database_url: &str) {
         say(&format!("the API's are at http://{admin}/readyz and /metrics"));
     }
     say(&format!("the API is at http://{}/v1", services.api_address));
+    say(&format!("the console is at http://{}/console", services.api_address));
     say(&format!("the database is {database_url}"));
 }
 

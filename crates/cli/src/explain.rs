@@ -1,21 +1,20 @@
 //! `matchpurse explain`: the whole story of one event, match, contest, grant, offer or player.
 
-use std::process::ExitCode;
-
-use anyhow::{Result, bail};
+use anyhow::Result;
 use matchpurse_contracts::v1;
 use matchpurse_domain::event::{Event, Payload, WhichKey};
 use matchpurse_domain::ids::{EventId, PlayerId, SourceName};
-use matchpurse_domain::money::{format_major, known_exponent};
-use matchpurse_domain::time::Timestamp;
-use matchpurse_settings::Settings;
 use matchpurse_store::story::{self, EventStory, Fate, Found, Line};
 use matchpurse_store::{Client, Store};
-use time::OffsetDateTime;
-use time::format_description::BorrowedFormatItem;
-use time::macros::format_description;
+use serde_json::{Value, json};
 
+use crate::anomalies::{figures_json, figures_text};
 use crate::config::DatabaseArgs;
+use crate::exit::{Ending, usage};
+use crate::member::set;
+use crate::moment::{clock_ms as moment, printable, stamp};
+use crate::money::{Coins, amount};
+use crate::out::{Out, Paint};
 use crate::say;
 
 /// How much of a body is shown without being asked for, in characters.
@@ -37,14 +36,15 @@ pub(crate) struct ExplainArgs {
 
 /// What amounts and bodies are shown with.
 struct Page<'p> {
-    settings: Option<&'p Settings>,
+    coins: Coins<'p>,
+    out: Out,
     whole_bodies: bool,
     /// The day that was shown last.
     day: Option<String>,
 }
 
 /// Prints the story; an id that nobody knows is a failure.
-pub(crate) async fn run(args: ExplainArgs) -> Result<ExitCode> {
+pub(crate) async fn run(args: ExplainArgs, out: Out) -> Result<Ending> {
     let (store, settings) = args.database.open().await?;
     let client = store.client().await?;
     let found = match &args.id[..] {
@@ -57,16 +57,22 @@ pub(crate) async fn run(args: ExplainArgs) -> Result<ExitCode> {
             };
             story::find(&client, id).await?.into_iter().filter(of_source).collect()
         }
-        _ => bail!("give one id, or a source's name and an id"),
+        _ => return Err(usage("give one id, or a source's name and an id")),
     };
     if found.is_empty() {
         say(&format!("nothing is known of {}", args.id.join(" ")));
-        return Ok(ExitCode::FAILURE);
+        return Ok(Ending::Found);
     }
-    let mut page = Page { settings: settings.as_ref(), whole_bodies: args.body, day: None };
+    if out.json() {
+        for found in found {
+            out.value(&as_json(&store, &client, found).await?);
+        }
+        return Ok(Ending::Done);
+    }
+    let mut page = Page { coins: Coins(settings.as_ref()), out, whole_bodies: args.body, day: None };
     for (nth, found) in found.into_iter().enumerate() {
         if nth > 0 {
-            println!();
+            out.line("");
         }
         page.day = None;
         match found {
@@ -75,19 +81,79 @@ pub(crate) async fn run(args: ExplainArgs) -> Result<ExitCode> {
             Found::Player(source, player) => page.player(&client, &source, &PlayerId::new(player)).await?,
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Ending::Done)
+}
+
+/// One of what was found, for programs.
+async fn as_json(store: &Store, client: &Client, found: Found) -> Result<Value> {
+    let lines = |lines: &[Line]| lines.iter().map(line_json).collect::<Value>();
+    match found {
+        Found::Event(id) => {
+            let Some(story) = story::of_event(client, id).await? else {
+                let day = store.left_archive(id).await?;
+                return Ok(json!({ "event_id": id.to_string(), "left_the_archive_with": day }));
+            };
+            let event = Event { raw: Default::default(), ..story.event.clone() };
+            let body = &story.event.raw;
+            let body = serde_json::from_slice(body)
+                .unwrap_or_else(|_| Value::from(String::from_utf8_lossy(body).into_owned()));
+            let workers = story
+                .workers
+                .iter()
+                .map(|(queue, fate)| json!({ "worker": queue.worker(), "fate": fate_in_words(fate) }));
+            let mut whole = json!({
+                "event_id": id.to_string(),
+                "archived_at": stamp(story.archived_at),
+                "seq": story.seq,
+                "day": story.day,
+                "hash": crate::verify_archive::hex(&story.hash),
+                "verified": vouched(&story.event),
+                "workers": workers.collect::<Vec<_>>(),
+                "body": body,
+            });
+            set(&mut whole, "event", serde_json::to_value(v1::Event::from(event))?);
+            set(&mut whole, "effects", lines(&story.effects));
+            Ok(whole)
+        }
+        Found::Subject(source, subject) => {
+            let figures = story::of_match(client, &source, &subject).await?;
+            let story = story::of_subject(client, &source, &subject).await?;
+            Ok(json!({
+                "source": source.as_str(),
+                "subject": subject,
+                "matches": figures.iter().map(figures_json).collect::<Vec<_>>(),
+                "lines": lines(&story),
+            }))
+        }
+        Found::Player(source, player) => {
+            let story = story::of_player(client, &source, &PlayerId::new(player.clone())).await?;
+            let balances = story.iter().flat_map(|story| &story.balances).map(|(balance, currency, ours)| {
+                json!({ "balance": amount(*balance, currency), "held_by": if *ours { "studio" } else { "provider" } })
+            });
+            Ok(json!({
+                "source": source.as_str(),
+                "player": player,
+                "balances": balances.collect::<Vec<_>>(),
+                "lines": story.as_ref().map(|story| lines(&story.lines)),
+            }))
+        }
+    }
+}
+
+fn line_json(line: &Line) -> Value {
+    json!({
+        "at": stamp(line.at),
+        "what": line.what,
+        "detail": line.detail,
+        "amount": line.amount.as_ref().map(|(minor, currency)| amount(*minor, currency)),
+    })
 }
 
 impl Page<'_> {
     async fn subject(&mut self, client: &Client, source: &SourceName, subject: &str) -> Result<()> {
-        println!("{subject} of source {source}");
+        self.heading(&format!("{subject} of source {source}"));
         for found in story::of_match(client, source, subject).await? {
-            let [pot, paid, refunded, fee, held] =
-                found.amounts.map(|amount| self.shown(amount, &found.currency));
-            println!(
-                "{}: pot {pot}, paid {paid}, back {refunded}, fee {fee}, in escrow now {held}",
-                found.state
-            );
+            self.out.line(figures_text(&found, self.coins));
         }
         let lines = story::of_subject(client, source, subject).await?;
         self.lines(&lines);
@@ -95,14 +161,14 @@ impl Page<'_> {
     }
 
     async fn player(&mut self, client: &Client, source: &SourceName, player: &PlayerId) -> Result<()> {
-        println!("player {player} of source {source}");
+        self.heading(&format!("player {player} of source {source}"));
         let Some(story) = story::of_player(client, source, player).await? else { return Ok(()) };
         for (balance, currency, ours) in &story.balances {
-            let balance = self.shown(*balance, currency);
+            let balance = self.coins.shown(*balance, currency);
             if *ours {
-                println!("has {balance}, which the studio holds");
+                self.out.line(format_args!("has {balance}, which the studio holds"));
             } else {
-                println!("has won or lost {balance}, which the provider holds");
+                self.out.line(format_args!("has won or lost {balance}, which the provider holds"));
             }
         }
         self.lines(&story.lines);
@@ -112,44 +178,54 @@ impl Page<'_> {
     async fn event(&mut self, store: &Store, client: &Client, id: EventId) -> Result<()> {
         let Some(story) = story::of_event(client, id).await? else {
             let day = store.left_archive(id).await?.unwrap_or_else(|| "a day that is not known".to_owned());
-            println!("event {id} was archived on {day}, which has left the archive: look into its export");
+            self.out.line(format_args!(
+                "event {id} was archived on {day}, which has left the archive: look into its export"
+            ));
             return Ok(());
         };
         let event = &story.event;
-        println!("event {id} of source {} ({})", event.source, event.provider);
-        println!("  what      {}{}", event.payload.name().as_str(), quoted(&event.provider_type));
+        self.heading(&format!("event {id} of source {} ({})", event.source, event.provider));
+        self.out.line(format_args!(
+            "  what      {}{}",
+            event.payload.name().as_str(),
+            quoted(&event.provider_type)
+        ));
         if !event.subject.is_empty() {
-            println!(
+            self.out.line(format_args!(
                 "  about     {}; all of it: matchpurse explain {} {}",
                 event.subject, event.source, event.subject
-            );
+            ));
         }
         if let Some(at) = event.occurred_at {
-            println!("  happened  {} by the provider's clock", moment(at));
+            self.out.line(format_args!("  happened  {} by the provider's clock", moment(at)));
         }
         self.received(&story);
-        println!("  verified  {}", vouched(event));
-        println!(
+        self.out.line(format_args!("  verified  {}", vouched(event)));
+        self.out.line(format_args!(
             "  archived  {} as row {} of the source's chain, kept under {}, hash {}…",
             moment(story.archived_at),
             story.seq,
             story.day,
             story.hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>()
-        );
+        ));
         for (queue, fate) in &story.workers {
-            println!("  {:9} {}: {}", "worker", queue.worker(), fate_in_words(fate));
+            self.out.line(format_args!("  {:9} {}: {}", "worker", queue.worker(), fate_in_words(fate)));
         }
-        println!("  says      {}", normalized(event)?);
+        self.out.line(format_args!("  says      {}", normalized(event)?));
         if !event.raw.is_empty() {
-            println!("  body      {}", self.body(event));
+            self.out.line(format_args!("  body      {}", self.body(event)));
         }
         if story.effects.is_empty() {
-            println!("nothing was moved by it that would still name it as its cause");
+            self.out.line(format_args!("nothing was moved by it that would still name it as its cause"));
         } else {
-            println!("what came of it");
+            self.out.line(format_args!("what came of it"));
             self.lines(&story.effects);
         }
         Ok(())
+    }
+
+    fn heading(&self, text: &str) {
+        self.out.line(self.out.painted(Some(Paint::Heading), &printable(text)));
     }
 
     fn received(&self, story: &EventStory) {
@@ -159,16 +235,19 @@ impl Page<'_> {
             0 => "a body that is not kept here".to_owned(),
             bytes => format!("a body of {bytes} bytes"),
         };
-        println!(
+        self.out.line(format_args!(
             "  received  {}, a {request} with {size}, delivery {}",
             moment(event.received_at),
             event.delivery_id
-        );
+        ));
         if story.delivery.len() > 1 {
             let nth = story.delivery.iter().position(|(id, ..)| *id == event.id).map_or(0, |at| at + 1);
-            println!("            event {nth} of {} that the delivery brought:", story.delivery.len());
+            self.out.line(format_args!(
+                "            event {nth} of {} that the delivery brought:",
+                story.delivery.len()
+            ));
             for (id, payload, subject) in &story.delivery {
-                println!("              {id} {payload} {subject}");
+                self.out.line(format_args!("              {id} {payload} {subject}"));
             }
         }
     }
@@ -193,29 +272,20 @@ impl Page<'_> {
             let at = moment(line.at);
             let (day, clock) = at.split_once(' ').unwrap_or(("", &at));
             if self.day.as_deref() != Some(day) {
-                println!("  {day}");
+                self.out.line(format_args!("  {day}"));
                 self.day = Some(day.to_owned());
             }
-            let amount =
-                line.amount.as_ref().map(|(amount, currency)| format!("{} ", self.shown(*amount, currency)));
-            println!(
+            let amount = line
+                .amount
+                .as_ref()
+                .map(|(amount, currency)| format!("{} ", self.coins.shown(*amount, currency)));
+            self.out.line(format_args!(
                 "    {clock} {:11} {}{}",
                 line.what.replace('_', " "),
                 amount.unwrap_or_default(),
                 line.detail
-            );
+            ));
         }
-    }
-
-    /// An amount as people write it; of a coin that is no currency of the world the configuration knows the decimal
-    /// places.
-    fn shown(&self, amount: i64, currency: &str) -> String {
-        let configured = || {
-            let mut sources = self.settings?.sources.values().map(|source| &source.policy().currency);
-            Some(sources.find(|known| known.code.as_str() == currency)?.exponent)
-        };
-        let exponent = known_exponent(currency).or_else(configured).unwrap_or(0);
-        format!("{} {currency}", format_major(amount, exponent))
     }
 }
 
@@ -292,13 +362,4 @@ fn fate_in_words(fate: &Fate) -> String {
 
 fn quoted(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!(", by the provider's word {text:?}") }
-}
-
-/// A day and time with milliseconds, UTC.
-fn moment(at: Timestamp) -> String {
-    const SHOWN: &[BorrowedFormatItem<'_>] =
-        format_description!("[year]-[month]-[day] [hour]:[minute]:[second].[subsecond digits:3]");
-    let shown = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.micros()) * 1000).ok();
-    // No year that the calendar does not have comes from a clock.
-    shown.and_then(|at| at.format(SHOWN).ok()).unwrap_or_else(|| format!("{} s", at.seconds()))
 }

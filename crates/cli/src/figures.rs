@@ -1,6 +1,7 @@
 //! Figures and streaks as lines of text.
 
 use matchpurse_domain::stats::{Figure, Form, Totals};
+use serde_json::{Value, json};
 
 /// `rating 1.794, kd 2.000, …`: what can be said of these sums.
 pub(crate) fn figures(totals: &Totals) -> String {
@@ -10,6 +11,14 @@ pub(crate) fn figures(totals: &Totals) -> String {
         Some(format!("{} {sign}{}.{:03}", figure.as_str(), size / 1000, size % 1000))
     });
     known.collect::<Vec<_>>().join(", ")
+}
+
+/// The same for programs: each figure in thousandths.
+pub(crate) fn figures_json(totals: &Totals) -> Value {
+    let known = Figure::ALL.into_iter();
+    let known =
+        known.filter_map(|figure| Some((format!("{}_milli", figure.as_str()), figure.milli(totals)?.into())));
+    Value::Object(known.collect())
 }
 
 /// `3 matches: 2 won, 1 lost, 0 drawn`.
@@ -53,4 +62,12 @@ mod tests {
             "streak: 1 loss, most wins in a row 2, most losses 1; the latest first: loss win win"
         );
     }
+}
+
+/// The same for programs; null before the first match.
+pub(crate) fn form_json(form: &Form) -> Value {
+    let Some((outcome, length)) = form.current else { return Value::Null };
+    let last: Vec<&str> = form.last.iter().map(|outcome| outcome.as_str()).collect();
+    json!({ "outcome": outcome.as_str(), "length": length, "most_wins": form.best_wins,
+            "most_losses": form.worst_losses, "last": last })
 }

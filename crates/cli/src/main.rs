@@ -3,45 +3,69 @@
 mod anomalies;
 mod archive;
 mod audit;
+mod author;
 mod config;
 mod correct;
 mod deliveries;
 mod demo;
 mod demo_sources;
 mod dev;
+mod doctor;
 mod endpoints;
+mod exit;
 mod explain;
 mod figures;
+mod help;
 mod leaderboards;
+mod listen;
+mod manual;
 mod member;
 mod moment;
+mod money;
 mod observe;
 mod offers;
+mod out;
 mod parked;
 mod players;
+mod progress;
 mod ratings;
 mod rebuild;
 mod replay;
 mod rewards;
+mod send;
 mod servers;
 mod services;
 mod simulate;
 mod stats;
 mod summary;
+mod table;
 mod verify_archive;
 mod verify_endpoint;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use anyhow::Result;
+use clap::{FromArgMatches as _, Parser, Subcommand};
+
+use crate::exit::Ending;
+use crate::out::{Colour, Out};
+
+/// The heading of what says how something is printed.
+const OUTPUT: &str = "Output";
 
 /// Turns the webhooks of competitive-gaming providers into effects that a studio can rely on.
 ///
 /// New here? `matchpurse demo --install` starts everything on this machine, plays four providers for some
 /// seconds, and shows what came of it.
 #[derive(Debug, Parser)]
-#[command(name = "matchpurse", version, max_term_width = 100)]
-struct Cli {
+#[command(name = "matchpurse", version, max_term_width = help::WIDTH_MAX)]
+pub(crate) struct Cli {
+    /// Print JSON: of a list an object a line, of anything else one object
+    #[arg(long, global = true, help_heading = OUTPUT)]
+    json: bool,
+    /// When to colour what is printed
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = OUTPUT)]
+    color: Colour,
     #[command(subcommand)]
     command: Command,
 }
@@ -52,20 +76,24 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Start everything here and stay up, for developing against it
     Dev(dev::DevArgs),
-    /// Play the providers against a running ingress
-    Simulate(simulate::SimulateArgs),
-    /// Check that everything in the database is as it must be
-    Audit(audit::AuditArgs),
-    /// Prove that every archived event is as it was written, and in its place
-    VerifyArchive(verify_archive::VerifyArchiveArgs),
-    /// See the archive's days, export them, and take old ones out
-    Archive(archive::ArchiveArgs),
-    /// Build all state anew from the archive and the records, in a schema of its own
-    Rebuild(rebuild::RebuildArgs),
-    /// Compare a rebuild with the state that is there
-    Diff(rebuild::DiffArgs),
+    /// Bring the database's schema up to date
+    Migrate(config::ConfigArgs),
+    /// Check the configuration and print the one in effect, without its secrets
+    CheckConfig(config::ConfigArgs),
+    /// Check database, broker, topology, clock, sources and services, and say what to do
+    Doctor(doctor::DoctorArgs),
+    /// Print events as they come, until interrupted
+    Listen(listen::ListenArgs),
     /// Tell the whole story of one match, contest, offer or player
     Explain(explain::ExplainArgs),
+    /// See what is known of a player: balances, records, statistics
+    Players(players::PlayersArgs),
+    /// See the statistics of a match, and decide which of two ends of it stands
+    Stats(stats::StatsArgs),
+    /// See leaderboards, and a player's rank
+    Leaderboards(leaderboards::LeaderboardsArgs),
+    /// See offers, ask what a player may see, and watch what changes
+    Offers(offers::OffersArgs),
     /// See the deliveries that could not be applied, and have them applied after all, or not
     Parked(parked::ParkedArgs),
     /// Apply archived events once more, or say what that would do
@@ -76,65 +104,88 @@ enum Command {
     Correct(correct::CorrectArgs),
     /// See corrections, and decide about those that wait for a second person
     Corrections(correct::CorrectionsArgs),
-    /// Try a studio's endpoint and say what it does wrong with our webhooks
-    VerifyEndpoint(verify_endpoint::VerifyEndpointArgs),
     /// See rewards, and decide about those that a person must look at
     Rewards(rewards::RewardsArgs),
-    /// See what is known of a player: balances, records, statistics
-    Players(players::PlayersArgs),
-    /// See the statistics of a match, and decide which of two ends of it stands
-    Stats(stats::StatsArgs),
-    /// See leaderboards, and a player's rank
-    Leaderboards(leaderboards::LeaderboardsArgs),
-    /// See whether skill ratings are what the matches say
-    Ratings(ratings::RatingsArgs),
-    /// See offers, ask what a player may see, and watch what changes
-    Offers(offers::OffersArgs),
-    /// See where notices go, stop and try it, and add endpoints that the configuration does not have
+    /// See where notices go, stop and try it, and add endpoints beside the configuration's
     Endpoints(endpoints::EndpointsArgs),
     /// See what was sent to which endpoint and what came of it, and have it sent again
     Deliveries(deliveries::DeliveriesArgs),
-    /// Bring the database's schema up to date
-    Migrate(config::ConfigArgs),
-    /// Check the configuration and print the one in effect, without its secrets
-    CheckConfig(config::ConfigArgs),
+    /// Check that everything in the database is as it must be
+    Audit(audit::AuditArgs),
+    /// Prove that every archived event is as it was written, and in its place
+    VerifyArchive(verify_archive::VerifyArchiveArgs),
+    /// See the archive's days, export them, and take old ones out
+    Archive(archive::ArchiveArgs),
+    /// Build all state anew from the archive and the records, in a schema of its own
+    Rebuild(rebuild::RebuildArgs),
+    /// Compare a rebuild with the state that is there
+    Diff(rebuild::DiffArgs),
+    /// See whether skill ratings are what the matches say
+    Ratings(ratings::RatingsArgs),
+    /// Sign one delivery as its provider does, send it, and show the answer
+    Send(send::SendArgs),
+    /// Play the providers against a running ingress
+    Simulate(simulate::SimulateArgs),
+    /// Try a studio's endpoint and say what it does wrong with our webhooks
+    VerifyEndpoint(verify_endpoint::VerifyEndpointArgs),
+    /// Print what a shell completes commands and flags by
+    Completions(manual::CompletionsArgs),
+    /// Print the manual page of the program or of a command, or write all of them
+    Man(manual::ManArgs),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let done = match Cli::parse().command {
-        Command::Demo(args) => demo::run(args).await,
-        Command::Dev(args) => dev::run(args).await,
-        Command::Simulate(args) => simulate::run(args).await,
-        Command::Audit(args) => audit::run(args).await,
-        Command::VerifyArchive(args) => verify_archive::run(args).await,
-        Command::Archive(args) => archive::run(args).await,
-        Command::Rebuild(args) => rebuild::run(args).await,
-        Command::Diff(args) => rebuild::diff(args).await,
-        Command::Explain(args) => explain::run(args).await,
-        Command::Parked(args) => parked::run(args).await,
-        Command::Replay(args) => replay::run(args).await,
-        Command::Anomalies(args) => anomalies::run(args).await,
-        Command::Correct(args) => correct::run(args).await,
-        Command::Corrections(args) => correct::manage(args).await,
-        Command::VerifyEndpoint(args) => verify_endpoint::run(args).await,
-        Command::Rewards(args) => rewards::run(args).await,
-        Command::Players(args) => players::run(args).await,
-        Command::Stats(args) => stats::run(args).await,
-        Command::Leaderboards(args) => leaderboards::run(args).await,
-        Command::Ratings(args) => ratings::run(args).await,
-        Command::Offers(args) => offers::run(args).await,
-        Command::Endpoints(args) => endpoints::run(args).await,
-        Command::Deliveries(args) => deliveries::run(args).await,
-        Command::Migrate(args) => config::migrate(args).await,
-        Command::CheckConfig(args) => config::check(&args),
+    let cli = match Cli::from_arg_matches(&help::matches()) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
     };
-    match done {
-        Ok(code) => code,
+    let ending = match run(cli.command, Out::new(cli.json, cli.color)).await {
+        Ok(ending) => ending,
         Err(error) => {
             eprintln!("matchpurse: {}", chain(&error));
-            ExitCode::FAILURE
+            Ending::of_error(&error)
         }
+    };
+    if out::lost() {
+        say("not everything could be printed");
+        return Ending::Failed.into();
+    }
+    ending.into()
+}
+
+async fn run(command: Command, out: Out) -> Result<Ending> {
+    match command {
+        Command::Demo(args) => demo::run(args, out).await,
+        Command::Dev(args) => dev::run(args, out).await,
+        Command::Migrate(args) => config::migrate(args, out).await,
+        Command::CheckConfig(args) => config::check(&args, out),
+        Command::Doctor(args) => doctor::run(args, out).await,
+        Command::Listen(args) => listen::run(args, out).await,
+        Command::Explain(args) => explain::run(args, out).await,
+        Command::Players(args) => players::run(args, out).await,
+        Command::Stats(args) => stats::run(args, out).await,
+        Command::Leaderboards(args) => leaderboards::run(args, out).await,
+        Command::Offers(args) => offers::run(args, out).await,
+        Command::Parked(args) => parked::run(args, out).await,
+        Command::Replay(args) => replay::run(args, out).await,
+        Command::Anomalies(args) => anomalies::run(args, out).await,
+        Command::Correct(args) => correct::run(args, out).await,
+        Command::Corrections(args) => correct::manage(args, out).await,
+        Command::Rewards(args) => rewards::run(args, out).await,
+        Command::Endpoints(args) => endpoints::run(args, out).await,
+        Command::Deliveries(args) => deliveries::run(args, out).await,
+        Command::Audit(args) => audit::run(args, out).await,
+        Command::VerifyArchive(args) => verify_archive::run(args, out).await,
+        Command::Archive(args) => archive::run(args, out).await,
+        Command::Rebuild(args) => rebuild::run(args, out).await,
+        Command::Diff(args) => rebuild::diff(args, out).await,
+        Command::Ratings(args) => ratings::run(args, out).await,
+        Command::Send(args) => send::run(args, out).await,
+        Command::Simulate(args) => simulate::run(args, out).await,
+        Command::VerifyEndpoint(args) => verify_endpoint::run(args, out).await,
+        Command::Completions(args) => manual::completions(&args, out),
+        Command::Man(args) => manual::man(&args, out),
     }
 }
 

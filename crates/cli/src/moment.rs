@@ -5,7 +5,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use matchpurse_domain::time::Timestamp;
 use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
 use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
 
 /// Reads `2026-11-22T10:00:00Z`, `2026-11-22` (its first moment in UTC), or how long ago: `90s`, `30m`, `6h`, `2d`.
 pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
@@ -34,10 +36,36 @@ fn ago(text: &str) -> Option<Duration> {
     Some(Duration::from_secs(number.checked_mul(unit)?))
 }
 
-/// A time in UTC, to the second.
-pub(crate) fn shown(at: Timestamp) -> String {
-    let time = OffsetDateTime::from_unix_timestamp(at.seconds()).ok();
-    time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| at.seconds().to_string())
+const CLOCK: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
+const CLOCK_MS: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day] [hour]:[minute]:[second].[subsecond digits:3]");
+const STAMP: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
+
+/// A day and time for people, UTC.
+pub(crate) fn clock(at: Timestamp) -> String {
+    written(at, CLOCK)
+}
+
+/// The same with milliseconds.
+pub(crate) fn clock_ms(at: Timestamp) -> String {
+    written(at, CLOCK_MS)
+}
+
+/// A time for programs, to the microsecond, as the API writes it.
+pub(crate) fn stamp(at: Timestamp) -> String {
+    written(at, STAMP)
+}
+
+fn written(at: Timestamp, form: &[BorrowedFormatItem<'_>]) -> String {
+    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.micros()) * 1000).ok();
+    // No year that the calendar does not have comes from a clock.
+    time.and_then(|time| time.format(form).ok()).unwrap_or_else(|| format!("{} s", at.seconds()))
+}
+
+/// `1 attempt`, `3 attempts`.
+pub(crate) fn attempts(count: i32) -> String {
+    format!("{count} attempt{}", if count == 1 { "" } else { "s" })
 }
 
 /// A text that somebody else wrote, without what a terminal would obey.
@@ -68,6 +96,23 @@ mod tests {
         for bad in ["", "d", "-1d", "yesterday", "2026-13-01", "99999999999999999999d", "é"] {
             assert!(moment(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_time_is_shown_with_its_day() {
+        for (seconds, expected) in [
+            (0, "1970-01-01 00:00:00"),
+            (951_782_399, "2000-02-28 23:59:59"),
+            (951_782_400, "2000-02-29 00:00:00"),
+            (1_790_000_000, "2026-09-21 14:13:20"),
+            (-1, "1969-12-31 23:59:59"),
+            (i64::MAX / 1_000_000, "9223372036854 s"),
+        ] {
+            assert_eq!(clock(Timestamp::from_seconds(seconds)), expected);
+        }
+        let at = Timestamp::from_micros(1_790_000_000_123_456);
+        assert_eq!(clock_ms(at), "2026-09-21 14:13:20.123");
+        assert_eq!(stamp(at), "2026-09-21T14:13:20.123456Z");
     }
 
     #[test]

@@ -1,18 +1,22 @@
 //! `matchpurse offers`: see offers, ask what a player may see, watch what changes.
 
-use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use matchpurse_domain::ids::{PlayerId, SourceName};
 use matchpurse_domain::offers::OfferState;
 use matchpurse_domain::time::Timestamp;
 use matchpurse_store::offers::{self, Change, OfferRecord, Position, Question};
+use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::config::DatabaseArgs;
-use crate::rewards::clock;
+use crate::exit::{Ending, not_there};
+use crate::member::set;
+use crate::moment::{clock, printable, stamp};
+use crate::out::Out;
 use crate::say;
+use crate::table::{Table, left, or_dash, state as state_cell, words};
 
 /// How often it is looked for what is new.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -84,33 +88,20 @@ fn state(text: &str) -> Result<OfferState, String> {
 }
 
 /// Shows, asks or watches.
-pub(crate) async fn run(args: OffersArgs) -> Result<ExitCode> {
+pub(crate) async fn run(args: OffersArgs, out: Out) -> Result<Ending> {
     match args.action {
         Action::List { database, source, state, after, limit } => {
             let source = SourceName::parse(&source)?;
-            let client = database.connect().await?;
-            let found =
-                offers::list(&client.client().await?, &source, state, after.as_deref(), limit).await?;
-            if found.is_empty() {
-                say("there are none");
-            }
-            for record in &found {
-                println!("{}", line(record));
-            }
+            let store = database.connect().await?;
+            let found = offers::list(&store.client().await?, &source, state, after.as_deref(), limit).await?;
+            out.list(&found, json, table);
         }
         Action::Show { database, source, offer } => {
             let source = SourceName::parse(&source)?;
-            let client = database.connect().await?;
-            let found = offers::find(&client.client().await?, &source, &offer).await?;
-            let record = found.context("there is no such offer")?;
-            println!("{}", line(&record));
-            println!(
-                "    first heard of {}, changed {}",
-                clock(record.first_seen_at),
-                clock(record.updated_at)
-            );
-            let said = record.data_at.map_or_else(|| "with its removal".to_owned(), clock);
-            println!("    said {said}: {}", record.data);
+            let store = database.connect().await?;
+            let found = offers::find(&store.client().await?, &source, &offer).await?;
+            let record = found.ok_or_else(|| not_there("there is no such offer"))?;
+            out.thing(|| whole(&record), || text(&record));
         }
         Action::Eligible { database, source, player, offers } => {
             let source = SourceName::parse(&source)?;
@@ -118,17 +109,33 @@ pub(crate) async fn run(args: OffersArgs) -> Result<ExitCode> {
             let question = Question { player: PlayerId::new(player), offers };
             let asked = std::slice::from_ref(&question);
             let answers = offers::eligible(&store.client().await?, &source, asked).await?;
-            for (offer, answer) in question.offers.iter().zip(answers.iter().flatten()) {
-                let word = if answer.is_eligible() { "yes" } else { "no " };
-                println!("{offer:20} {word} {}", answer.as_str());
-            }
+            let pairs: Vec<_> = question.offers.iter().zip(answers.iter().flatten()).collect();
+            out.list(
+                &pairs,
+                |(offer, answer)| {
+                    json!({ "offer": offer, "eligible": answer.is_eligible(), "reason": answer.as_str() })
+                },
+                |pairs| {
+                    let mut table = Table::new([left("offer"), left("eligible"), left("why")]);
+                    for (offer, answer) in pairs {
+                        let word = if answer.is_eligible() { "yes" } else { "no" };
+                        table.row([offer.into(), word.into(), answer.as_str().into()]);
+                    }
+                    table
+                },
+            );
         }
-        Action::Watch { database, source, after } => watch(database, source, after).await?,
+        Action::Watch { database, source, after } => watch(database, source, after, out).await?,
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Ending::Done)
 }
 
-async fn watch(database: DatabaseArgs, source: Option<String>, after: Option<Position>) -> Result<()> {
+async fn watch(
+    database: DatabaseArgs,
+    source: Option<String>,
+    after: Option<Position>,
+    out: Out,
+) -> Result<()> {
     let source = source.map(|source| SourceName::parse(&source)).transpose()?;
     let store = database.connect().await?;
     let client = store.client().await?;
@@ -142,13 +149,64 @@ async fn watch(database: DatabaseArgs, source: Option<String>, after: Option<Pos
             say("some changes behind that place are not kept any more");
         }
         for change in &slice.changes {
-            println!("{}", told(change));
+            let printed =
+                if out.json() { out.try_line(change_json(change)) } else { out.try_line(told(change)) };
+            // Nobody reads any more.
+            if printed.is_err() {
+                return Ok(());
+            }
         }
         at = slice.upto;
         if !slice.more {
             sleep(LOOK_EVERY).await;
         }
     }
+}
+
+fn table(found: &[OfferRecord]) -> Table {
+    let mut table =
+        Table::new([left("offer"), left("state"), left("since"), words("app"), words("campaign")]);
+    for record in found {
+        table.row([
+            (&record.offer_id).into(),
+            state_cell(record.state.as_str()),
+            record.state_at.map_or_else(|| "only described".to_owned(), clock).into(),
+            or_dash(record.app_id.as_ref()),
+            or_dash(record.campaign_id.as_ref()),
+        ]);
+    }
+    table
+}
+
+fn json(record: &OfferRecord) -> Value {
+    json!({
+        "offer": record.offer_id,
+        "state": record.state.as_str(),
+        "state_at": record.state_at.map(stamp),
+        "app_id": record.app_id,
+        "campaign_id": record.campaign_id,
+        "first_seen_at": stamp(record.first_seen_at),
+        "updated_at": stamp(record.updated_at),
+    })
+}
+
+/// With what the provider says of it.
+fn whole(record: &OfferRecord) -> Value {
+    let mut whole = json(record);
+    let data = serde_json::from_str(&record.data).unwrap_or_else(|_| Value::from(record.data.as_str()));
+    set(&mut whole, "data", data);
+    set(&mut whole, "data_at", record.data_at.map(stamp));
+    whole
+}
+
+fn text(record: &OfferRecord) -> String {
+    let (seen, updated) = (clock(record.first_seen_at), clock(record.updated_at));
+    let said = record.data_at.map_or_else(|| "with its removal".to_owned(), clock);
+    format!(
+        "{}\n    first heard of {seen}, changed {updated}\n    said {said}: {}",
+        line(record),
+        printable(&record.data)
+    )
 }
 
 /// `id state since when`, and what it belongs to.
@@ -158,6 +216,18 @@ fn line(record: &OfferRecord) -> String {
     let of: String =
         of.into_iter().filter_map(|(name, id)| id.as_ref().map(|id| format!(", {name} {id}"))).collect();
     format!("{:20} {:7} {since}{of}", record.offer_id, record.state.as_str())
+}
+
+fn change_json(change: &Change) -> Value {
+    let Change { position, change } = change;
+    json!({
+        "position": position.to_string(),
+        "source": change.source.as_str(),
+        "kind": change.kind.as_str(),
+        "subject": change.subject,
+        "state": change.state.as_str(),
+        "changed_at": stamp(change.changed_at),
+    })
 }
 
 /// A change on one line.

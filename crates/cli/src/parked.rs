@@ -1,9 +1,8 @@
 //! `matchpurse parked`: deliveries that could not be applied.
 
-use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 use matchpurse_contracts::topology::Queue;
 use matchpurse_contracts::{v1, wire};
 use matchpurse_domain::event::{Event, Kept};
@@ -15,10 +14,15 @@ use matchpurse_store::Store;
 use matchpurse_store::parked::{Parked, ParkedFilter, ParkedKind};
 use serde_json::{Value, json};
 
+use crate::author::AuthorArgs;
 use crate::config::DatabaseArgs;
+use crate::exit::{Ending, not_there, usage};
 use crate::member::set;
-use crate::moment::{moment, printable, shown};
+use crate::moment::{clock, moment, printable, stamp};
+use crate::out::Out;
+use crate::progress::Progress;
 use crate::say;
+use crate::table::{Table, left, or_dash, right, state as state_cell, words};
 
 /// How many are read at once when all are to be resolved.
 const PAGE: u32 = 200;
@@ -44,9 +48,6 @@ enum Action {
         /// At most so many
         #[arg(long, default_value_t = 50)]
         limit: u32,
-        /// One JSON object a line
-        #[arg(long)]
-        json: bool,
     },
     /// Show one with its event and body
     Show {
@@ -54,9 +55,6 @@ enum Action {
         database: DatabaseArgs,
         /// Its number
         id: i64,
-        /// As a JSON object
-        #[arg(long)]
-        json: bool,
     },
     /// Hand it to the worker that failed once more; what nobody could read is read by today's adapter
     Replay(ResolveArgs),
@@ -98,12 +96,8 @@ struct ResolveArgs {
     /// At most so many a second
     #[arg(long, value_name = "N", default_value_t = 500)]
     rate: u32,
-    /// Who you are; it is recorded
-    #[arg(long)]
-    actor: String,
-    /// Why; it is recorded
-    #[arg(long)]
-    reason: String,
+    #[command(flatten)]
+    author: AuthorArgs,
 }
 
 fn kind(text: &str) -> Result<ParkedKind, String> {
@@ -133,42 +127,45 @@ impl FilterArgs {
 }
 
 /// Shows or resolves.
-pub(crate) async fn run(args: ParkedArgs) -> Result<ExitCode> {
+pub(crate) async fn run(args: ParkedArgs, out: Out) -> Result<Ending> {
     match args.action {
-        Action::List { database, filter, resolved, limit, json } => {
+        Action::List { database, filter, resolved, limit } => {
             let store = database.connect().await?;
             let filter = filter.filter(resolved);
             let found = store.parked_before(&filter, None, limit).await?;
-            for parked in &found {
-                if json { println!("{}", outline(parked)) } else { print_line(parked) }
-            }
+            out.list(&found, outline, table);
             let (count, _) = store.parked_count(&filter).await?;
-            say(&format!("{} of {count} shown", found.len()));
+            if count > 0 {
+                say(&format!("{} of {count} shown", found.len()));
+            }
         }
-        Action::Show { database, id, json } => {
+        Action::Show { database, id } => {
             let store = database.connect().await?;
-            let parked = store.parked_by_id(id).await?.context("there is no such parked delivery")?;
+            let parked = store.parked_by_id(id).await?;
+            let parked = parked.ok_or_else(|| not_there("there is no such parked delivery"))?;
             let whole = whole(&store, &parked).await?;
-            if json { println!("{whole:#}") } else { print_whole(&parked, &whole) }
+            if out.json() { out.value(&whole) } else { print_whole(&parked, &whole, out) }
         }
-        Action::Replay(args) => return resolve(args, true).await,
-        Action::Discard(args) => return resolve(args, false).await,
+        Action::Replay(args) => return resolve(args, true, out).await,
+        Action::Discard(args) => return resolve(args, false, out).await,
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Ending::Done)
 }
 
-async fn resolve(args: ResolveArgs, replayed: bool) -> Result<ExitCode> {
+async fn resolve(args: ResolveArgs, replayed: bool, out: Out) -> Result<Ending> {
     if !args.all && !args.filter.is_empty() {
-        bail!("conditions go with --all, not with numbers");
+        return Err(usage("conditions go with --all, not with numbers"));
     }
+    let (actor, reason) = args.author.said()?;
     let (store, settings) = args.database.open().await?;
-    let resolver = Resolver::new(store, settings.as_ref(), replayed, args.actor, args.reason)?;
+    let resolver = Resolver::new(store, settings.as_ref(), replayed, Author { actor, reason }, out);
     let mut tally = Tally::default();
     let pause = Duration::from_secs(1) / args.rate.max(1);
     if args.all {
         let filter = args.filter.filter(false);
         // What fails again meanwhile is parked under a new number, and is not taken again.
         let (count, last) = resolver.store.parked_count(&filter).await?;
+        let progress = Progress::begin(resolver.word(), u64::try_from(count).ok());
         let mut after = 0;
         loop {
             let page = resolver.store.parked_after(&filter, after, PAGE).await?;
@@ -176,24 +173,36 @@ async fn resolve(args: ResolveArgs, replayed: bool) -> Result<ExitCode> {
             let Some(end) = ids.last() else { break };
             after = *end;
             for id in ids {
-                resolver.one(id, &mut tally).await?;
+                let resolved = resolver.one(id, &mut tally).await?;
+                progress.aside(|| resolver.print(id, &resolved));
+                progress.at(tally.done.saturating_add(tally.refused));
                 tokio::time::sleep(pause).await;
             }
-            say(&format!("{} of {count}", tally.done.saturating_add(tally.refused)));
         }
     } else {
         for id in args.ids {
-            resolver.one(id, &mut tally).await?;
+            let resolved = resolver.one(id, &mut tally).await?;
+            resolver.print(id, &resolved);
         }
     }
     say(&format!("{} {}, {} not possible", tally.done, resolver.word(), tally.refused));
-    Ok(if tally.refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(Ending::of_check(tally.refused == 0))
 }
 
 #[derive(Default)]
 struct Tally {
     done: u64,
     refused: u64,
+}
+
+/// What became of one.
+enum Resolved {
+    /// It was so before.
+    Before,
+    /// It is done; what nobody could read has become these events.
+    Done(Vec<String>),
+    /// Why not.
+    Refused(String),
 }
 
 /// Resolves one after the other in the same way.
@@ -203,25 +212,16 @@ struct Resolver {
     readings: Option<Readings>,
     outlet: Outlet,
     author: Author,
+    out: Out,
 }
 
 impl Resolver {
-    fn new(
-        store: Store,
-        settings: Option<&Settings>,
-        replayed: bool,
-        actor: String,
-        reason: String,
-    ) -> Result<Self> {
-        let author = Author { actor: actor.trim().to_owned(), reason: reason.trim().to_owned() };
-        if author.actor.is_empty() || author.reason.is_empty() {
-            bail!("--actor and --reason must say who and why");
-        }
+    fn new(store: Store, settings: Option<&Settings>, replayed: bool, author: Author, out: Out) -> Self {
         // Only what nobody could read needs the sources; without a configuration there are none.
         let broker = settings.is_some_and(|settings| settings.broker.url.is_some());
         let outlet = if broker { Outlet::Broker } else { Outlet::Workers };
         let readings = replayed.then(|| settings.map(Readings::new).unwrap_or_default());
-        Ok(Self { store, readings, outlet, author })
+        Self { store, readings, outlet, author, out }
     }
 
     const fn word(&self) -> &'static str {
@@ -229,7 +229,7 @@ impl Resolver {
     }
 
     /// Resolves one; one that is refused does not keep the others.
-    async fn one(&self, id: i64, tally: &mut Tally) -> Result<()> {
+    async fn one(&self, id: i64, tally: &mut Tally) -> Result<Resolved> {
         let done = match &self.readings {
             Some(readings) => {
                 let read = |kept: &Kept| readings.read_again(kept).map_err(|error| error.to_string());
@@ -237,38 +237,70 @@ impl Resolver {
             }
             None => discard(&self.store, id, &self.author).await,
         };
-        match done {
-            Ok(Done { repeated: true, .. }) => println!("{id} was {} before", self.word()),
-            Ok(done) if done.parked.kind == ParkedKind::Unrecognized && !done.events.is_empty() => {
-                let events: Vec<String> = done.events.iter().map(ToString::to_string).collect();
-                println!("{id} {}: it is now {}", self.word(), events.join(", "));
+        let resolved = match done {
+            Ok(Done { repeated: true, .. }) => Resolved::Before,
+            Ok(done) if done.parked.kind == ParkedKind::Unrecognized => {
+                Resolved::Done(done.events.iter().map(ToString::to_string).collect())
             }
-            Ok(_) => println!("{id} {}", self.word()),
+            Ok(_) => Resolved::Done(Vec::new()),
             Err(Error::Store(error)) => return Err(error.into()),
-            Err(refused) => {
-                tally.refused += 1;
-                println!("{id} not {}: {}", self.word(), printable(&refused.to_string()));
-                return Ok(());
-            }
+            Err(refused) => Resolved::Refused(refused.to_string()),
+        };
+        match resolved {
+            Resolved::Refused(_) => tally.refused += 1,
+            Resolved::Before | Resolved::Done(_) => tally.done += 1,
         }
-        tally.done += 1;
-        Ok(())
+        Ok(resolved)
+    }
+
+    fn print(&self, id: i64, resolved: &Resolved) {
+        let word = self.word();
+        if self.out.json() {
+            let (done, became, refused) = match resolved {
+                Resolved::Before => (true, &[][..], None),
+                Resolved::Done(events) => (true, &events[..], None),
+                Resolved::Refused(why) => (false, &[][..], Some(why)),
+            };
+            let repeated = matches!(resolved, Resolved::Before);
+            let line =
+                json!({ "id": id, word: done, "repeated": repeated, "became": became, "refused": refused });
+            return self.out.line(line);
+        }
+        match resolved {
+            Resolved::Before => self.out.line(format_args!("{id} was {word} before")),
+            Resolved::Done(events) if events.is_empty() => self.out.line(format_args!("{id} {word}")),
+            Resolved::Done(events) => {
+                self.out.line(format_args!("{id} {word}: it is now {}", events.join(", ")));
+            }
+            Resolved::Refused(why) => self.out.line(format_args!("{id} not {word}: {}", printable(why))),
+        }
     }
 }
 
-fn print_line(parked: &Parked) {
-    let or = |text: &Option<String>| printable(text.as_deref().unwrap_or("-"));
-    println!(
-        "{} {} {} {} {} {} {}: {}",
-        parked.id,
-        shown(parked.parked_at),
-        parked.kind.as_str(),
-        worker(&parked.queue),
-        or(&parked.source),
-        or(&parked.event_type),
-        or(&parked.subject),
-        printable(parked.reason.lines().next().unwrap_or_default())
-    );
+fn table(found: &[Parked]) -> Table {
+    let mut table = Table::new([
+        right("id"),
+        left("parked"),
+        left("kind"),
+        left("worker"),
+        left("source"),
+        left("type"),
+        words("subject"),
+        words("why"),
+    ]);
+    for parked in found {
+        table.row([
+            parked.id.into(),
+            clock(parked.parked_at).into(),
+            state_cell(parked.kind.as_str()),
+            worker(&parked.queue).into(),
+            or_dash(parked.source.as_ref()),
+            or_dash(parked.event_type.as_ref()),
+            or_dash(parked.subject.as_ref()),
+            parked.reason.lines().next().unwrap_or_default().into(),
+        ]);
+    }
+    table
 }
 
 fn worker(queue: &str) -> String {
@@ -287,9 +319,9 @@ fn outline(parked: &Parked) -> Value {
         "type": parked.event_type,
         "subject": parked.subject,
         "traceparent": parked.traceparent,
-        "parked_at": shown(parked.parked_at),
+        "parked_at": stamp(parked.parked_at),
         "resolved": parked.resolved.as_ref().map(|resolved| json!({
-            "at": shown(resolved.at),
+            "at": stamp(resolved.at),
             "resolution": resolved.resolution,
             "by": resolved.by,
             "reason": resolved.reason,
@@ -322,20 +354,30 @@ fn body(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap_or_else(|_| Value::from(String::from_utf8_lossy(bytes)))
 }
 
-fn print_whole(parked: &Parked, whole: &Value) {
-    print_line(parked);
-    println!("event {}, routing key {}", parked.event_id, printable(&parked.routing_key));
+fn print_whole(parked: &Parked, whole: &Value, out: Out) {
+    let or = |text: &Option<String>| printable(text.as_deref().unwrap_or("-"));
+    out.line(format_args!(
+        "{} {} {} {} {} {} {}",
+        parked.id,
+        clock(parked.parked_at),
+        parked.kind.as_str(),
+        worker(&parked.queue),
+        or(&parked.source),
+        or(&parked.event_type),
+        or(&parked.subject),
+    ));
+    out.line(format_args!("event {}, routing key {}", parked.event_id, printable(&parked.routing_key)));
     if let Some(traceparent) = &parked.traceparent {
-        println!("trace {}", printable(traceparent));
+        out.line(format_args!("trace {}", printable(traceparent)));
     }
-    println!("why:\n{}", printable(&parked.reason));
+    out.line(format_args!("why:\n{}", printable(&parked.reason)));
     if let Some(resolved) = &parked.resolved {
-        let (at, reason) = (shown(resolved.at), printable(&resolved.reason));
-        println!("{} at {at} by {}: {reason}", resolved.resolution, printable(&resolved.by));
+        let (at, reason) = (clock(resolved.at), printable(&resolved.reason));
+        out.line(format_args!("{} at {at} by {}: {reason}", resolved.resolution, printable(&resolved.by)));
     }
     for name in ["event", "body"] {
         if let Some(value) = whole.get(name) {
-            println!("{name}:\n{}", printable(&format!("{value:#}")));
+            out.line(format_args!("{name}:\n{}", printable(&format!("{value:#}"))));
         }
     }
 }

@@ -1,23 +1,23 @@
 //! `matchpurse players`: what is known of a player, over all ids that are the same person's.
 
-use std::process::ExitCode;
-
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use matchpurse_domain::ids::{PlayerId, SourceName};
-use matchpurse_domain::money::{format_major, known_exponent};
-use matchpurse_domain::stats::Totals;
-use matchpurse_settings::Settings;
+use matchpurse_domain::stats::{Form, Totals};
 use matchpurse_store::Client;
 use matchpurse_store::escrow::money_of;
 use matchpurse_store::links::{Identity, is_known, person_of};
 use matchpurse_store::stats::{
     PlayedMatch, Record, form_of, kicks_of, matches_of, record_form_of, records_of, totals_of,
 };
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::config::DatabaseArgs;
-use crate::figures::{figures, form, record};
-use crate::rewards::clock;
+use crate::exit::{Ending, not_there};
+use crate::figures::{figures, figures_json, form, form_json, record};
+use crate::moment::{clock, printable, stamp};
+use crate::money::{Coins, amount};
+use crate::out::Out;
 
 /// See what is known of a player
 #[derive(Debug, clap::Args)]
@@ -45,69 +45,162 @@ enum Action {
     },
 }
 
+/// What is known of one identity, or of several taken together.
+struct Sums {
+    totals: Totals,
+    form: Form,
+    kicks: i64,
+    /// With the source of the identity.
+    records: Vec<(SourceName, Record)>,
+    record_form: Form,
+}
+
+/// What a player has, in one currency: what can be used, and what is in escrow, minor units.
+struct Funds {
+    currency: String,
+    available: i64,
+    held: i64,
+}
+
 /// Shows.
-pub(crate) async fn run(args: PlayersArgs) -> Result<ExitCode> {
+pub(crate) async fn run(args: PlayersArgs, out: Out) -> Result<Ending> {
     let Action::Show { database, source, player, identity_only, matches } = args.action;
     let identity = Identity { source: SourceName::parse(&source)?, player_id: PlayerId::new(player) };
     let (store, settings) = database.open().await?;
     let client = store.client().await?;
-    ensure!(is_known(&client, &identity).await?, "the source has told of no player of this id");
+    if !is_known(&client, &identity).await? {
+        return Err(not_there("the source has told of no player of this id"));
+    }
     let mut person: Vec<Identity> = vec![identity.clone()];
     if !identity_only {
         person = person_of(&client, &identity).await?.into_iter().collect();
     }
+    let coins = Coins(settings.as_ref());
+    let mut identities = Vec::new();
     for one in &person {
-        println!("player {} of {}", one.player_id, one.source);
-        for own in money_of(&client, &one.source, &one.player_id).await?.unwrap_or_default() {
-            let amount = |minor| shown(minor, own.currency.as_str(), &one.source, settings.as_ref());
-            println!("    has {}, and {} in escrow", amount(own.available), amount(own.held));
-        }
-        print_sums(&client, std::slice::from_ref(one), settings.as_ref()).await?;
+        let funds = money_of(&client, &one.source, &one.player_id).await?.unwrap_or_default();
+        let funds = funds.into_iter().map(|own| Funds {
+            currency: own.currency.as_str().to_owned(),
+            available: own.available,
+            held: own.held,
+        });
+        let sums = sums(&client, std::slice::from_ref(one)).await?;
+        identities.push((one, funds.collect::<Vec<_>>(), sums));
     }
-    if person.len() > 1 {
-        println!("all of them together");
-        print_sums(&client, &person, settings.as_ref()).await?;
-    }
+    let together = if person.len() > 1 { Some(sums(&client, &person).await?) } else { None };
     let keys: Vec<Uuid> = person.iter().map(Identity::key).collect();
-    for played in matches_of(&client, &keys, None, matches).await? {
-        println!("{}", line(&played));
+    let played = matches_of(&client, &keys, None, matches).await?;
+    if out.json() {
+        let identities = identities.iter().map(|(one, funds, sums)| {
+            json!({ "source": one.source.as_str(), "player": one.player_id.as_str(),
+                    "balances": funds.iter().map(funds_json).collect::<Vec<_>>(), "sums": sums.json() })
+        });
+        out.value(&json!({
+            "identities": identities.collect::<Vec<_>>(),
+            "together": together.as_ref().map(Sums::json),
+            "matches": played.iter().map(match_json).collect::<Vec<_>>(),
+        }));
+        return Ok(Ending::Done);
     }
-    Ok(ExitCode::SUCCESS)
+    for (one, funds, sums) in &identities {
+        out.line(format_args!("player {} of {}", printable(one.player_id.as_str()), one.source));
+        for own in funds {
+            let amount = |minor| coins.shown(minor, &own.currency);
+            out.line(format_args!("    has {}, and {} in escrow", amount(own.available), amount(own.held)));
+        }
+        sums.print(coins, out);
+    }
+    if let Some(sums) = together {
+        out.line("all of them together");
+        sums.print(coins, out);
+    }
+    for played in &played {
+        out.line(line(played));
+    }
+    Ok(Ending::Done)
 }
 
 /// What these identities did, taken together.
-async fn print_sums(client: &Client, person: &[Identity], settings: Option<&Settings>) -> Result<()> {
+async fn sums(client: &Client, person: &[Identity]) -> Result<Sums> {
     let keys: Vec<Uuid> = person.iter().map(Identity::key).collect();
     let mut totals = Totals::default();
     totals_of(client, &keys).await?.values().for_each(|own| totals.add(own));
-    if totals.matches > 0 {
-        println!(
-            "    on game servers, {}, {} rounds",
-            record(totals.matches, totals.wins, totals.losses, totals.draws),
-            totals.rounds
-        );
-        println!("        {}", figures(&totals));
-        form(&form_of(client, &keys).await?).iter().for_each(|form| println!("        {form}"));
-    }
-    let kicks: i64 = kicks_of(client, &keys).await?.values().sum();
-    if kicks > 0 {
-        println!("    voted out of {kicks} matches");
-    }
-    let records = records_of(client, &keys).await?;
-    for own in person {
-        for settled in records.iter().filter(|settled| settled.player_key == own.key()) {
-            println!("    for stakes at {}, {}", own.source, money(settled, &own.source, settings));
+    let records = records_of(client, &keys).await?.into_iter().filter_map(|settled| {
+        let own = person.iter().find(|own| own.key() == settled.player_key)?;
+        Some((own.source.clone(), settled))
+    });
+    let records = records.collect();
+    Ok(Sums {
+        totals,
+        form: form_of(client, &keys).await?,
+        kicks: kicks_of(client, &keys).await?.values().sum(),
+        records,
+        record_form: record_form_of(client, &keys).await?,
+    })
+}
+
+impl Sums {
+    fn print(&self, coins: Coins<'_>, out: Out) {
+        let Self { totals, kicks, .. } = self;
+        if totals.matches > 0 {
+            let all = record(totals.matches, totals.wins, totals.losses, totals.draws);
+            out.line(format_args!("    on game servers, {all}, {} rounds", totals.rounds));
+            out.line(format_args!("        {}", figures(totals)));
+            form(&self.form).iter().for_each(|form| out.line(format_args!("        {form}")));
+        }
+        if *kicks > 0 {
+            out.line(format_args!("    voted out of {kicks} matches"));
+        }
+        for (source, settled) in &self.records {
+            out.line(format_args!("    for stakes at {source}, {}", money(settled, coins)));
+        }
+        if !self.records.is_empty() {
+            form(&self.record_form).iter().for_each(|form| out.line(format_args!("        {form}")));
         }
     }
-    if !records.is_empty() {
-        form(&record_form_of(client, &keys).await?).iter().for_each(|form| println!("        {form}"));
+
+    fn json(&self) -> Value {
+        let Totals { matches, wins, losses, draws, rounds, .. } = self.totals;
+        let settled = self.records.iter().map(|(source, settled)| {
+            let amount = |minor| amount(minor, &settled.currency);
+            json!({
+                "source": source.as_str(),
+                "matches": settled.matches, "wins": settled.wins, "losses": settled.losses, "ties": settled.ties,
+                "staked": amount(settled.stakes), "won": amount(settled.winnings),
+                "returned": amount(settled.refunds), "net": amount(settled.net()),
+            })
+        });
+        json!({
+            "servers": {
+                "matches": matches, "wins": wins, "losses": losses, "draws": draws, "rounds": rounds,
+                "figures": figures_json(&self.totals), "form": form_json(&self.form), "kicks": self.kicks,
+            },
+            "stakes": settled.collect::<Vec<_>>(),
+            "stakes_form": form_json(&self.record_form),
+        })
     }
-    Ok(())
+}
+
+fn funds_json(own: &Funds) -> Value {
+    json!({ "available": amount(own.available, &own.currency), "held": amount(own.held, &own.currency) })
+}
+
+fn match_json(played: &PlayedMatch) -> Value {
+    json!({
+        "source": played.key.source.as_str(),
+        "match": played.key.match_id,
+        "ended_at": stamp(played.place.ended_at),
+        "map": played.map,
+        "scores": played.scores,
+        "side": played.line.side.as_str(),
+        "outcome": played.line.outcome.map(|outcome| outcome.as_str()),
+        "counters": played.line.counters.0,
+    })
 }
 
 /// `3 matches: …; staked 3.00 USD, won 5.40 USD, returned 0.00 USD, net 2.40 USD`.
-fn money(settled: &Record, source: &SourceName, settings: Option<&Settings>) -> String {
-    let amount = |minor| shown(minor, &settled.currency, source, settings);
+fn money(settled: &Record, coins: Coins<'_>) -> String {
+    let amount = |minor| coins.shown(minor, &settled.currency);
     format!(
         "{}; staked {}, won {}, returned {}, net {}",
         record(settled.matches, settled.wins, settled.losses, settled.ties),
@@ -116,18 +209,6 @@ fn money(settled: &Record, source: &SourceName, settings: Option<&Settings>) -> 
         amount(settled.refunds),
         amount(settled.net())
     )
-}
-
-/// An amount as people write it; of a studio's own coin the configuration knows the decimal places.
-fn shown(minor_units: i64, currency: &str, source: &SourceName, settings: Option<&Settings>) -> String {
-    let configured = settings.and_then(|settings| settings.sources.get(source));
-    let configured = configured.map(|source| &source.policy().currency);
-    let exponent = known_exponent(currency)
-        .or_else(|| configured.filter(|own| own.code.as_str() == currency).map(|own| own.exponent));
-    match exponent {
-        Some(exponent) => format!("{} {currency}", format_major(minor_units, exponent)),
-        None => format!("{minor_units} minor units of {currency}"),
-    }
 }
 
 /// `2026-11-22 10:00:00 win match m1 of servers, de_mirage 13:7, 20 kills, 4 assists, 12 deaths`.
@@ -166,12 +247,11 @@ mod tests {
             refunds: 0,
             last_at: Timestamp::default(),
         };
-        let source = SourceName::parse("lounge").unwrap();
         assert_eq!(
-            money(&settled, &source, None),
+            money(&settled, Coins(None)),
             "3 matches: 2 won, 1 lost, 0 drawn; staked 3.00 USD, won 5.40 USD, returned 0.00 USD, net 2.40 USD"
         );
         settled.currency = "GEM".to_owned();
-        assert!(money(&settled, &source, None).contains("net 240 minor units of GEM"));
+        assert!(money(&settled, Coins(None)).contains("net 240 minor units of GEM"));
     }
 }

@@ -1,9 +1,6 @@
 //! `matchpurse rebuild` and `matchpurse diff`: all state anew from the archive and the records, beside the one that is
 //! there, and what is not the same in both.
 
-use std::process::ExitCode;
-use std::time::{Duration, Instant};
-
 use anyhow::{Context as _, Result, bail};
 use matchpurse_contracts::topology::Queue;
 use matchpurse_domain::event::Event;
@@ -20,11 +17,12 @@ use matchpurse_store::{chain, parked};
 use matchpurse_worker_kit::Effects;
 use serde_json::{Value, json};
 
-use crate::config::ConfigArgs;
+use crate::config::{ConfigArgs, WHERE};
+use crate::exit::Ending;
+use crate::out::{Out, Paint};
+use crate::progress::{Progress, waiting};
 use crate::say;
 
-/// How often something is said of how far it is.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
 /// How many of the inputs that could not be applied are named.
 const DEVIATIONS_SHOWN: i64 = 20;
 
@@ -34,7 +32,7 @@ pub(crate) struct RebuildArgs {
     #[command(flatten)]
     config: ConfigArgs,
     /// The database, when it is not the configuration's; its user must be allowed to make schemas
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", help_heading = WHERE)]
     database_url: Option<String>,
     /// The schema; one that was begun before is gone on with, and gets what came since
     #[arg(long, value_name = "SCHEMA")]
@@ -47,7 +45,7 @@ pub(crate) struct DiffArgs {
     #[command(flatten)]
     config: ConfigArgs,
     /// The database, when it is not the configuration's; its user must be allowed to read both
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", help_heading = WHERE)]
     database_url: Option<String>,
     /// The schema that `rebuild` made
     #[arg(long, value_name = "SCHEMA")]
@@ -55,9 +53,6 @@ pub(crate) struct DiffArgs {
     /// How many differing rows of each table are shown
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(i64).range(0..=10_000))]
     first: i64,
-    /// Write what was found as one JSON object
-    #[arg(long)]
-    json: bool,
 }
 
 /// The effects of all workers, as the settings of now have them.
@@ -91,13 +86,13 @@ impl Workers {
 }
 
 /// Builds, or goes on with it. Fails when something could not be applied as it was.
-pub(crate) async fn run(args: RebuildArgs) -> Result<ExitCode> {
+pub(crate) async fn run(args: RebuildArgs, out: Out) -> Result<Ending> {
     let settings = args.config.load().context("the rules of the sources are in the configuration")?;
     let url = args.database_url.unwrap_or_else(|| settings.database.url.expose().to_owned());
     let workers = Workers::new(&settings)?;
     let rebuild = Rebuild::begin(&url.into(), &args.into).await?;
     say("the inputs are written down in their order");
-    let planned = rebuild.plan().await?;
+    let planned = waiting("planning", rebuild.plan()).await?;
     say(&format!("{} new inputs", planned.new));
     if planned.unapplied > 0 {
         say(&format!(
@@ -108,23 +103,30 @@ pub(crate) async fn run(args: RebuildArgs) -> Result<ExitCode> {
     if planned.parked > 0 {
         say(&format!("{} events that are parked or discarded at their worker are left out", planned.parked));
     }
-    let begun = Instant::now();
-    let mut told = Instant::now();
+    let begun = rebuild.progress().await?;
+    let shown = Progress::begin("applying inputs", u64::try_from(begun.all).ok());
     while let Some((position, input)) = rebuild.next().await? {
         apply(&rebuild, &workers, position, input).await?;
-        if told.elapsed() >= SIGN_OF_LIFE {
-            told = Instant::now();
-            let progress = rebuild.progress().await?;
-            say(&format!("{} of {} inputs, {} s", progress.done, progress.all, begun.elapsed().as_secs()));
-        }
+        // The plan's places are counted from 1 without gaps.
+        shown.at(u64::try_from(position).unwrap_or(0));
     }
+    drop(shown);
     let progress = rebuild.progress().await?;
     let (deviations, all) = rebuild.deviations(DEVIATIONS_SHOWN).await?;
-    for deviation in &deviations {
-        println!("{deviation}");
+    if out.json() {
+        let deviations: Vec<String> = deviations.iter().map(ToString::to_string).collect();
+        out.value(&json!({ "schema": args.into, "inputs": progress.done,
+                           "not_applied": { "count": all, "listed": deviations } }));
+    } else {
+        for deviation in &deviations {
+            out.line(deviation);
+        }
+        out.line(format_args!(
+            "{} inputs are in schema {}; {all} could not be applied as they were",
+            progress.done, args.into
+        ));
     }
-    println!("{} inputs are in schema {}; {all} could not be applied as they were", progress.done, args.into);
-    Ok(if all == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(Ending::of_check(all == 0))
 }
 
 async fn apply(rebuild: &Rebuild, workers: &Workers, position: i64, input: Input) -> Result<()> {
@@ -216,34 +218,35 @@ async fn in_one(
 }
 
 /// Compares, prints the tables and what differs in them, and fails when something does.
-pub(crate) async fn diff(args: DiffArgs) -> Result<ExitCode> {
+pub(crate) async fn diff(args: DiffArgs, out: Out) -> Result<Ending> {
     let url = match args.database_url {
         Some(url) => url,
         None => args.config.load()?.database.url.expose().to_owned(),
     };
     let rebuild = Rebuild::open(&url.into(), &args.with).await?;
     let (mut tables, mut differing) = (Vec::new(), 0_i64);
-    let newer = rebuild
-        .diff(args.first, &mut |table| {
-            differing += table.differing;
-            if args.json {
-                tables.push(as_json(&table));
-            } else {
-                print!("{}", text(&table));
-            }
-        })
-        .await?;
+    let progress = Progress::begin("comparing", None);
+    let mut each = |table: TableDiff| {
+        differing += table.differing;
+        if out.json() {
+            tables.push(as_json(&table));
+        } else {
+            progress.aside(|| out.line(text(&table).trim_end()));
+        }
+    };
+    let newer = progress.during(rebuild.diff(args.first, &mut each)).await?;
+    drop(progress);
     let same = differing == 0;
-    if args.json {
+    if out.json() {
         let newer = json!({
             "unfinished": newer.unfinished, "events": newer.events, "operations": newer.operations,
         });
-        let report = json!({ "same": same, "differing": differing, "newer": newer, "tables": tables });
-        println!("{}", serde_json::to_string_pretty(&report).context("failed to write the report")?);
+        out.value(&json!({ "same": same, "differing": differing, "newer": newer, "tables": tables }));
     } else {
-        println!("{}", verdict(differing, newer));
+        let paint = if same { Paint::Good } else { Paint::Bad };
+        out.line(out.painted(Some(paint), &verdict(differing, newer)));
     }
-    Ok(if same { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(Ending::of_check(same))
 }
 
 fn verdict(differing: i64, newer: Newer) -> String {

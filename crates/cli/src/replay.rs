@@ -3,10 +3,9 @@
 mod report;
 
 use std::collections::BTreeMap;
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 use matchpurse_contracts::topology::Queue;
 use matchpurse_domain::event::Event;
 use matchpurse_domain::time::Timestamp;
@@ -20,10 +19,16 @@ use matchpurse_settings::Settings;
 use matchpurse_store::Store;
 use matchpurse_store::events::{EventFilter, count, oldest};
 use matchpurse_worker_kit::{Effects, rehearse};
+use serde_json::json;
 
 use self::report::Report;
+use crate::author::said;
 use crate::config::DatabaseArgs;
+use crate::exit::{Ending, usage};
 use crate::moment::moment;
+use crate::money::Coins;
+use crate::out::Out;
+use crate::progress::Progress;
 use crate::say;
 
 /// Events of one page; also how many of a subject are looked at in one transaction.
@@ -64,9 +69,6 @@ pub(crate) struct ReplayArgs {
     /// At most so many events a second
     #[arg(long, value_name = "N", default_value_t = 500)]
     rate: u32,
-    /// What a dry run finds, as a JSON object
-    #[arg(long, requires = "dry_run")]
-    json: bool,
     /// Who you are; it is recorded
     #[arg(long, required_unless_present = "dry_run")]
     actor: Option<String>,
@@ -82,7 +84,7 @@ fn worker(text: &str) -> Result<Queue, String> {
 }
 
 /// Replays, or looks.
-pub(crate) async fn run(args: ReplayArgs) -> Result<ExitCode> {
+pub(crate) async fn run(args: ReplayArgs, out: Out) -> Result<Ending> {
     let ReplayArgs { from, to, source, subject, event_type, mut workers, rate, .. } = args;
     if workers.is_empty() {
         workers = WORKERS.to_vec();
@@ -98,29 +100,33 @@ pub(crate) async fn run(args: ReplayArgs) -> Result<ExitCode> {
     say(&format!("{total} events"));
     let mut pace = Pace::new(rate);
     if args.dry_run {
-        let settings =
-            settings.context("what events do depends on the configuration; give it by --config as well")?;
-        return look(&store, &settings, &scope, &mut pace, args.json).await;
+        let settings = settings.ok_or_else(|| {
+            usage("what events do depends on the configuration; give it by --config as well")
+        })?;
+        let report = look(&store, &settings, &scope, &mut pace, total).await?;
+        out.thing(|| report.to_json(), || report.text(Coins(Some(&settings))));
+        return Ok(Ending::Done);
     }
-    let author = Author {
-        actor: args.actor.unwrap_or_default().trim().to_owned(),
-        reason: args.reason.unwrap_or_default().trim().to_owned(),
-    };
-    if author.actor.is_empty() || author.reason.is_empty() {
-        bail!("--actor and --reason must say who and why");
-    }
-    hand_on(&store, scope, &author, &mut pace, total).await
+    let (actor, reason) = said(&args.actor.unwrap_or_default(), &args.reason.unwrap_or_default())?;
+    let (read, handed_on) = hand_on(&store, scope, &Author { actor, reason }, &mut pace, total).await?;
+    out.thing(
+        || json!({ "events": read, "handed_on": handed_on }),
+        || format!("{read} events, {handed_on} handed on to workers and applied or parked"),
+    );
+    Ok(Ending::Done)
 }
 
+/// Hands the events on and waits until the workers are done. Returns how many were read and handed on.
 async fn hand_on(
     store: &Store,
     scope: Scope,
     author: &Author,
     pace: &mut Pace,
     total: u64,
-) -> Result<ExitCode> {
+) -> Result<(u64, u64)> {
     let mut replaying = begin(store, scope, author).await?;
     let (mut read, mut handed_on, mut place) = (0_u64, 0_u64, 0);
+    let progress = Progress::begin("handing on", Some(total));
     loop {
         let page = replaying.page(store, PAGE.min(pace.rate)).await?;
         if page.read == 0 {
@@ -133,19 +139,17 @@ async fn hand_on(
         while replaying.waiting(store, place).await? > WAITING_MAX {
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        say(&format!("{read} of {total}, {handed_on} handed on"));
+        progress.at(read);
     }
-    let mut told = None;
+    let mut most = 0;
+    let progress = Progress::begin("waiting for the workers", None);
     while let waiting @ 1.. = replaying.waiting(store, place).await? {
-        if told != Some(waiting) {
-            say(&format!("{waiting} wait for their workers"));
-            told = Some(waiting);
-        }
+        most = waiting.max(most);
+        progress.at(most - waiting);
         tokio::time::sleep(LOOK_EVERY).await;
     }
     replaying.finish(store).await?;
-    println!("{read} events, {handed_on} handed on to workers and applied or parked");
-    Ok(ExitCode::SUCCESS)
+    Ok((read, handed_on))
 }
 
 async fn look(
@@ -153,21 +157,22 @@ async fn look(
     settings: &Settings,
     scope: &Scope,
     pace: &mut Pace,
-    json: bool,
-) -> Result<ExitCode> {
+    total: u64,
+) -> Result<Report> {
     let escrow = MatchEscrow::new(settings);
     let rewards = RewardFulfillment::new(settings)?;
     let all: [&dyn Effects; 4] = [&escrow, &rewards, &PlayerStats, &OfferRemoval];
     let workers: Vec<&dyn Effects> =
         all.into_iter().filter(|worker| scope.workers.contains(&worker.queue())).collect();
     let mut report = Report::default();
+    let progress = Progress::begin("looking at events", Some(total));
     let mut after = None;
     loop {
         let lines = {
             let client = store.client().await?;
             oldest(&client, &scope.filter, after, PAGE).await?
         };
-        let Some(last) = lines.last() else { break };
+        let Some(last) = lines.last() else { return Ok(report) };
         after = Some(last.place());
         let read = lines.len();
         // Events of one subject build on each other; nothing else is locked together.
@@ -187,14 +192,8 @@ async fn look(
             }
         }
         pace.after(read).await;
-        say(&format!("{} looked at", report.events));
+        progress.at(report.events);
     }
-    if json {
-        println!("{:#}", report.to_json())
-    } else {
-        report.print()
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Not faster than so many events a second.

@@ -1,24 +1,27 @@
 //! `matchpurse rewards`: see grants, and decide about those that a person must look at.
 
-use std::process::ExitCode;
+mod shown;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::Result;
 use matchpurse_domain::grants::{GrantKind, GrantState};
 use matchpurse_domain::ids::{PlayerId, SourceName};
-use matchpurse_domain::money::{Money, format_major, known_exponent};
-use matchpurse_domain::time::Timestamp;
 use matchpurse_operations::rewards::{Author, Done, release, retry, reverse};
-use matchpurse_settings::Settings;
 use matchpurse_store::dispatch::{self, Because, DeliveryFilter};
 use matchpurse_store::grants::{self, GrantFilter, GrantLine};
-use matchpurse_store::redemptions::{self, CallFilter, CallLine, CallState};
+use matchpurse_store::redemptions::{self, CallFilter, CallState};
 use matchpurse_store::{Client, now};
-use time::OffsetDateTime;
-use time::format_description::BorrowedFormatItem;
-use time::macros::format_description;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
+use self::shown::{call, call_json, call_table, table, text};
+use crate::author::{AuthorArgs, KeyArgs};
 use crate::config::DatabaseArgs;
+use crate::deliveries;
+use crate::exit::{Ending, not_there};
+use crate::member::set;
+use crate::moment::{attempts, clock, stamp};
+use crate::money::Coins;
+use crate::out::Out;
 use crate::say;
 
 /// The most deliveries of one grant that are shown.
@@ -61,8 +64,9 @@ enum Action {
         /// The grant's id
         grant: Uuid,
     },
-    /// Show what providers are told of rewards that were given: who knows, and what waits for a person. `retry` of one of
-    /// the grants has such a call made again
+    /// Show what providers are told of rewards that were given, and what of it waits for a person
+    ///
+    /// `matchpurse rewards retry` of one of the grants has such a call made again.
     Calls {
         #[command(flatten)]
         database: DatabaseArgs,
@@ -94,8 +98,10 @@ enum Action {
         #[command(flatten)]
         author: AuthorArgs,
     },
-    /// Have the studio told of one now, under the same ids, where its endpoints could not be reached; and the provider,
-    /// where it could not be told that it was given
+    /// Have the studio, and the provider, told of one now
+    ///
+    /// Under the same ids, where its endpoints could not be reached; and the provider, where it could not be told that
+    /// it was given.
     Retry {
         #[command(flatten)]
         database: DatabaseArgs,
@@ -103,28 +109,15 @@ enum Action {
         grant: Uuid,
         #[command(flatten)]
         author: AuthorArgs,
-        /// Makes a repeat of this command harmless; without it the command is another retry each time
-        #[arg(long)]
-        key: Option<String>,
+        #[command(flatten)]
+        key: KeyArgs,
     },
-}
-
-/// Who does something, and why
-#[derive(Debug, clap::Args)]
-pub(crate) struct AuthorArgs {
-    /// Who you are; it is recorded
-    #[arg(long)]
-    actor: String,
-    /// Why; it is recorded
-    #[arg(long)]
-    reason: String,
 }
 
 impl AuthorArgs {
     /// Who, and why.
     pub(crate) fn author(self) -> Result<Author> {
-        let Self { actor, reason } = self;
-        ensure!(!actor.trim().is_empty() && !reason.trim().is_empty(), "say who you are, and why");
+        let (actor, reason) = self.said()?;
         Ok(Author { actor, reason })
     }
 }
@@ -144,143 +137,112 @@ fn call_state(text: &str) -> Result<CallState, String> {
 }
 
 /// Shows or decides.
-pub(crate) async fn run(args: RewardsArgs) -> Result<ExitCode> {
+pub(crate) async fn run(args: RewardsArgs, out: Out) -> Result<Ending> {
     match args.action {
         Action::List { database, state, source, player, contest, limit } => {
             let source = source.map(|source| SourceName::parse(&source)).transpose()?;
             let whose = source.map(|source| (source, player.map(PlayerId::new)));
             let (store, settings) = database.open().await?;
-            let client = store.client().await?;
-            let lines =
-                grants::list(&client, &GrantFilter { state, whose, contest, before: None }, limit).await?;
-            if lines.is_empty() {
-                say("there are none");
-            }
-            for line in &lines {
-                print_line(line, settings.as_ref());
-            }
+            let filter = GrantFilter { state, whose, contest, before: None };
+            let lines = grants::list(&store.client().await?, &filter, limit).await?;
+            out.list(&lines, shown::json, |lines| table(lines, Coins(settings.as_ref())));
         }
         Action::Show { database, grant } => {
             let (store, settings) = database.open().await?;
             let client = store.client().await?;
-            let line = grants::find(&client, grant).await?.context("there is no such grant")?;
-            print_whole(&client, &line, settings.as_ref()).await?;
+            let line = grants::find(&client, grant).await?;
+            let line = line.ok_or_else(|| not_there("there is no such grant"))?;
+            print_whole(&client, &line, Coins(settings.as_ref()), out).await?;
         }
         Action::Calls { database, state, source, limit } => {
-            let (store, _) = database.open().await?;
-            let client = store.client().await?;
+            let store = database.connect().await?;
             let filter = CallFilter { state, source: source.as_deref() };
-            let lines = redemptions::calls(&client, filter, limit).await?;
-            if lines.is_empty() {
-                say("there are none");
-            }
-            for line in &lines {
-                println!("{}", call_with_its_grant(line));
-            }
+            let lines = redemptions::calls(&store.client().await?, filter, limit).await?;
+            out.list(&lines, call_json, call_table);
         }
         Action::Release { database, grant, author } => {
             let (store, settings) = database.open().await?;
             let done = release(&store, grant, &author.author()?, now()).await?;
-            print_done(&done, "released", settings.as_ref());
+            print_done(&done, "released", Coins(settings.as_ref()), out);
         }
         Action::Reverse { database, grant, author } => {
             let (store, settings) = database.open().await?;
             let done = reverse(&store, grant, &author.author()?, now()).await?;
-            print_done(&done, "taken back", settings.as_ref());
+            print_done(&done, "taken back", Coins(settings.as_ref()), out);
             if done.grant.grant.kind == GrantKind::Credit {
                 say("the provider keeps the player's money for it until it is returned there");
             }
         }
         Action::Retry { database, grant, author, key } => {
             let (store, settings) = database.open().await?;
-            let key = key.unwrap_or_else(|| format!("command line, {}", now().micros()));
-            let done = retry(&store, grant, &author.author()?, &key, now()).await?;
-            print_done(&done, "told again", settings.as_ref());
+            let done = retry(&store, grant, &author.author()?, &key.key()?, now()).await?;
+            print_done(&done, "told again", Coins(settings.as_ref()), out);
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Ending::Done)
 }
 
-fn print_done(done: &Done, what: &str, settings: Option<&Settings>) {
+fn print_done(done: &Done, what: &str, coins: Coins<'_>, out: Out) {
     let Done { grant, operation, repeated } = done;
-    print_line(grant, settings);
+    let json =
+        || json!({ "reward": shown::json(grant), "operation": operation.to_string(), "repeated": repeated });
+    out.thing(json, || text(grant, coins));
     let before = if *repeated { " before; nothing was done now" } else { "" };
     say(&format!("it was {what}{before}, operation {operation}"));
 }
 
-fn print_line(line: &GrantLine, settings: Option<&Settings>) {
-    println!("{}", text(line, settings));
-}
-
-/// `id state what for whom, by what`, and below it why it is held.
-fn text(line: &GrantLine, settings: Option<&Settings>) -> String {
-    let GrantLine { id, contest, slot, grant, .. } = line;
-    let what = what(line, settings);
-    let reference = if slot.reward_ref.is_empty() { String::new() } else { format!(", {}", slot.reward_ref) };
-    let held = grant.reason.map_or_else(String::new, |reason| {
-        let detail = grant.detail.as_ref().map_or_else(String::new, |detail| format!(": {detail}"));
-        format!("\n    held for {}{detail}", reason.as_str())
-    });
-    format!(
-        "{id} {:12} {what} for player {}: {} {} of {}{reference}{held}",
-        grant.state.as_str(),
-        slot.player_id,
-        contest.kind.as_str(),
-        contest.contest_id,
-        contest.source
-    )
-}
-
-/// `points 1.50 USD`, `studio drink-1`.
-fn what(line: &GrantLine, settings: Option<&Settings>) -> String {
-    let grant = &line.grant;
-    let amount = grant.amount.as_ref().map(|money| shown(money, &line.contest.source, settings));
-    [Some(grant.kind.as_str().to_owned()), amount, grant.value.clone()]
-        .into_iter()
-        .flatten()
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
-/// An amount as people write it; of a studio's own coin the configuration knows the decimal places.
-fn shown(money: &Money, source: &SourceName, settings: Option<&Settings>) -> String {
-    let configured = settings.and_then(|settings| settings.sources.get(source));
-    let exponent = known_exponent(money.currency.as_str())
-        .or_else(|| configured.map(|source| source.policy().currency.exponent));
-    format!("{} {}", format_major(money.minor_units, exponent.unwrap_or(0)), money.currency)
-}
-
-async fn print_whole(client: &Client, line: &GrantLine, settings: Option<&Settings>) -> Result<()> {
-    print_line(line, settings);
-    if let Some(payload) = &line.grant.payload {
-        println!("    came along: {payload}");
-    }
-    println!("    first heard of {}, changed {}", clock(line.created_at), clock(line.updated_at));
-    println!("    by event or operation {}", line.cause);
-    for done in grants::operations(client, line.id).await? {
-        println!("  {} {} by {}: {}", clock(done.at), done.kind, done.actor, done.reason);
-    }
+/// All that is known of a grant.
+async fn print_whole(client: &Client, line: &GrantLine, coins: Coins<'_>, out: Out) -> Result<()> {
+    let operations = grants::operations(client, line.id).await?;
     let subject = line.id.to_string();
     let source = line.contest.source.as_str();
     let filter = DeliveryFilter { subject: Some((source, &subject)), ..DeliveryFilter::default() };
-    for delivery in dispatch::deliveries(client, &filter, DELIVERIES_MAX).await?.iter().rev() {
+    let mut told = dispatch::deliveries(client, &filter, DELIVERIES_MAX).await?;
+    told.reverse();
+    let provider_call = redemptions::of_grant(client, line.id).await?;
+    if out.json() {
+        let mut whole = shown::json(line);
+        let done = operations.iter().map(|done| {
+            json!({ "id": done.id.to_string(), "kind": done.kind, "actor": done.actor, "reason": done.reason,
+                    "at": stamp(done.at) })
+        });
+        set(&mut whole, "operations", done.collect::<Value>());
+        set(&mut whole, "deliveries", told.iter().map(deliveries::json).collect::<Value>());
+        set(&mut whole, "provider_call", provider_call.as_ref().map(call_json).unwrap_or_default());
+        out.value(&whole);
+        return Ok(());
+    }
+    out.line(text(line, coins));
+    if let Some(payload) = &line.grant.payload {
+        out.line(format_args!("    came along: {payload}"));
+    }
+    out.line(format_args!(
+        "    first heard of {}, changed {}",
+        clock(line.created_at),
+        clock(line.updated_at)
+    ));
+    out.line(format_args!("    by event or operation {}", line.cause));
+    for done in operations {
+        out.line(format_args!("  {} {} by {}: {}", clock(done.at), done.kind, done.actor, done.reason));
+    }
+    for delivery in told {
         let last = delivery.last.as_ref().map_or_else(String::new, |last| {
             let status = last.status.map_or_else(String::new, |status| format!(" {status}"));
             let words = if last.detail.is_empty() { String::new() } else { format!(", {:?}", last.detail) };
             format!(", last {}{status} at {}{words}", last.outcome.as_str(), clock(last.at))
         });
         let because = delivery.because.map_or("", in_words);
-        println!(
-            "  {} {} to {}: {}{because} after {} attempts{last}",
+        out.line(format_args!(
+            "  {} {} to {}: {}{because} after {}{last}",
             clock(delivery.created_at),
             delivery.kind,
             delivery.endpoint,
             delivery.state.as_str(),
-            delivery.attempts
-        );
+            attempts(delivery.attempts)
+        ));
     }
-    if let Some(line) = redemptions::of_grant(client, line.id).await? {
-        println!("  {}", call(&line));
+    if let Some(line) = provider_call {
+        out.line(format_args!("  {}", call(&line)));
     }
     Ok(())
 }
@@ -290,153 +252,5 @@ pub(crate) const fn in_words(because: Because) -> &'static str {
     match because {
         Because::EndpointRemoved => " because the endpoint was removed: a retry hands it on",
         Because::HandedOn => " because others got it: the endpoint was removed",
-    }
-}
-
-/// `grant call: told after 1 attempts, …`
-fn call_with_its_grant(line: &CallLine) -> String {
-    let grant = line.grant_id.map_or_else(|| "no grant".to_owned(), |grant| grant.to_string());
-    let (kind, contest) = (line.contest_kind.as_str(), &line.contest_id);
-    format!("{grant} player {}: {kind} {contest} of {}\n    {}", line.player_id, line.source, call(line))
-}
-
-/// Whether the provider knows that the player has got what was won.
-fn call(line: &CallLine) -> String {
-    let CallLine { state, attempts, redeemed_at, next_attempt_at, last, last_status, last_detail, .. } = line;
-    let why = match state {
-        CallState::Held => ": other rewards of the player are on their way",
-        CallState::Withdrawn => ": what was given has been taken back",
-        _ => "",
-    };
-    let next = next_attempt_at.map_or_else(String::new, |at| format!(", next at {}", clock(at)));
-    let last = last.map_or_else(String::new, |(outcome, at)| {
-        let status = last_status.map_or_else(String::new, |status| format!(" {status}"));
-        let words = if last_detail.is_empty() { String::new() } else { format!(", {last_detail:?}") };
-        format!(", last {}{status} at {}{words}", outcome.as_str(), clock(at))
-    });
-    let state = state.as_str();
-    format!(
-        "given {}, the provider's call {state}{why} after {attempts} attempts{next}{last}",
-        clock(*redeemed_at)
-    )
-}
-
-/// A day and time, UTC.
-pub(crate) fn clock(at: Timestamp) -> String {
-    const SHOWN: &[BorrowedFormatItem<'_>] =
-        format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
-    let shown = OffsetDateTime::from_unix_timestamp(at.seconds()).ok().and_then(|at| at.format(SHOWN).ok());
-    // No year that the calendar does not have comes from a clock.
-    shown.unwrap_or_else(|| format!("{} s", at.seconds()))
-}
-
-#[cfg(test)]
-mod tests {
-    use matchpurse_domain::grants::{ContestKey, ContestKind, Grant, ReviewReason, Slot};
-    use matchpurse_domain::ids::EventId;
-    use matchpurse_domain::money::CurrencyCode;
-    use matchpurse_store::dispatch::AttemptOutcome;
-
-    use super::*;
-
-    #[test]
-    fn a_grant_is_one_line_and_why_it_is_held_another() {
-        let mut line = GrantLine {
-            id: Uuid::nil(),
-            contest: ContestKey {
-                source: SourceName::parse("wall").unwrap(),
-                kind: ContestKind::Postback,
-                contest_id: "c1".to_owned(),
-            },
-            slot: Slot { player_id: "ann".into(), reward_ref: "c1".to_owned() },
-            grant: Grant {
-                kind: GrantKind::Points,
-                state: GrantState::Granted,
-                reason: None,
-                detail: None,
-                amount: Some(Money::new(150, CurrencyCode::parse("GEM").unwrap())),
-                value: None,
-                payload: None,
-            },
-            cause: EventId::from_uuid(Uuid::nil()),
-            created_at: Timestamp::default(),
-            updated_at: Timestamp::default(),
-        };
-        let settings = "database.url = \"postgres://db/app\"\n[sources.wall]\nprovider = \"p\"\ncurrency = \"GEM\"\n\
-                        currency_exponent = 1\ncustody = \"provider\"";
-        let settings = Settings::parse_str(settings).unwrap();
-        let id = Uuid::nil();
-        assert_eq!(
-            text(&line, Some(&settings)),
-            format!("{id} granted      points 15.0 GEM for player ann: postback c1 of wall, c1")
-        );
-        line.slot.reward_ref.clear();
-        line.grant = Grant {
-            kind: GrantKind::Studio,
-            state: GrantState::NeedsReview,
-            reason: Some(ReviewReason::PayloadRefused),
-            detail: Some("\"sku\" is a required property".to_owned()),
-            amount: None,
-            value: Some("drink-1".to_owned()),
-            ..line.grant
-        };
-        assert_eq!(
-            text(&line, None),
-            format!(
-                "{id} needs_review studio drink-1 for player ann: postback c1 of wall\n    \
-                 held for payload_refused: \"sku\" is a required property"
-            )
-        );
-    }
-
-    #[test]
-    fn a_call_tells_whether_the_provider_knows() {
-        let mut line = CallLine {
-            source: "lounge".to_owned(),
-            contest_kind: ContestKind::Contest,
-            contest_id: "c1".to_owned(),
-            player_id: "ann".to_owned(),
-            grant_id: Some(Uuid::nil()),
-            state: CallState::Held,
-            redeemed_at: Timestamp::default(),
-            attempts: 0,
-            next_attempt_at: None,
-            last: None,
-            last_status: None,
-            last_detail: String::new(),
-        };
-        assert_eq!(
-            call_with_its_grant(&line),
-            format!(
-                "{} player ann: contest c1 of lounge\n    given 1970-01-01 00:00:00, the provider's call held: other \
-                 rewards of the player are on their way after 0 attempts",
-                Uuid::nil()
-            )
-        );
-        line.state = CallState::Waiting;
-        line.attempts = 2;
-        line.next_attempt_at = Some(Timestamp::from_seconds(300));
-        line.last = Some((AttemptOutcome::Refused, Timestamp::from_seconds(5)));
-        line.last_status = Some(500);
-        line.last_detail = "no".to_owned();
-        assert_eq!(
-            call(&line),
-            "given 1970-01-01 00:00:00, the provider's call waiting after 2 attempts, next at 1970-01-01 00:05:00, \
-             last refused 500 at 1970-01-01 00:00:05, \"no\""
-        );
-    }
-
-    #[test]
-    fn a_time_is_shown_with_its_day() {
-        for (seconds, expected) in [
-            (0, "1970-01-01 00:00:00"),
-            (951_782_399, "2000-02-28 23:59:59"),
-            (951_782_400, "2000-02-29 00:00:00"),
-            (1_790_000_000, "2026-09-21 14:13:20"),
-            (-1, "1969-12-31 23:59:59"),
-            (i64::MAX / 1_000_000, "9223372036854 s"),
-        ] {
-            assert_eq!(clock(Timestamp::from_seconds(seconds)), expected);
-        }
     }
 }

@@ -9,6 +9,7 @@ use matchpurse_local_servers::{
 
 use matchpurse_store::ExposeSecret as _;
 
+use crate::progress::waiting;
 use crate::say;
 
 /// Which servers to use.
@@ -81,7 +82,8 @@ async fn postgres(args: &ServerArgs) -> Result<Postgres> {
         find_postgres(&args.data_dir)
     };
     let data_dir = args.data_dir.join("postgres");
-    let postgres = Postgres::start(PostgresOptions { data_dir, binaries, port: None }).await?;
+    let starting = Postgres::start(PostgresOptions { data_dir, binaries, port: None });
+    let postgres = waiting("starting PostgreSQL", starting).await?;
     say(&format!(
         "PostgreSQL on 127.0.0.1:{}, private, data in {}",
         postgres.port(),
@@ -99,7 +101,8 @@ async fn rabbitmq(args: &ServerArgs) -> Result<Rabbitmq> {
     }
     say("starting RabbitMQ, which takes some seconds");
     let data_dir = args.data_dir.join("rabbitmq");
-    let rabbitmq = Rabbitmq::start(RabbitmqOptions { data_dir, ..Default::default() }).await?;
+    let starting = Rabbitmq::start(RabbitmqOptions { data_dir, ..Default::default() });
+    let rabbitmq = waiting("starting RabbitMQ", starting).await?;
     say(&format!(
         "RabbitMQ on 127.0.0.1:{}, private; management at {}",
         rabbitmq.port(),

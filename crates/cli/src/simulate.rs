@@ -1,18 +1,20 @@
 //! `matchpurse simulate`: the providers, played against a running ingress.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal as _, Write as _};
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use matchpurse_domain::ids::SourceName;
 use matchpurse_ingress::adapter_settings;
-use matchpurse_settings::{Settings, process_environment};
+use matchpurse_settings::{Settings, SourceSettings, process_environment};
 use matchpurse_simulator::{Pace, Plan, PlanOptions, PlayOptions, Progress, Report, SimulatedSource, play};
 
-use crate::{demo_sources, say};
+use crate::config::WHERE;
+use crate::exit::Ending;
+use crate::out::Out;
+use crate::{demo_sources, progress, say};
 
 /// How much is played, and how roughly.
 #[derive(Debug, Clone, clap::Args)]
@@ -47,10 +49,10 @@ pub(crate) struct PlayArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct SimulateArgs {
     /// The configuration whose sources are played; without it those of `demo` and `dev`
-    #[arg(long, value_name = "FILE", env = "MATCHPURSE_CONFIG")]
+    #[arg(long, value_name = "FILE", env = "MATCHPURSE_CONFIG", help_heading = WHERE)]
     config: Option<PathBuf>,
     /// Where the ingress is; several take turns
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", help_heading = WHERE)]
     target: Vec<String>,
     /// A private key to sign with, for a source whose configuration has only the public one
     #[arg(long, value_name = "SOURCE=FILE")]
@@ -69,49 +71,70 @@ pub(crate) struct SimulateArgs {
 }
 
 /// Plays, prints the figures, and fails when something was not answered as it had to be.
-pub(crate) async fn run(args: SimulateArgs) -> Result<ExitCode> {
-    let settings = match &args.config {
-        Some(path) => Settings::load(Some(path), process_environment())?,
-        None => {
-            demo_sources::settings("postgres://unused@127.0.0.1/unused", None, "127.0.0.1:0", "127.0.0.1:0")?
-        }
-    };
-    let mut keys = if args.config.is_none() { demo_sources::signing_keys() } else { BTreeMap::new() };
-    for given in &args.sign_key {
-        let (source, file) = given.split_once('=').context("--sign-key wants SOURCE=FILE")?;
-        let key = std::fs::read(file).with_context(|| format!("failed to read the key {file}"))?;
-        keys.insert(source.to_owned(), key);
-    }
+pub(crate) async fn run(args: SimulateArgs, out: Out) -> Result<Ending> {
+    let settings = sources(args.config.as_deref())?;
+    let keys = signing_keys(args.config.as_deref(), &args.sign_key)?;
     let plan = Arc::new(plan(&settings, &keys, &args.play)?);
     say(&format!("seed {}, {} requests", args.play.seed, plan.items().len()));
     let mut options = play_options(&args.play, args.target);
     options.give_up_after = Duration::from_secs(args.give_up_after);
     options.journal = args.journal;
-    let played = play(&plan, &options, progress_line()).await?;
-    end_progress_line();
-    print_report(&played.report);
+    let played = play(&plan, &options, progress_line(&plan)).await?;
+    if out.json() {
+        out.value(&serde_json::to_value(&played.report)?);
+    } else {
+        print_report(&played.report, out);
+    }
     if let Some(path) = &args.expect {
         let expected = serde_json::to_string_pretty(&plan.expected_after(&played.accepted))?;
         std::fs::write(path, expected).with_context(|| format!("failed to write {}", path.display()))?;
         say(&format!("what must be there now stands in {}", path.display()));
     }
-    Ok(if played.report.is_as_planned() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(Ending::of_check(played.report.is_as_planned()))
+}
+
+/// The configuration with the sources that are played; without a file those of `demo` and `dev`.
+pub(crate) fn sources(config: Option<&Path>) -> Result<Settings> {
+    match config {
+        Some(path) => Ok(Settings::load(Some(path), process_environment())?),
+        None => {
+            demo_sources::settings("postgres://unused@127.0.0.1/unused", None, "127.0.0.1:0", "127.0.0.1:0")
+        }
+    }
+}
+
+/// Private keys by the source's name: those that are given as SOURCE=FILE, and without a configuration those of `demo`.
+pub(crate) fn signing_keys(config: Option<&Path>, given: &[String]) -> Result<BTreeMap<String, Vec<u8>>> {
+    let mut keys = if config.is_none() { demo_sources::signing_keys() } else { BTreeMap::new() };
+    for given in given {
+        let (source, file) = given.split_once('=').context("--sign-key wants SOURCE=FILE")?;
+        let key = std::fs::read(file).with_context(|| format!("failed to read the key {file}"))?;
+        keys.insert(source.to_owned(), key);
+    }
+    Ok(keys)
+}
+
+/// A source as the simulator signs for it: by its private key where there is one, else by its first secret.
+pub(crate) fn simulated(
+    name: &SourceName,
+    source: &SourceSettings,
+    keys: &BTreeMap<String, Vec<u8>>,
+) -> Result<SimulatedSource> {
+    let secret = source.secrets().first().map(|secret| secret.expose().as_bytes().to_vec());
+    let Some(key) = keys.get(name.as_str()).cloned().or(secret) else {
+        bail!("source {name} has no secret to sign with; give one with --sign-key {name}=FILE");
+    };
+    let simulated = SimulatedSource::new(adapter_settings(source), key)?;
+    Ok(match source.keys("postback").first() {
+        Some(key) => simulated.with_postback_key(key.expose().as_bytes().to_vec()),
+        None => simulated,
+    })
 }
 
 /// The plan of the settings' sources; `keys` are private keys by the source's name.
 pub(crate) fn plan(settings: &Settings, keys: &BTreeMap<String, Vec<u8>>, args: &PlayArgs) -> Result<Plan> {
-    let mut sources = Vec::new();
-    for (name, source) in &settings.sources {
-        let secret = source.secrets().first().map(|secret| secret.expose().as_bytes().to_vec());
-        let Some(key) = keys.get(name.as_str()).cloned().or(secret) else {
-            bail!("source {name} has no secret to sign with; give one with --sign-key {name}=FILE");
-        };
-        let mut simulated = SimulatedSource::new(adapter_settings(source), key)?;
-        if let Some(key) = source.keys("postback").first() {
-            simulated = simulated.with_postback_key(key.expose().as_bytes().to_vec());
-        }
-        sources.push(simulated);
-    }
+    let sources = settings.sources.iter().map(|(name, source)| simulated(name, source, keys));
+    let sources = sources.collect::<Result<Vec<_>>>()?;
     let options = PlanOptions {
         lives: args.lives,
         duplicate_percent: args.duplicates,
@@ -134,64 +157,43 @@ pub(crate) fn play_options(args: &PlayArgs, targets: Vec<String>) -> PlayOptions
     PlayOptions { targets, pace, tell_every: Duration::from_millis(200), ..PlayOptions::new("") }
 }
 
-/// Shows how far the playing is: one line that changes on a terminal, a line now and then elsewhere.
-pub(crate) fn progress_line() -> impl FnMut(Progress) {
-    let terminal = std::io::stderr().is_terminal();
-    let mut told = 0;
+/// Shows how far the playing is.
+pub(crate) fn progress_line(plan: &Plan) -> impl FnMut(Progress) + use<> {
+    let shown = progress::Progress::begin("playing", u64::try_from(plan.items().len()).ok());
     move |progress| {
-        let seconds = progress.elapsed.as_secs();
-        let line = format!(
-            "playing: {} of {} requests, {} taken ({} repeats), {} refused, {} tried again, {seconds} s",
-            progress.done,
-            progress.planned,
-            progress.accepted,
-            progress.repeats,
-            progress.refused,
-            progress.retried
-        );
-        let mut stderr = std::io::stderr().lock();
-        // Nobody to show it to is no reason to stop playing.
-        if terminal {
-            write!(stderr, "\r\x1b[2Kmatchpurse: {line}").and_then(|()| stderr.flush()).unwrap_or_default();
-        } else if seconds >= told + 5 {
-            told = seconds;
-            writeln!(stderr, "matchpurse: {line}").unwrap_or_default();
-        }
-    }
-}
-
-/// Ends the line of [`progress_line`].
-pub(crate) fn end_progress_line() {
-    if std::io::stderr().is_terminal() {
-        eprintln!();
+        let Progress { done, accepted, repeats, refused, retried, .. } = progress;
+        shown.now(format!(
+            "playing: {accepted} taken ({repeats} repeats), {refused} refused, {retried} tried again"
+        ));
+        shown.at(done);
     }
 }
 
 /// The figures of the sender's side.
-pub(crate) fn print_report(report: &Report) {
+pub(crate) fn print_report(report: &Report, out: Out) {
     let ms = |us: u64| format!("{}.{} ms", us / 1000, us % 1000 / 100);
     let seconds = report.elapsed_ms / 1000;
-    println!(
+    out.line(format_args!(
         "  sent        {:>7} requests in {seconds}.{} s, {} a second; half within {}, 99 % within {}",
         report.sent,
         report.elapsed_ms % 1000 / 100,
         report.per_second(),
         ms(report.latency.p50_us),
         ms(report.latency.p99_us),
-    );
-    println!("  delivered   {:>7} taken, {} of them repeats", report.accepted, report.repeats);
-    println!("  refused     {:>7} forged ones, with 401", report.refused);
+    ));
+    out.line(format_args!("  delivered   {:>7} taken, {} of them repeats", report.accepted, report.repeats));
+    out.line(format_args!("  refused     {:>7} forged ones, with 401", report.refused));
     if report.retried > 0 || report.skipped > 0 {
-        println!(
+        out.line(format_args!(
             "  again       {:>7} tried again, {} taken in an earlier run",
             report.retried, report.skipped
-        );
+        ));
     }
     if report.given_up > 0 {
-        println!("  given up    {:>7}", report.given_up);
+        out.line(format_args!("  given up    {:>7}", report.given_up));
     }
     for surprise in &report.surprises {
-        println!(
+        out.line(format_args!(
             "  not as it had to be: {} {}{}: expected {}, answered {} {}",
             surprise.source,
             surprise.kind,
@@ -199,6 +201,6 @@ pub(crate) fn print_report(report: &Report) {
             surprise.expected,
             surprise.found,
             surprise.answer
-        );
+        ));
     }
 }

@@ -1,18 +1,20 @@
 //! `matchpurse stats`: the statistics of a match, and which of two ends of it stands.
 
-use std::process::ExitCode;
-
-use anyhow::{Context as _, Result, ensure};
+use anyhow::Result;
 use matchpurse_domain::event::Side;
 use matchpurse_domain::ids::{EventId, SourceName};
 use matchpurse_operations::stats::{Author, Choice, correct};
-use matchpurse_store::stats::{Line, MatchRecord, StatsKey, find_match};
+use matchpurse_store::stats::{CorrectionRecord, Line, MatchRecord, StatsKey, find_match};
 use matchpurse_store::{Client, now};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::author::{AuthorArgs, KeyArgs};
 use crate::config::DatabaseArgs;
-use crate::figures::figures;
-use crate::rewards::clock;
+use crate::exit::{Ending, not_there};
+use crate::figures::{figures, figures_json};
+use crate::moment::{clock, printable, stamp};
+use crate::out::Out;
 use crate::say;
 
 /// See the statistics of a match, and decide which of two ends of it stands
@@ -39,15 +41,10 @@ enum Action {
         which: MatchArgs,
         #[command(flatten)]
         stands: StandsArgs,
-        /// Who you are; it is recorded
-        #[arg(long)]
-        actor: String,
-        /// Why; it is recorded
-        #[arg(long)]
-        reason: String,
-        /// Makes a repeat of this command harmless; without it the command is another correction each time
-        #[arg(long)]
-        key: Option<String>,
+        #[command(flatten)]
+        author: AuthorArgs,
+        #[command(flatten)]
+        key: KeyArgs,
     },
 }
 
@@ -84,31 +81,72 @@ impl StandsArgs {
 }
 
 /// Shows or decides.
-pub(crate) async fn run(args: StatsArgs) -> Result<ExitCode> {
+pub(crate) async fn run(args: StatsArgs, out: Out) -> Result<Ending> {
     match args.action {
         Action::Show { database, which } => {
-            let (store, _) = database.open().await?;
-            print_match(&store.client().await?, &which.key()?).await?;
+            let store = database.connect().await?;
+            print_match(&store.client().await?, &which.key()?, out).await?;
         }
-        Action::Correct { database, which, stands, actor, reason, key } => {
-            ensure!(!actor.trim().is_empty() && !reason.trim().is_empty(), "say who you are, and why");
-            let (store, _) = database.open().await?;
+        Action::Correct { database, which, stands, author, key } => {
+            let (actor, reason) = author.said()?;
+            let author = Author { actor, reason, idempotency_key: key.key()? };
+            let store = database.connect().await?;
             let which = which.key()?;
-            let idempotency_key = key.unwrap_or_else(|| format!("command line, {}", now().micros()));
-            let author = Author { actor, reason, idempotency_key };
             let done = correct(&store, &which, stands.choice(), &author, now()).await?;
-            print_match(&store.client().await?, &which).await?;
+            print_match(&store.client().await?, &which, out).await?;
             let before = if done.repeated { " before; nothing was done now" } else { "" };
             say(&format!("it was decided{before}, operation {}", done.operation));
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Ending::Done)
 }
 
-async fn print_match(client: &Client, key: &StatsKey) -> Result<()> {
-    let record = find_match(client, key).await?.context("there are no statistics of this match")?;
-    print!("{}", text(&record));
+async fn print_match(client: &Client, key: &StatsKey, out: Out) -> Result<()> {
+    let record = find_match(client, key).await?;
+    let record = record.ok_or_else(|| not_there("there are no statistics of this match"))?;
+    out.thing(|| as_json(&record), || printable(text(&record).trim_end()));
     Ok(())
+}
+
+fn as_json(record: &MatchRecord) -> Value {
+    let rounds = record.state.as_ref().map_or(0, |state| state.rounds_played);
+    let state = record.state.as_ref().map(|state| {
+        json!({
+            "map": state.map,
+            "team1": { "name": state.team1.name, "score": state.team1.score },
+            "team2": { "name": state.team2.name, "score": state.team2.score },
+            "rounds": state.rounds_played,
+            "finished": state.finished,
+            "canceled": state.canceled,
+            "cancel_reason": state.cancel_reason,
+            "winner": state.winner.map(|winner| winner.as_str()),
+            "ended_at": state.ended_at.map(stamp),
+        })
+    });
+    let line = |line: &Line| {
+        json!({
+            "player": line.player_id.as_str(),
+            "side": line.side.as_str(),
+            "nickname": line.nickname,
+            "kicked": line.kicked,
+            "outcome": line.outcome.map(|outcome| outcome.as_str()),
+            "counters": line.counters.0,
+            "figures": figures_json(&line.totals(rounds)),
+        })
+    };
+    let correction = |done: &CorrectionRecord| json!({ "at": stamp(done.at), "actor": done.actor, "reason": done.reason, "detail": done.detail });
+    json!({
+        "source": record.key.source.as_str(),
+        "match": record.key.match_id,
+        "state": state,
+        "last_event": record.last_event.to_string(),
+        "updated_at": stamp(record.updated_at),
+        "players": record.lines.iter().map(line).collect::<Vec<_>>(),
+        "kicks": record.kicks.iter()
+            .map(|kick| json!({ "player": kick.player_id.as_str(), "at": stamp(kick.at) }))
+            .collect::<Vec<_>>(),
+        "corrections": record.corrections.iter().map(correction).collect::<Vec<_>>(),
+    })
 }
 
 /// The match, a line a player, and what people did.

@@ -3,12 +3,24 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use matchpurse_domain::money::format_major;
 use matchpurse_settings::Settings;
 use matchpurse_store::{Store, survey};
+use serde_json::{Value, json};
 
-/// Prints the effects by kind, over all sources of the settings.
-pub(crate) async fn print(store: &Store, settings: &Settings) -> Result<()> {
+use crate::money::{Coins, amount};
+use crate::out::Out;
+
+/// What is in the database, over all sources of the settings.
+pub(crate) struct Summary {
+    counted: Counted,
+    transfers: i64,
+    /// Minor units by currency.
+    held: Vec<(String, i64)>,
+    trial_balance: Vec<(String, i64)>,
+}
+
+/// Counts it.
+pub(crate) async fn read(store: &Store, settings: &Settings) -> Result<Summary> {
     let client = store.client().await?;
     let mut counted = Counted::default();
     for source in settings.sources.keys() {
@@ -38,22 +50,35 @@ pub(crate) async fn print(store: &Store, settings: &Settings) -> Result<()> {
         counted.extend("anomalies", survey::anomalies(&client, source).await?);
         counted.extend("notices", survey::notices(&client, source).await?);
     }
-    println!("\nWhat is in the database");
-    counted.print();
-    let exponent = |currency: &str| {
-        let mut policies = settings.sources.values().map(|source| &source.policy().currency);
-        policies.find(|known| known.code.as_str() == currency).map_or(0, |known| known.exponent)
-    };
     let (transfers, held) = survey::ledger(&client).await?;
-    let amounts = |amounts: Vec<(String, i64)>| -> String {
-        let shown =
-            amounts.iter().map(|(code, amount)| format!("{} {code}", format_major(*amount, exponent(code))));
-        let shown: Vec<String> = shown.collect();
-        if shown.is_empty() { "nothing".to_owned() } else { shown.join(", ") }
-    };
-    println!("  {:12}{transfers:>7} transfers; in escrow now: {}", "ledger", amounts(held));
-    println!("  {:12}trial balance {}", "", amounts(survey::trial_balance(&client).await?));
-    Ok(())
+    let trial_balance = survey::trial_balance(&client).await?;
+    Ok(Summary { counted, transfers, held, trial_balance })
+}
+
+impl Summary {
+    /// For people.
+    pub(crate) fn print(&self, coins: Coins<'_>, out: Out) {
+        self.counted.print(out);
+        let amounts = |amounts: &[(String, i64)]| -> String {
+            let shown: Vec<String> =
+                amounts.iter().map(|(code, amount)| coins.shown(*amount, code)).collect();
+            if shown.is_empty() { "nothing".to_owned() } else { shown.join(", ") }
+        };
+        let held = amounts(&self.held);
+        out.line(format_args!("  {:12}{:>7} transfers; in escrow now: {held}", "ledger", self.transfers));
+        out.line(format_args!("  {:12}trial balance {}", "", amounts(&self.trial_balance)));
+    }
+
+    /// For programs.
+    pub(crate) fn json(&self) -> Value {
+        let amounts = |amounts: &[(String, i64)]| {
+            amounts.iter().map(|(code, minor)| amount(*minor, code)).collect::<Value>()
+        };
+        let counted: BTreeMap<&str, &BTreeMap<String, i64>> =
+            self.counted.0.iter().map(|(what, kinds)| (*what, kinds)).collect();
+        json!({ "counted": counted, "transfers": self.transfers, "held": amounts(&self.held),
+                "trial_balance": amounts(&self.trial_balance) })
+    }
 }
 
 /// Counts by what, and by which kind of it.
@@ -78,7 +103,7 @@ impl Counted {
         }
     }
 
-    fn print(&self) {
+    fn print(&self, out: Out) {
         const ORDER: [&str; 11] = [
             "archived",
             "matches",
@@ -100,9 +125,9 @@ impl Counted {
             let total: i64 = kinds.values().sum();
             let by_kind: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
             if what == "statistics" {
-                println!("  {what:12}{:>7} {}", "", by_kind.join(", "));
+                out.line(format_args!("  {what:12}{:>7} {}", "", by_kind.join(", ")));
             } else {
-                println!("  {what:12}{total:>7}: {}", by_kind.join(", "));
+                out.line(format_args!("  {what:12}{total:>7}: {}", by_kind.join(", ")));
             }
         }
     }

@@ -2,21 +2,19 @@
 
 use std::fmt::Display;
 use std::fs::File;
-use std::io::{BufRead, BufReader, IsTerminal as _, Write as _, stderr, stdin, stdout};
+use std::io::{BufRead, BufReader, stdin};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use matchpurse_store::Store;
 use matchpurse_store::archive::{Segment, check_file};
 use serde::Serialize;
 
 use crate::config::DatabaseArgs;
-use crate::say;
+use crate::exit::{Ending, not_there};
+use crate::out::{Out, Paint};
+use crate::progress::Progress;
 
-/// How often something is said of how far it is.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 /// The most problems of one chain that are listed in JSON; all are counted.
 const LISTED_MAX: usize = 1_000;
 
@@ -39,9 +37,6 @@ pub(crate) struct VerifyArchiveArgs {
     /// Verify files by themselves, without a database
     #[arg(long, requires = "file")]
     offline: bool,
-    /// Write what was found as one JSON object
-    #[arg(long)]
-    json: bool,
 }
 
 /// What is known of one chain, or of a part of it in a file.
@@ -74,8 +69,8 @@ struct Report {
 }
 
 /// Verifies, prints what is wrong as it is found, and fails when something is.
-pub(crate) async fn run(args: VerifyArchiveArgs) -> Result<ExitCode> {
-    let mut teller = Teller { json: args.json, problems: Problems::default(), broken_pipe: false };
+pub(crate) async fn run(args: VerifyArchiveArgs, out: Out) -> Result<Ending> {
+    let mut teller = Teller { out, problems: Problems::default() };
     let verified = if args.file.is_empty() {
         let store = args.database.connect().await?;
         chains(&store, args.source, args.from, &mut teller).await?
@@ -84,17 +79,25 @@ pub(crate) async fn run(args: VerifyArchiveArgs) -> Result<ExitCode> {
         files(store.as_ref(), &args.file, &mut teller).await?
     };
     let problems: u64 = verified.iter().map(|chain| chain.problems.count).sum();
-    if args.json {
+    if out.json() {
         let report = Report { verified, problems };
-        println!("{}", serde_json::to_string_pretty(&report).context("failed to write the report")?);
+        out.value(&serde_json::to_value(&report).context("failed to write the report")?);
     } else {
         let (rows, recorded) =
             verified.iter().fold((0, 0), |(rows, more), chain| (rows + chain.rows, more + chain.recorded));
         let recorded = if recorded == 0 { String::new() } else { format!(", {recorded} more by record") };
-        let verdict = if problems == 0 { "as it was written" } else { "NOT as it was written" };
-        println!("{} chains, {rows} rows{recorded}, {problems} problems: {verdict}", verified.len());
+        let (verdict, paint) = if problems == 0 {
+            ("as it was written", Paint::Good)
+        } else {
+            ("NOT as it was written", Paint::Bad)
+        };
+        let verdict = out.painted(Some(paint), verdict);
+        out.line(format_args!(
+            "{} chains, {rows} rows{recorded}, {problems} problems: {verdict}",
+            verified.len()
+        ));
     }
-    Ok(if problems == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(Ending::of_check(problems == 0))
 }
 
 async fn chains(
@@ -106,19 +109,24 @@ async fn chains(
     let known = store.archived_sources().await?;
     let sources = match source {
         Some(source) => {
-            ensure!(known.contains(&source), "the archive has nothing of a source {source}");
+            if !known.contains(&source) {
+                return Err(not_there(format!("the archive has nothing of a source {source}")));
+            }
             vec![source]
         }
         None => known,
     };
+    let heads = matchpurse_store::missed::heads(&store.client().await?).await?;
     let mut verified = Vec::new();
     for source in sources {
-        let mut progress = Progress::begin(format!("source {source}"));
-        let mut walked = |_| progress.step();
-        let mut found = |broken| teller.found(&format!("source {source}"), &broken);
+        let last = heads.iter().find(|(known, _)| *known == source).map_or(0, |(_, seq)| *seq);
+        let rows = u64::try_from(last.saturating_sub(from).saturating_add(1)).ok();
+        let progress = Progress::begin(format!("source {source}"), rows);
+        let mut walked = |_: u64| progress.step();
+        let mut found = |broken| progress.aside(|| teller.found(&format!("source {source}"), &broken));
         let walk = store.walk_archive(&source, from, &mut walked, &mut found).await;
         let walk = walk.with_context(|| format!("failed to read the archive of {source}"))?;
-        progress.end();
+        drop(progress);
         let chain = Verified {
             file: None,
             rows: walk.rows,
@@ -139,13 +147,14 @@ async fn files(store: Option<&Store>, files: &[PathBuf], teller: &mut Teller) ->
     let mut verified = Vec::new();
     for path in files {
         let name = path.display().to_string();
-        let mut progress = Progress::begin(name.clone());
+        let progress = Progress::begin(name.clone(), None);
         let reader = open(path)?;
         // What no chain can be blamed for goes to the file's first chain; it is told by line in any case.
-        let report =
-            check_file(reader, &mut |_| progress.step(), &mut |problem| teller.found(&name, &problem));
+        let report = check_file(reader, &mut |_| progress.step(), &mut |problem| {
+            progress.aside(|| teller.found(&name, &problem));
+        });
         let report = report.with_context(|| format!("failed to read {name}"))?;
-        progress.end();
+        drop(progress);
         if report.sources.is_empty() {
             teller.found(&name, &"there is no exported event in it");
             verified.push(Verified {
@@ -226,70 +235,34 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 /// Tells what is found: at once for people, gathered for machines.
 struct Teller {
-    json: bool,
+    out: Out,
     problems: Problems,
-    broken_pipe: bool,
 }
 
 impl Teller {
     fn found(&mut self, place: &str, problem: &dyn Display) {
         self.problems.count += 1;
-        if self.json {
+        if self.out.json() {
             if self.problems.listed.len() < LISTED_MAX {
                 self.problems.listed.push(problem.to_string());
             }
         } else {
-            self.print(&format!("{place}: {problem}"));
+            self.out.line(format_args!("{place}: {problem}"));
         }
     }
 
-    fn told(&mut self, chain: &Verified) {
-        if self.json || chain.problems.count > 0 {
+    fn told(&self, chain: &Verified) {
+        if self.out.json() || chain.problems.count > 0 {
             return;
         }
         let Verified { file, source, first, last, hash, .. } = chain;
         let file = file.as_ref().map_or_else(String::new, |file| format!("{file}: "));
         let end = hash.get(..16).unwrap_or(hash);
-        self.print(&format!("{file}source {source}: rows {first} to {last} hold, and end with {end}…"));
-    }
-
-    /// Whoever reads may have seen enough and gone: the exit code still says what was found.
-    fn print(&mut self, text: &str) {
-        self.broken_pipe = self.broken_pipe || writeln!(stdout(), "{text}").is_err();
+        self.out
+            .line(format_args!("{file}source {source}: rows {first} to {last} hold, and end with {end}…"));
     }
 
     fn take(&mut self) -> Problems {
         std::mem::take(&mut self.problems)
-    }
-}
-
-/// How far it is, for who looks at a terminal.
-pub(crate) struct Progress {
-    what: String,
-    rows: u64,
-    begun: Instant,
-    told: Option<Instant>,
-    shown: bool,
-}
-
-impl Progress {
-    pub(crate) fn begin(what: String) -> Self {
-        let now = Instant::now();
-        Self { what, rows: 0, begun: now, told: stderr().is_terminal().then_some(now), shown: false }
-    }
-
-    pub(crate) fn step(&mut self) {
-        self.rows += 1;
-        if self.rows.is_multiple_of(256) && self.told.is_some_and(|told| told.elapsed() >= SIGN_OF_LIFE) {
-            let seconds = self.begun.elapsed().as_secs();
-            say(&format!("{}: {} rows in {seconds} s", self.what, self.rows));
-            (self.told, self.shown) = (Some(Instant::now()), true);
-        }
-    }
-
-    pub(crate) fn end(&self) {
-        if self.shown {
-            say(&format!("{}: {} rows, done", self.what, self.rows));
-        }
     }
 }

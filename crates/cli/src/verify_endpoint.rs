@@ -1,14 +1,16 @@
 //! `matchpurse verify-endpoint`: what a studio's endpoint does wrong with our webhooks.
 
 use std::fs;
-use std::io::{IsTerminal as _, Write as _, stderr, stdout};
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use matchpurse_domain::webhook::{EventPattern, TargetUrl};
 use matchpurse_receiver_kit::{Case, EndpointSecret, Options, verify};
+
+use crate::exit::{Ending, usage};
+use crate::out::Out;
+use crate::progress::Progress;
 
 /// Sends correct, repeated, reordered, forged, old and slow deliveries to an endpoint, and says what it does wrong
 ///
@@ -44,9 +46,6 @@ pub(crate) struct VerifyEndpointArgs {
     /// How long to wait between two deliveries, for an endpoint that limits how much it takes
     #[arg(long, value_name = "MS", default_value_t = 0)]
     pause_ms: u64,
-    /// Print the report as JSON, with every delivery
-    #[arg(long)]
-    json: bool,
 }
 
 fn kind(text: &str) -> Result<String, String> {
@@ -57,24 +56,24 @@ fn kind(text: &str) -> Result<String, String> {
 }
 
 /// Tries the endpoint and prints what was found.
-pub(crate) async fn run(args: VerifyEndpointArgs) -> Result<ExitCode> {
+pub(crate) async fn run(args: VerifyEndpointArgs, out: Out) -> Result<Ending> {
     let options = args.options()?;
-    let terminal = stderr().is_terminal();
+    let progress = Progress::begin("trying", u64::try_from(Case::ALL.len()).ok());
+    let quiet = progress.is_log();
     let report = verify(&options, |case| {
-        if terminal {
-            let place = Case::ALL.iter().position(|one| *one == case).unwrap_or_default() + 1;
-            let line = format!("\r\x1b[2Kmatchpurse: {place} of {}: {}", Case::ALL.len(), case.title());
-            // Nobody to show it to is no reason to stop.
-            stderr().write_all(line.as_bytes()).and_then(|()| stderr().flush()).unwrap_or_default();
+        if !quiet {
+            progress.now(case.title());
+            progress.step();
         }
     })
     .await?;
-    if terminal {
-        eprint!("\r\x1b[2K");
+    drop(progress);
+    if out.json() {
+        out.value(&serde_json::to_value(&report)?);
+    } else {
+        out.line(report.to_string().trim_end());
     }
-    let text = if args.json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_string() };
-    stdout().write_all(text.as_bytes()).context("failed to print what was found")?;
-    Ok(if report.good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(Ending::of_check(report.good))
 }
 
 impl VerifyEndpointArgs {
@@ -84,7 +83,7 @@ impl VerifyEndpointArgs {
         let status_url = self.status_url.as_deref().map(TargetUrl::parse).transpose();
         let status_url = status_url.context("the status URL cannot be used")?;
         if status_url.as_ref().is_some_and(|url| !url.expose().contains("{webhook_id}")) {
-            bail!("the status URL must have {{webhook_id}} in it, for which one is asked about");
+            return Err(usage("the status URL must have {webhook_id} in it, for which one is asked about"));
         }
         Ok(Options {
             state_url: state_url.context("the state URL cannot be used")?,
@@ -104,9 +103,11 @@ impl VerifyEndpointArgs {
                 fs::read_to_string(file).with_context(|| format!("failed to read {}", file.display()))?
             }
             (Some(text), None) => text.clone(),
-            (None, None) => bail!(
-                "the endpoint's secret is needed to sign: set MATCHPURSE_ENDPOINT_SECRET, or give --secret-file FILE"
-            ),
+            (None, None) => {
+                return Err(usage(
+                    "the endpoint's secret is needed to sign: set MATCHPURSE_ENDPOINT_SECRET, or give --secret-file FILE",
+                ));
+            }
         };
         EndpointSecret::parse(text.trim()).context("the endpoint's secret cannot be used")
     }

@@ -1,13 +1,15 @@
+//! What a replay would do, told.
+
 use std::collections::BTreeMap;
 
 use matchpurse_domain::event::Event;
-use matchpurse_domain::money::{format_major, known_exponent};
 use matchpurse_store::rehearsal::{Effect, Rows};
 use matchpurse_worker_kit::Rehearsed;
 use serde_json::{Value, json};
 
 use crate::member::set;
 use crate::moment::printable;
+use crate::money::Coins;
 
 /// What a replay would do.
 #[derive(Default)]
@@ -77,52 +79,30 @@ impl Report {
         rows
     }
 
-    pub(super) fn print(&self) {
+    /// What would change, an effect after the other, and the sums.
+    pub(super) fn text(&self, coins: Coins<'_>) -> String {
+        let mut lines = Vec::new();
         for (named, effect) in &self.effects {
-            println!("{}", named.text());
-            for moved in &effect.transfers {
-                let player = moved.player_id.as_deref().map(|id| format!(", player {}", printable(id)));
-                println!(
-                    "  {} {}{}",
-                    moved.kind,
-                    amount(moved.amount, &moved.currency),
-                    player.unwrap_or_default()
-                );
-            }
-            for grant in &effect.grants {
-                let worth = grant.amount.as_ref().map(|(minor, currency)| amount(*minor, currency));
-                let player = printable(&grant.player_id);
-                println!(
-                    "  reward {} {}{} for player {player}",
-                    grant.kind,
-                    grant.state,
-                    worth.map_or_else(String::new, |w| format!(", {w},"))
-                );
-            }
-            for kind in &effect.anomalies {
-                println!("  anomaly {kind}");
-            }
-            for (kind, subject) in &effect.notices {
-                println!("  notice {kind} {}", printable(subject));
-            }
-            println!("  rows: {}", rows_text(&effect.rows));
+            lines.push(named.text());
+            lines.extend(of_effect(effect, coins));
         }
         for (named, reason) in &self.failures {
-            println!("{}: it could not be applied: {}", named.text(), printable(reason));
+            lines.push(format!("{}: it could not be applied: {}", named.text(), printable(reason)));
         }
         for ((currency, kind), sum) in self.money() {
-            println!("would move: {kind} {}", amount(sum, &currency));
+            lines.push(format!("would move: {kind} {}", coins.shown(sum, &currency)));
         }
         let (effects, failures) = (self.effects.len(), self.failures.len());
-        if effects == 0 && failures == 0 {
-            println!("{} events, and nothing would change", self.events);
+        lines.push(if effects == 0 && failures == 0 {
+            format!("{} events, and nothing would change", self.events)
         } else {
-            println!(
+            format!(
                 "{} events; {effects} effects, {failures} that could not be applied; rows: {}",
                 self.events,
                 rows_text(&self.rows())
-            );
-        }
+            )
+        });
+        lines.join("\n")
     }
 
     pub(super) fn to_json(&self) -> Value {
@@ -168,6 +148,31 @@ impl Report {
     }
 }
 
+/// What one effect would add and move, a line each.
+fn of_effect(effect: &Effect, coins: Coins<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    for moved in &effect.transfers {
+        let player = moved.player_id.as_deref().map(|id| format!(", player {}", printable(id)));
+        let amount = coins.shown(moved.amount, &moved.currency);
+        lines.push(format!("  {} {amount}{}", moved.kind, player.unwrap_or_default()));
+    }
+    for grant in &effect.grants {
+        let worth = grant.amount.as_ref().map(|(minor, currency)| coins.shown(*minor, currency));
+        let player = printable(&grant.player_id);
+        lines.push(format!(
+            "  reward {} {}{} for player {player}",
+            grant.kind,
+            grant.state,
+            worth.map_or_else(String::new, |w| format!(", {w},"))
+        ));
+    }
+    lines.extend(effect.anomalies.iter().map(|kind| format!("  anomaly {kind}")));
+    let notices = effect.notices.iter();
+    lines.extend(notices.map(|(kind, subject)| format!("  notice {kind} {}", printable(subject))));
+    lines.push(format!("  rows: {}", rows_text(&effect.rows)));
+    lines
+}
+
 fn rows_text(rows: &BTreeMap<String, Rows>) -> String {
     let one = |(table, rows): (&String, &Rows)| match (rows.added, rows.changed) {
         (added, 0) => format!("{table} +{added}"),
@@ -175,8 +180,4 @@ fn rows_text(rows: &BTreeMap<String, Rows>) -> String {
         (added, changed) => format!("{table} +{added} ~{changed}"),
     };
     rows.iter().map(one).collect::<Vec<_>>().join(", ")
-}
-
-fn amount(minor_units: i64, currency: &str) -> String {
-    format!("{} {currency}", format_major(minor_units, known_exponent(currency).unwrap_or(0)))
 }

@@ -38,9 +38,11 @@ async fn old_days_are_exported_proved_and_taken_out() -> Result<()> {
     let played = Played::nothing("days", "").await?;
     let days = days(&played).await?;
     assert_eq!(days.len(), 4, "{days:?}");
-    let listed = played.printed(&["archive", "list"], 0)?;
+    let list = ["archive", "list", "--json"];
+    let listed = played.printed(&list, 0)?;
     assert_eq!(listed.lines().count(), 4, "{listed}");
-    assert!(listed.lines().all(|line| line.contains(", in the archive")), "{listed}");
+    assert!(listed.lines().all(|line| line.contains("\"place\":\"in the archive\"")), "{listed}");
+    assert_eq!(played.printed(&["archive", "list"], 0)?.lines().count(), 5, "with a heading");
 
     // A file that is there already, and holds something else, is not written over, and the day stays.
     let folder = played.folder.join("old");
@@ -59,7 +61,7 @@ async fn old_days_are_exported_proved_and_taken_out() -> Result<()> {
     let refused = played.run(&detach)?;
     let said = String::from_utf8(refused.stderr)?;
     assert!(said.contains("has 3 events, but the day has 4"), "{said}");
-    assert_eq!(played.printed(&["archive", "list"], 0)?, listed, "all days are still there");
+    assert_eq!(played.printed(&list, 0)?, listed, "all days are still there");
     std::fs::remove_file(&file)?;
 
     let printed = played.printed(&detach, 0)?;
@@ -68,11 +70,11 @@ async fn old_days_are_exported_proved_and_taken_out() -> Result<()> {
         assert!(printed.contains(&line), "{printed}");
     }
     assert_eq!(played.printed(&detach, 0)?, "", "there is no such day any more");
-    let listed = played.printed(&["archive", "list"], 0)?;
-    assert!(
-        listed.starts_with(&format!("{}  4 rows, 0 MB, a table of its own, exported to archive-", days[0])),
-        "{listed}"
-    );
+    let listed = played.printed(&list, 0)?;
+    let first: serde_json::Value = serde_json::from_str(listed.lines().next().unwrap())?;
+    assert_eq!((first["day"].as_str(), first["rows"].as_i64()), (Some(&*days[0]), Some(4)));
+    assert_eq!(first["place"], "a table of its own");
+    assert!(first["exported_to"].as_str().unwrap().starts_with("archive-"), "{first}");
 
     // The chains are proved over the days that have left, and the files against their records.
     played.printed(&["verify-archive"], 0)?;
@@ -93,7 +95,7 @@ async fn old_days_are_exported_proved_and_taken_out() -> Result<()> {
     // A day that is dropped, and one that is not over.
     let drop = ["archive", "detach", "--before", &days[3], "--out", &out, "--drop"];
     assert!(played.printed(&drop, 0)?.ends_with(", its table is dropped\n"));
-    assert!(played.printed(&["archive", "list"], 0)?.contains(", dropped, exported to archive-"));
+    assert!(played.printed(&list, 0)?.contains("\"place\":\"dropped\""));
     let today = ["archive", "detach", "--before", "2999-01-01", "--no-export"];
     let refused = played.run(&today)?;
     assert!(!refused.status.success());

@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod archive;
+mod doctor;
 mod ground;
+mod live;
 mod parked;
 mod people;
 mod rebuild;
