@@ -29,7 +29,14 @@ pub struct EventFilter {
 
 impl EventFilter {
     fn conditions(&self) -> Conditions {
-        Conditions::new()
+        let anywhere = Conditions::new();
+        // The index of subjects begins with the source, so it is asked for each that there is.
+        let of_any_source = "source = ANY (ARRAY(SELECT source FROM archive_head))";
+        let anywhere = match (&self.source, &self.subject) {
+            (None, Some(_)) => anywhere.always(of_any_source),
+            _ => anywhere,
+        };
+        anywhere
             .and("source = ?", self.source.clone())
             .and("subject = ?", self.subject.clone())
             .and("(provider_type = ? OR payload = ?)", self.event_type.clone())

@@ -8,6 +8,7 @@ use matchpurse_store::offers::{self, OfferRecord, Question};
 use matchpurse_store::story;
 use serde::Deserialize;
 
+use super::rewards::pretty;
 use super::{
     Chip, Chrome, Money, Pager, Section, Select, Tone, Visitor, When, address, encoded, given, html, players,
 };
@@ -178,7 +179,6 @@ pub(super) async fn one(
             })
         }
     };
-    let said: serde_json::Value = serde_json::from_str(&record.data).unwrap_or_default();
     html(&OfferPage {
         chrome: visitor.chrome(Section::Offers),
         row: Row::of(source.as_str(), &record),
@@ -187,7 +187,7 @@ pub(super) async fn one(
         campaign: record.campaign_id,
         described: record.data_at.map(When::new),
         first_seen: When::new(record.first_seen_at),
-        description: serde_json::to_string_pretty(&said).unwrap_or_default(),
+        description: pretty(&record.data),
         player: player.unwrap_or_default(),
         answer,
         lines: lines

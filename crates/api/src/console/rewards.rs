@@ -308,8 +308,8 @@ fn notice(told: Told) -> Notice {
     }
 }
 
-/// JSON over several lines, as it was kept: to the digit.
-fn pretty(text: &str) -> String {
+/// JSON over several lines; where that would change a digit (an amount of 1.10 is no 1.1), as it was kept.
+pub(super) fn pretty(text: &str) -> String {
     let read: serde_json::Result<serde_json::Value> = serde_json::from_str(text);
     let same = read.ok().and_then(|value| {
         // A number that is not kept to the digit would show another one than the studio gets.

@@ -65,7 +65,11 @@ impl Browser {
             all.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let answer = self.post(action, &all).await?;
         anyhow::ensure!(answer.status == 303, "{action}: {} {}", answer.status, answer.body);
-        self.page(answer.header("location").context("no address")?).await
+        // What was done is said once, on the page that follows.
+        let said =
+            answer.header("set-cookie").and_then(|cookie| cookie.split(';').next()).unwrap_or_default();
+        let after = Self { address: self.address.clone(), cookie: format!("{}; {said}", self.cookie) };
+        after.page(answer.header("location").context("no address")?).await
     }
 }
 
@@ -109,7 +113,7 @@ async fn every_page_shows_what_there_is() -> Result<()> {
             &["player-1", "8.00 <span class=\"currency\">USD"],
         ),
         ("/console/offers?source=main-game", &["offer-1", "offer-2", "removed"]),
-        ("/console/offers/main-game/offer-1", &["May a player see it?", "payout"]),
+        ("/console/offers/main-game/offer-1", &["May a player see it?", "&#34;payout&#34;:1.10"]),
         ("/console/offers/main-game/offer-1?player=player-1", &["may see it: active"]),
         ("/console/offers/main-game/offer-2?player=player-1", &["may not see it: removed"]),
         ("/console/endpoints", &["game", "reward.*"]),
@@ -124,12 +128,6 @@ async fn every_page_shows_what_there_is() -> Result<()> {
         for text in expected {
             assert!(page.contains(text), "{path} lacks {text:?}:\n{page}");
         }
-        assert!(
-            page.contains("<time datetime=")
-                || page.contains("class=\"empty\"")
-                || path.contains("leaderboards"),
-            "{path}"
-        );
     }
     for (path, name) in [
         ("/console/rewards/8c5e1f2a-7d3b-8e4f-9a6b-0c1d2e3f4a5b", "No such reward"),
