@@ -113,9 +113,9 @@ const TAMPERING: &[(&str, &str)] = &[
         "was taken and is lost",
     ),
     (
-        // One of several, and not the one whose id is the delivery's.
-        "DELETE FROM archive WHERE event_id = (SELECT max(event_id::text)::uuid FROM archive
-           WHERE event_id <> delivery_id)",
+        // One of as many as any delivery has, and not the one whose id is the delivery's where there is another.
+        "DELETE FROM archive WHERE event_id = (SELECT (array_agg(event_id ORDER BY event_id = delivery_id))[1]
+           FROM archive GROUP BY delivery_id ORDER BY count(*) DESC, 1 LIMIT 1)",
         "was taken and is lost",
     ),
     ("UPDATE archive SET delivery_id = gen_random_uuid() WHERE seq = 1", "was never taken"),
@@ -124,7 +124,7 @@ const TAMPERING: &[(&str, &str)] = &[
           WHERE event_id = (SELECT max(event_id::text)::uuid FROM archive)",
         "was never taken",
     ),
-    ("UPDATE archive SET event_id = gen_random_uuid() WHERE event_id <> delivery_id", "was never taken"),
+    ("UPDATE archive SET event_id = gen_random_uuid() WHERE seq = 1", "was never taken"),
     ("UPDATE parked SET kind = 'technical'", "parked by"),
     ("UPDATE reward_grant SET state = 'delivering' WHERE state = 'fulfilled'", "is delivering after"),
     ("DELETE FROM outbox WHERE kind = 'reward.granted'", "is fulfilled by 0 notices"),

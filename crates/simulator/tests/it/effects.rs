@@ -1,6 +1,8 @@
 //! What the scripts say must come of a plan, against the adapters and the rules themselves: in any order,
 //! with repeats, with and without an inbox.
 
+use std::collections::HashSet;
+
 use matchpurse_domain::source::{Custody, TiePolicy};
 use matchpurse_providers::play::Dice;
 use matchpurse_simulator::{Accepted, Effects, Expected, Item, Plan, PlanOptions, audit};
@@ -16,12 +18,39 @@ fn apply<'i>(
     items: impl IntoIterator<Item = &'i Item>,
     inbox: bool,
 ) -> Effects {
+    world(plan, sources, items, inbox).effects()
+}
+
+fn world<'i>(
+    plan: &Plan,
+    sources: &[Source],
+    items: impl IntoIterator<Item = &'i Item>,
+    inbox: bool,
+) -> World {
     let mut world = World::new(inbox);
     for item in items {
         let source = sources.iter().find(|s| Some(s.name().as_str()) == plan.source_of(item)).unwrap();
         world.deliver(source, &delivery(plan, item), NOW);
     }
-    world.effects()
+    world
+}
+
+/// By these ids an auditor knows what is missing, without asking an adapter.
+#[test]
+fn a_plan_knows_every_event_of_its_deliveries() {
+    let sources = sources::all(PROVIDER_HOLDS);
+    // Of all kinds; and of one whose deliveries tell of votes again and again, each as an event of its own.
+    for (kinds, several) in [(vec![], false), (vec!["match_with_history".to_owned()], true)] {
+        let options = PlanOptions { kinds, duplicate_percent: 30, odd_percent: 10, ..options(1, &sources) };
+        let plan = Plan::new(options).unwrap();
+        let world = world(&plan, &sources, plan.items(), true);
+        let known: Vec<_> = plan.event_ids().collect();
+        assert_eq!(known.iter().map(|(_, event)| *event).collect::<HashSet<_>>(), *world.seen());
+        assert_eq!(known.len(), world.seen().len(), "each once");
+        let deliveries: HashSet<_> = known.iter().map(|(delivery, _)| *delivery).collect();
+        assert_eq!(deliveries, plan.delivery_ids().collect());
+        assert!(!several || deliveries.len() < known.len(), "some have several");
+    }
 }
 
 fn assert_same(expected: &Expected, observed: &Effects) {

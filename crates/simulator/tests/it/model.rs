@@ -55,6 +55,11 @@ impl World {
         Self { inbox, ..Self::default() }
     }
 
+    /// Every event that came, once.
+    pub(crate) fn seen(&self) -> &HashSet<EventId> {
+        &self.seen
+    }
+
     /// Takes a delivery as the ingress and the workers would; the status of the answer, and its body.
     pub(crate) fn deliver(&mut self, source: &Source, delivery: &Delivery, now: Timestamp) -> (u16, Bytes) {
         let name = source.name().as_str().to_owned();
