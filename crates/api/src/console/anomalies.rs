@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use actix_web::{HttpResponse, web};
 use askama::Template;
 use matchpurse_contracts::v1;
-use matchpurse_domain::event::Event;
+use matchpurse_domain::event::{Event, Payload};
 use matchpurse_domain::ids::{EventId, SourceName};
 use matchpurse_operations::anomalies::resolve;
 use matchpurse_operations::rewards::Author;
@@ -16,7 +16,9 @@ use serde_json::Value;
 
 use super::events::pretty;
 use super::matches::{Shown, path_of};
-use super::{Act, Chip, Chrome, Pager, Section, Select, Tone, Visitor, When, address, done, given, html};
+use super::{
+    Act, Chip, Chrome, Money, Pager, Section, Select, Tone, Visitor, When, address, done, given, html,
+};
 use crate::api::Api;
 use crate::body::reason;
 use crate::cursor::List;
@@ -144,13 +146,19 @@ struct AnomalyPage {
     subject_path: String,
     decided: Option<(When, Decided)>,
     /// What the anomaly noted beside its sides, by name.
-    facts: Vec<(String, String)>,
+    facts: Vec<(String, Fact)>,
     /// The two that contradict each other, as they were noted.
     sides: Option<Sides>,
     /// What stands now, of a match with money.
     stands: Vec<Shown>,
     /// What the event said that showed it.
     told: Option<Told>,
+}
+
+/// What an anomaly noted: a word, or an amount.
+enum Fact {
+    Text(String),
+    Money(Money),
 }
 
 /// Two objects side by side.
@@ -164,7 +172,16 @@ struct Sides {
 struct Told {
     path: String,
     received: When,
+    /// What it said of a match's end.
+    end: Option<End>,
     event: String,
+}
+
+/// What an event says of who won.
+struct End {
+    status: String,
+    /// Player, side, whether the side won, and what the provider says was paid.
+    players: Vec<(String, String, Option<Chip>, Option<Money>)>,
 }
 
 /// `GET /console/anomalies/{id}`
@@ -192,17 +209,18 @@ pub(super) async fn one(
         })
         .await?;
     let told = event.map(|archived| {
+        let end = End::of(&api, &archived.event.payload);
         let event = Event { raw: Vec::new().into(), ..archived.event };
         let (path, received) = (format!("/console/events/{}", event.id), When::new(event.received_at));
         // What is no JSON is shown on the event's own page.
         let said = serde_json::to_value(v1::Event::from(event)).unwrap_or_default();
-        Told { path, received, event: pretty(&said) }
+        Told { path, received, end, event: pretty(&said) }
     });
     html(&AnomalyPage {
         chrome: visitor.chrome(Section::Anomalies),
         subject_path: path_of(&line.source, &line.subject),
         decided: line.resolved.clone().map(|decided| (When::new(decided.at), decided)),
-        facts: facts(&line.detail),
+        facts: facts(&api, &line.detail),
         sides: Sides::of(&line.detail),
         stands: records.into_iter().map(|record| Shown::of(&api, record)).collect(),
         told,
@@ -210,15 +228,42 @@ pub(super) async fn one(
     })
 }
 
-fn facts(detail: &Value) -> Vec<(String, String)> {
+impl End {
+    fn of(api: &Api, payload: &Payload) -> Option<Self> {
+        let Payload::MatchSnapshot(snapshot) = payload else { return None };
+        let mut players = Vec::new();
+        for group in &snapshot.groups {
+            let won = snapshot.winner_group_ids.contains(&group.group_id);
+            for player in &group.players {
+                let amount = player.reward.as_ref().and_then(|reward| reward.amount.as_ref());
+                players.push((
+                    player.player_id.as_str().to_owned(),
+                    group.group_id.clone(),
+                    won.then(|| Chip::new(Tone::Good, "won")),
+                    amount.map(|amount| Money::new(api, amount.minor_units, amount.currency.as_str())),
+                ));
+            }
+        }
+        Some(Self { status: snapshot.provider_status.clone(), players })
+    }
+}
+
+/// What a detail says beside its sides and what the page shows anyway. An amount goes with its currency.
+fn facts(api: &Api, detail: &Value) -> Vec<(String, Fact)> {
     let Value::Object(members) = detail else { return Vec::new() };
+    let currency = members.get("currency").and_then(Value::as_str);
+    let money = |name: &str, value: &Value| -> Option<Fact> {
+        let minor_units = value.as_i64().filter(|_| name == "held")?;
+        Some(Fact::Money(Money::new(api, minor_units, currency?)))
+    };
     let scalar = |(name, value): (&String, &Value)| {
         let shown = match value {
             Value::Object(_) | Value::Array(_) | Value::Null => return None,
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
+            _ if matches!(name.as_str(), "what" | "currency") => return None,
+            Value::String(text) => Fact::Text(text.clone()),
+            other => money(name, other).unwrap_or_else(|| Fact::Text(other.to_string())),
         };
-        Some((name.replace('_', " "), shown))
+        Some((if name == "held" { "in escrow then".to_owned() } else { name.replace('_', " ") }, shown))
     };
     members.iter().filter_map(scalar).collect()
 }
@@ -276,7 +321,6 @@ mod tests {
         assert_eq!((sides.left.as_str(), sides.right.as_str()), ("first", "other"));
         let differ: Vec<(&str, bool)> = sides.rows.iter().map(|row| (row.0.as_str(), row.3)).collect();
         assert_eq!(differ, [("a", false), ("b", true), ("c", true)]);
-        assert_eq!(facts(&detail), [("about".to_owned(), "statistics".to_owned())]);
         assert!(Sides::of(&json!({"what": "x"})).is_none());
     }
 }

@@ -77,11 +77,15 @@ struct Read {
 /// `GET /console`
 pub(super) async fn show(api: web::Data<Api>, visitor: Visitor) -> Result<HttpResponse> {
     let (store, at) = (api.store.clone(), now());
+    // Whole minutes, so that a bar grows where it is and does not wander.
+    let end = Timestamp::from_seconds(
+        (at.seconds().div_euclid(MINUTE_S)).saturating_add(1).saturating_mul(MINUTE_S),
+    );
     let (read, rejected) = tokio::join!(
         api.run(async move {
             let client = store.client().await?;
             Ok(Read {
-                arrivals: flow::arrivals(&client, at, MINUTE_S, MINUTES).await?,
+                arrivals: flow::arrivals(&client, end, MINUTE_S, MINUTES).await?,
                 lags: flow::lags(&client).await?,
                 waiting: flow::waiting(&client).await?,
                 trial: survey::trial_balance(&client).await?,
@@ -103,7 +107,7 @@ pub(super) async fn show(api: web::Data<Api>, visitor: Visitor) -> Result<HttpRe
         chrome: visitor.chrome(Section::Overview),
         accepted: if read.arrivals.cut_off { format!("over {}", count(accepted)) } else { count(accepted) },
         rate: count(last.copied().unwrap_or(0)),
-        refusals: rejected.as_ref().map(|all| refusals(all, at)),
+        refusals: rejected.as_ref().map(|all| refusals(all, end)),
         refused: Refused::of(rejected.as_deref()),
         duplicates: duplicates().map(count),
         oldest: read.lags.iter().filter_map(|lag| lag.oldest).min().map(When::new),
@@ -112,7 +116,7 @@ pub(super) async fn show(api: web::Data<Api>, visitor: Visitor) -> Result<HttpRe
         balanced,
         currencies: currencies.join(", "),
         escrow: read.held.iter().map(|(currency, sum)| Money::new(&api, *sum, currency)).collect(),
-        arrivals: Chart::new("Events a minute", "events", &slots(&read.arrivals.slots, at)),
+        arrivals: Chart::new("Events a minute", "events", &slots(&read.arrivals.slots, end)),
         nothing_yet: !read.archived,
     })
 }
