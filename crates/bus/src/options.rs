@@ -26,8 +26,8 @@ pub struct BusOptions {
     pub confirm_timeout: Duration,
     /// How many channels publish. A channel is one process in the broker, so two keep two of its cores busy.
     pub publish_channels: usize,
-    /// With so many messages of a channel unconfirmed, further events gather, and leave as one message when one of these is
-    /// confirmed.
+    /// While one message of a kind is unconfirmed on a channel, further events of this kind gather, and leave as one message
+    /// when it is confirmed. With so many messages of any kind unconfirmed all events gather.
     pub group_above: usize,
     /// The most events in a message; 1 for a message each. Every consumer has to understand groups before a publisher
     /// makes some.
@@ -70,7 +70,7 @@ impl Default for BusOptions {
             topology_check: Duration::from_secs(15),
             confirm_timeout: Duration::from_secs(3),
             publish_channels: 2,
-            group_above: 4,
+            group_above: 16,
             group_max_events: 32,
             waiting_max: 8192,
             waiting_bytes_max: 32 * 1024 * 1024,

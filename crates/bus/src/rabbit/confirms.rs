@@ -34,6 +34,8 @@ pub(super) struct Confirms {
     /// Who waits for something on this channel, by deadline. Who waits no more is skipped.
     waiting: VecDeque<Arc<Ticket>>,
     ids: HashMap<ShortString, InFlight>,
+    /// How many unconfirmed messages there are of a kind.
+    keys: HashMap<String, u32>,
     /// Of the last message.
     number: u64,
     /// A message without an id was returned: any message before this number may be the one.
@@ -53,6 +55,7 @@ struct Settled {
     /// Whoever waits for it: one for each event of a group.
     tickets: Vec<Arc<Ticket>>,
     number: u64,
+    key: Option<String>,
     id: Option<ShortString>,
     result: Result<Confirmation, lapin::Error>,
 }
@@ -64,6 +67,7 @@ impl Confirms {
             unsettled: FuturesUnordered::new(),
             waiting: VecDeque::new(),
             ids: HashMap::new(),
+            keys: HashMap::new(),
             number: 0,
             distrusted_before: 0,
             broken: None,
@@ -78,9 +82,14 @@ impl Confirms {
         self.unsettled.len()
     }
 
+    /// True while a message of this kind is unconfirmed.
+    pub(super) fn waits_for(&self, key: &str) -> bool {
+        self.keys.contains_key(key)
+    }
+
     /// Queues a message; it is sent when [`Confirms::settle`] is awaited.
     pub(super) fn publish(&mut self, parcel: Parcel) {
-        let Parcel { outgoing, tickets, .. } = parcel;
+        let Parcel { key, outgoing, tickets, .. } = parcel;
         for ticket in &tickets {
             // Nearly always the last: all have the same time, and came in this order but for the groups.
             let at = self.waiting.partition_point(|other| other.deadline() <= ticket.deadline());
@@ -89,8 +98,14 @@ impl Confirms {
         if let Some(id) = outgoing.id() {
             self.ids.entry(id.clone()).or_default().unsettled += 1;
         }
+        if let Some(key) = &key {
+            *self.keys.entry(key.clone()).or_default() += 1;
+        }
         self.number += 1;
-        let confirm = publish(Arc::clone(&self.channel), outgoing, tickets, self.number);
+        let (channel, number) = (Arc::clone(&self.channel), self.number);
+        let id = outgoing.id().cloned();
+        let sending = send(channel, outgoing);
+        let confirm = async move { Settled { tickets, number, key, id, result: sending.await } };
         self.unsettled.push(confirm.boxed());
     }
 
@@ -138,6 +153,7 @@ impl Confirms {
     }
 
     fn tell(&mut self, message: Settled) {
+        self.free(message.key.as_deref());
         let returned = self.take_returned(message.id.as_ref()) || message.number < self.distrusted_before;
         let result: Result<(), &dyn Fn() -> PublishError> = match &message.result {
             Ok(Confirmation::Ack(None)) if !returned => Ok(()),
@@ -154,6 +170,16 @@ impl Confirms {
         // What became of a group became of each of its events.
         for ticket in message.tickets {
             ticket.settle(result.map_err(|error| error()));
+        }
+    }
+
+    /// Forgets one message of this kind.
+    fn free(&mut self, key: Option<&str>) {
+        let Some(key) = key else { return };
+        let Some(count) = self.keys.get_mut(key) else { return };
+        *count -= 1;
+        if *count == 0 {
+            self.keys.remove(key);
         }
     }
 
@@ -240,20 +266,9 @@ async fn close(channel: &Channel, why: &str, patience: Duration) {
     }
 }
 
-async fn publish(
-    channel: Arc<Channel>,
-    message: Outgoing,
-    tickets: Vec<Arc<Ticket>>,
-    number: u64,
-) -> Settled {
-    let id = message.id().cloned();
+async fn send(channel: Arc<Channel>, message: Outgoing) -> Result<Confirmation, lapin::Error> {
     let Outgoing { exchange, routing_key, properties, body } = message;
     // Mandatory: a message that no queue takes is returned instead of being dropped and confirmed.
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-    let sent = channel.basic_publish(exchange, routing_key, options, &body, properties).await;
-    let result = match sent {
-        Ok(confirm) => confirm.await,
-        Err(error) => Err(error),
-    };
-    Settled { tickets, number, id, result }
+    channel.basic_publish(exchange, routing_key, options, &body, properties).await?.await
 }

@@ -1,8 +1,9 @@
 //! What waits for its turn on a channel: events gather in groups while earlier messages are unconfirmed.
 //!
-//! Nobody waits for a group to fill. As long as few messages are unconfirmed an event leaves at once and alone, as if
-//! there were no groups; what comes faster than the broker confirms leaves together as soon as one of them is confirmed,
-//! or when there is enough for a message. So a slower broker is given fewer and larger messages, which is what it needs.
+//! Nobody waits for a group to fill. An event leaves at once and alone, as if there were no groups, unless one of its kind is
+//! unconfirmed on the channel, or very many of others are. What comes faster than the broker confirms leaves together as
+//! soon as that one is confirmed, or when there is enough for a message. So a slower broker is given fewer and larger
+//! messages, which is what it needs.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -22,6 +23,8 @@ const GROUP_BYTES_MAX: usize = 64 * 1024;
 
 /// One message, with whom it is for.
 pub(super) struct Parcel {
+    /// Of an event: while this is unconfirmed, others with this key gather.
+    pub(super) key: Option<String>,
     pub(super) outgoing: Outgoing,
     pub(super) events: usize,
     pub(super) tickets: Vec<Arc<Ticket>>,
@@ -46,7 +49,7 @@ struct Group {
 }
 
 enum Bundle {
-    Events(Vec<Member>),
+    Events(String, Vec<Member>),
     One(Outgoing, Arc<Ticket>),
 }
 
@@ -81,7 +84,7 @@ impl Gathering {
         let Some(group) = self.groups.get_mut(&key) else {
             let group = Group { members: vec![member], bytes };
             if self.events_max <= 1 || bytes > GROUP_BYTES_MAX {
-                self.ready.push_back(Bundle::Events(group.members));
+                self.ready.push_back(Bundle::Events(key, group.members));
             } else {
                 self.turns.push_back(key.clone());
                 self.groups.insert(key, group);
@@ -99,21 +102,22 @@ impl Gathering {
     fn finish(&mut self, key: &str) {
         if let Some(group) = self.groups.remove(key) {
             self.turns.retain(|turn| turn != key);
-            self.ready.push_back(Bundle::Events(group.members));
+            self.ready.push_back(Bundle::Events(key.to_owned(), group.members));
         }
     }
 
-    /// The next message: one that need not wait, or, where that `may_leave`, the group that has waited longest. What
-    /// nobody waits for any more is left out.
-    pub(super) fn next(&mut self, may_leave: bool) -> Option<Parcel> {
+    /// The next message: one that need not wait, or, of the groups whose key is `free`, the one that has waited longest.
+    /// What nobody waits for any more is left out.
+    pub(super) fn next(&mut self, free: impl Fn(&str) -> bool) -> Option<Parcel> {
         loop {
             let bundle = match self.ready.pop_front() {
                 Some(bundle) => bundle,
-                None if may_leave => {
-                    let key = self.turns.pop_front()?;
-                    Bundle::Events(self.groups.remove(&key)?.members)
+                None => {
+                    let turn = self.turns.iter().position(|key| free(key))?;
+                    let key = self.turns.remove(turn)?;
+                    let members = self.groups.remove(&key)?.members;
+                    Bundle::Events(key, members)
                 }
-                None => return None,
             };
             if let Some(parcel) = pack(bundle) {
                 return Some(parcel);
@@ -147,10 +151,10 @@ impl Gathering {
 
     /// Gives up all.
     pub(super) fn give_up(&mut self, error: impl Fn() -> PublishError) {
-        let waiting = self.groups.drain().map(|(_, group)| Bundle::Events(group.members));
+        let waiting = self.groups.drain().map(|(key, group)| Bundle::Events(key, group.members));
         for bundle in self.ready.drain(..).chain(waiting) {
             match bundle {
-                Bundle::Events(members) => members.iter().for_each(|(_, ticket)| ticket.give_up(error())),
+                Bundle::Events(_, members) => members.iter().for_each(|(_, ticket)| ticket.give_up(error())),
                 Bundle::One(_, ticket) => ticket.give_up(error()),
             }
         }
@@ -172,9 +176,9 @@ fn size(message: &Message) -> usize {
 
 /// None when nobody waits for any of it.
 fn pack(bundle: Bundle) -> Option<Parcel> {
-    let (outgoing, tickets) = match bundle {
-        Bundle::One(outgoing, ticket) => (Ok(outgoing), vec![ticket]),
-        Bundle::Events(members) => {
+    let (key, outgoing, tickets) = match bundle {
+        Bundle::One(outgoing, ticket) => (None, Ok(outgoing), vec![ticket]),
+        Bundle::Events(key, members) => {
             let open = members.into_iter().filter(|(_, ticket)| ticket.is_open());
             let (mut messages, tickets): (Vec<_>, Vec<_>) = open.unzip();
             let outgoing = match messages.len() {
@@ -182,11 +186,11 @@ fn pack(bundle: Bundle) -> Option<Parcel> {
                 1 => Outgoing::event(messages.remove(0)),
                 _ => Outgoing::group(messages),
             };
-            (outgoing, tickets)
+            (Some(key), outgoing, tickets)
         }
     };
     match outgoing {
-        Ok(outgoing) => Some(Parcel { outgoing, events: tickets.len(), tickets }),
+        Ok(outgoing) => Some(Parcel { key, outgoing, events: tickets.len(), tickets }),
         Err(_) => {
             // It was looked at before it came here.
             let strange = || PublishError::Broken("a routing key is too long".into());

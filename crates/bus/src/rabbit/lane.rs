@@ -44,7 +44,7 @@ pub(super) struct Lane {
     batches: mpsc::UnboundedReceiver<Batch>,
     /// Taken in, and not published yet. It outlives a channel.
     gathering: Gathering,
-    /// With so many unconfirmed messages events gather.
+    /// With so many unconfirmed messages events of every kind gather.
     in_flight_max: usize,
     open_timeout: Duration,
 }
@@ -180,7 +180,8 @@ impl Lane {
             if !confirms.is_open() {
                 return Err(Left::Closed);
             }
-            let Some(parcel) = self.gathering.next(confirms.in_flight() < self.in_flight_max) else { break };
+            let room = confirms.in_flight() < self.in_flight_max;
+            let Some(parcel) = self.gathering.next(|key| room && !confirms.waits_for(key)) else { break };
             metrics::histogram!(metric::MESSAGE_EVENTS).record(parcel.events as f64);
             confirms.publish(parcel);
         }

@@ -35,6 +35,13 @@ macro_rules! on_every_transport {
                 super::$name(Rig::embedded(&test_options()).await?).await
             })*
         }
+        mod model_a_message_an_event {
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() -> Result<()> {
+                super::$name(Rig::model(&BusOptions { group_max_events: 1, ..test_options() })).await
+            })*
+        }
         mod model {
             use super::*;
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,6 +11,7 @@ mod groups;
 mod publishing;
 mod reconnecting;
 mod rig;
+mod shards;
 mod spool;
 mod topology;
 mod way;

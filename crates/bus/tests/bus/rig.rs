@@ -67,7 +67,7 @@ impl Rig {
     }
 
     pub(crate) fn model(options: &BusOptions) -> Self {
-        let model = Model::start(options.batch_max);
+        let model = Model::start(options);
         Self { server: Server::Model(model.broker.clone()), transport: Way::Model(model) }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use matchpurse_bus::{FailureLog, Handler, Publisher, Status, Transport};
+use matchpurse_bus::{BusOptions, FailureLog, Handler, Publisher, Status, Transport};
 use matchpurse_contracts::topology::Queue;
 use matchpurse_testkit::model_broker::{ModelBroker, ModelPublisher, run_dead_letters, run_worker};
 use tokio::task::JoinHandle;
@@ -33,8 +33,9 @@ impl Drop for Driver {
 }
 
 impl Model {
-    pub(crate) fn start(batch_max: usize) -> Self {
-        let broker = ModelBroker::new();
+    pub(crate) fn start(options: &BusOptions) -> Self {
+        let (broker, batch_max) = (ModelBroker::new(), options.batch_max);
+        broker.set_groups(options.group_max_events);
         let publisher = ModelPublisher::new(&broker);
         let driver = tokio::spawn(drive(broker.clone(), publisher.clone()));
         Self { broker, publisher, batch_max, _driver: Arc::new(Driver(driver)) }

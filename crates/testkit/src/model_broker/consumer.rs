@@ -23,12 +23,14 @@ pub struct ModelConsumer {
     queue: String,
 }
 
-/// A message that was handed out and has to be settled.
+/// An event that was handed out and has to be settled.
 #[derive(Debug, Clone)]
 pub struct Handed {
     /// What a handler is given.
     pub delivery: Delivery,
     tag: u64,
+    /// With this one its message is dealt with.
+    last: bool,
     letter: Letter,
 }
 
@@ -69,11 +71,11 @@ impl ModelConsumer {
         let mut state = self.broker.state();
         let Some(consumer) = state.consumers.get_mut(&self.id) else { return Vec::new() };
         let count = max.min(consumer.inbox.len());
-        let tags: Vec<u64> = consumer.inbox.drain(..count).collect();
+        let events: Vec<(u64, usize)> = consumer.inbox.drain(..count).collect();
         let Some(queue) = state.queue(&self.queue) else { return Vec::new() };
-        let handed = tags.into_iter().filter_map(|tag| {
-            let (_, letter) = queue.unsettled.get(&tag)?;
-            Some(Handed { delivery: letter.delivery(), tag, letter: letter.clone() })
+        let handed = events.into_iter().filter_map(|(tag, at)| {
+            let (letter, last) = queue.unsettled.get(&tag)?.1.event_at(at);
+            Some(Handed { delivery: letter.delivery(), tag, last, letter })
         });
         handed.collect()
     }
@@ -106,12 +108,12 @@ impl ModelConsumer {
 
     /// Acknowledges; false when the broker had forgotten that it handed this out.
     pub fn ack(&self, handed: &Handed) -> bool {
-        self.broker.change(|state| state.settle(self.id, handed.tag, false))
+        self.broker.change(|state| state.settle(self.id, handed.tag, handed.last, false))
     }
 
     /// Gives back.
     pub fn requeue(&self, handed: &Handed) -> bool {
-        self.broker.change(|state| state.settle(self.id, handed.tag, true))
+        self.broker.change(|state| state.settle(self.id, handed.tag, handed.last, true))
     }
 
     /// Ends the subscription; what was not settled goes back.

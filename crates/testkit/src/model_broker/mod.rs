@@ -12,6 +12,7 @@
 //! | unroutable is returned; a full queue refuses | that a refused message is in no other queue |
 //! | handed out again, and marked, until it is acknowledged | that it comes once |
 //! | what comes back comes before what is new, unless [`ModelBroker::set_disorder`] | an order among several consumers |
+//! | what travels as one message is confirmed as one, and handed out event by event | that a confirmed event was alone |
 //! | past the limit of deliveries it goes to the dead letters, when these can take it | |
 //!
 //! The conformance suite of `crates/bus/tests` asks this model and a real RabbitMQ the same questions.
@@ -192,6 +193,12 @@ impl ModelBroker {
         self.change(|state| state.disorder = None);
     }
 
+    /// Lets so many events travel as one message, as `bus` does: what is published joins what the broker has not taken yet.
+    /// 1, as it is at first: a message an event.
+    pub fn set_groups(&self, max: usize) {
+        self.change(|state| state.group_max = max);
+    }
+
     /// Deletes a queue with what it has; its consumers are cancelled.
     pub fn delete_queue(&self, name: &str) {
         self.change(|state| state.delete_queue(name));
@@ -268,9 +275,9 @@ impl ModelBroker {
         .await;
     }
 
-    /// The batch to which a message belongs, while that is unanswered.
+    /// The batch to which a message belongs, the first where several have events in it.
     pub fn batch_of(&self, flight: FlightId) -> Option<BatchId> {
-        self.state().flights.get(&flight).map(|flight| flight.batch)
+        self.state().flights.get(&flight)?.batches.first().copied()
     }
 
     /// Tells a publisher that it has waited long enough. The broker may take the messages all the same, later.

@@ -24,6 +24,8 @@ pub(super) struct Letter {
     pub(super) death: Option<(String, &'static str)>,
     /// When its delay is over.
     pub(super) due: Option<Duration>,
+    /// The events that travel with it, each as it would have come alone.
+    pub(super) others: Vec<Letter>,
 }
 
 impl Letter {
@@ -38,7 +40,24 @@ impl Letter {
             returned: 0,
             death: None,
             due: None,
+            others: Vec::new(),
         }
+    }
+
+    /// One of its events as a message of its own, and whether that is the last one.
+    pub(super) fn event_at(&self, at: usize) -> (Self, bool) {
+        let own = match at.checked_sub(1).and_then(|at| self.others.get(at)) {
+            Some(other) => other.clone(),
+            None => Self { others: Vec::new(), ..self.clone() },
+        };
+        let (returned, death) = (self.returned, self.death.clone());
+        (Self { returned, death, ..own }, at >= self.others.len())
+    }
+
+    /// Events that may be one message: what stands before the slot is the same.
+    pub(super) fn may_travel_with(&self, other: &Self) -> bool {
+        let kind = |letter: &Self| letter.key.rsplit_once('.').map(|(kind, _)| kind.to_owned());
+        kind(self).is_some() && kind(self) == kind(other)
     }
 
     /// The same again, addressed to a queue by way of a delay.

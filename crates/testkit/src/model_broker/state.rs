@@ -41,6 +41,8 @@ pub(crate) struct State {
     forgotten: Vec<oneshot::Sender<Answer>>,
     pub(super) alarm: bool,
     pub(super) disorder: Option<Place>,
+    /// How many events may travel as one message.
+    pub(super) group_max: usize,
     next: u64,
 }
 
@@ -48,8 +50,10 @@ pub(super) struct Consumer {
     pub(super) connection: ConnectionId,
     pub(super) queue: String,
     prefetch: usize,
-    /// Handed out, and not yet looked at by the client.
-    pub(super) inbox: VecDeque<u64>,
+    /// Handed out, and not yet looked at by the client: each event with its place in its message.
+    pub(super) inbox: VecDeque<(u64, usize)>,
+    /// Messages of which an event that was dealt with goes back.
+    going_back: BTreeSet<u64>,
     /// The last that it was handed: consumers take turns.
     last: u64,
 }
@@ -57,7 +61,8 @@ pub(super) struct Consumer {
 /// A message between its publisher and the broker.
 pub(super) struct Flight {
     connection: ConnectionId,
-    pub(super) batch: BatchId,
+    /// Whose it is: one for each event.
+    pub(super) batches: Vec<BatchId>,
     exchange: String,
     letter: Letter,
     /// What became of it, when it was taken.
@@ -85,6 +90,7 @@ impl State {
             forgotten: Vec::new(),
             alarm: false,
             disorder: None,
+            group_max: 1,
             next: 0,
         };
         state.declare();
@@ -209,11 +215,30 @@ impl State {
         let batch = BatchId(self.number());
         self.batches.insert(batch, Batch { connection, unsettled: letters.len(), error: None, reply });
         for (exchange, letter) in letters {
-            let id = FlightId(self.number());
-            self.flights.insert(id, Flight { connection, batch, exchange, letter, taken: None });
+            if exchange == EVENTS_EXCHANGE
+                && let Some(flight) = self.gathering(connection, &letter)
+            {
+                flight.batches.push(batch);
+                flight.letter.others.push(letter);
+                continue;
+            }
+            let (id, batches) = (FlightId(self.number()), vec![batch]);
+            self.flights.insert(id, Flight { connection, batches, exchange, letter, taken: None });
         }
         *self.published.entry(connection).or_default() += 1;
         Ok(replied)
+    }
+
+    /// A message that an event may travel with: it has not been taken yet, and has room.
+    fn gathering(&mut self, connection: ConnectionId, letter: &Letter) -> Option<&mut Flight> {
+        let max = self.group_max;
+        self.flights.values_mut().find(|flight| {
+            flight.connection == connection
+                && flight.taken.is_none()
+                && flight.exchange == EVENTS_EXCHANGE
+                && flight.batches.len() < max
+                && flight.letter.may_travel_with(letter)
+        })
     }
 
     pub(super) fn unanswered(&self, connection: ConnectionId) -> Vec<BatchId> {
@@ -260,21 +285,27 @@ impl State {
     }
 
     fn confirm(&mut self, id: FlightId) -> String {
-        let Some(Flight { batch: id, taken: Some(answer), .. }) = self.flights.remove(&id) else {
+        let Some(Flight { batches, taken: Some(answer), .. }) = self.flights.remove(&id) else {
             return "nothing to confirm".to_owned();
         };
         let told = answer.as_ref().map_or_else(PublishError::name, |()| "confirmed").to_owned();
-        // Nobody waits any more after a time limit or an alarm.
-        let Some(batch) = self.batches.get_mut(&id) else { return format!("{told}, to nobody") };
-        batch.unsettled -= 1;
-        if let Err(error) = answer {
-            batch.error.get_or_insert(error);
+        let mut unheard = 0;
+        for id in batches {
+            // Nobody waits any more after a time limit or an alarm.
+            let Some(batch) = self.batches.get_mut(&id) else {
+                unheard += 1;
+                continue;
+            };
+            batch.unsettled -= 1;
+            if let Err(error) = &answer {
+                batch.error.get_or_insert_with(|| again(error));
+            }
+            if batch.unsettled == 0 {
+                let answer = batch.error.take().map_or(Ok(()), Err);
+                self.answer(id, answer);
+            }
         }
-        if batch.unsettled == 0 {
-            let answer = batch.error.take().map_or(Ok(()), Err);
-            self.answer(id, answer);
-        }
-        told
+        if unheard == 0 { told } else { format!("{told}, of which {unheard} hear nothing") }
     }
 
     // Consuming.
@@ -289,8 +320,8 @@ impl State {
             return None;
         }
         let id = ConsumerId(self.number());
-        let (inbox, last) = (VecDeque::new(), 0);
-        self.consumers.insert(id, Consumer { connection, queue: queue.to_owned(), prefetch, inbox, last });
+        let (queue, inbox, going_back) = (queue.to_owned(), VecDeque::new(), BTreeSet::new());
+        self.consumers.insert(id, Consumer { connection, queue, prefetch, inbox, going_back, last: 0 });
         Some(id)
     }
 
@@ -322,16 +353,24 @@ impl State {
         } else {
             String::new()
         };
+        consumer.inbox.extend((0..=letter.others.len()).map(|at| (tag, at)));
         queue.unsettled.insert(tag, (id, letter));
-        consumer.inbox.push_back(tag);
         consumer.last = tag;
         format!("from {}{again}", consumer.queue)
     }
 
-    /// Settles what was handed out; false when the broker does not know of it any more.
-    pub(super) fn settle(&mut self, id: ConsumerId, tag: u64, requeue: bool) -> bool {
-        let Some(consumer) = self.consumers.get(&id) else { return false };
+    /// Settles an event that was handed out; false when the broker does not know of it any more. It hears of the message
+    /// with its last event, and takes it back when any of them goes back.
+    pub(super) fn settle(&mut self, id: ConsumerId, tag: u64, last: bool, requeue: bool) -> bool {
+        let Some(consumer) = self.consumers.get_mut(&id) else { return false };
         let Some(queue) = self.queues.get_mut(&consumer.queue) else { return false };
+        if !last {
+            if requeue {
+                consumer.going_back.insert(tag);
+            }
+            return queue.unsettled.contains_key(&tag);
+        }
+        let requeue = consumer.going_back.remove(&tag) || requeue;
         let Some((_, letter)) = queue.unsettled.remove(&tag) else { return false };
         if requeue {
             let waiting = queue.ready.len();
@@ -430,6 +469,14 @@ impl State {
             queue.ready.push_back(letter);
         }
         format!("{why}: from {from} to {to}")
+    }
+}
+
+/// The same error, for another one who waits.
+fn again(error: &PublishError) -> PublishError {
+    match error {
+        PublishError::Unroutable => PublishError::Unroutable,
+        _ => PublishError::Refused,
     }
 }
 
