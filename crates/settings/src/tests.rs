@@ -211,7 +211,7 @@ fn a_token_may_say_whose_it_is() {
 #[test]
 fn the_consoles_secret_is_long() {
     let said = refused("[api]\nconsole_secret = \"short\"");
-    assert!(said.contains("api.console_secret: must have at least 32 characters"), "{said}");
+    assert!(said.contains("`api.console_secret`: must have at least 32 characters"), "{said}");
     let secret = "0123456789abcdef0123456789abcdef";
     let settings = settings(&format!("[api]\nconsole_secret = {secret:?}"));
     assert_eq!(settings.api.console_secret.unwrap().expose(), secret);
