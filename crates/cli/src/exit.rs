@@ -6,6 +6,7 @@ use matchpurse_bus::RabbitError;
 use matchpurse_service_kit::http_client::HttpError;
 use matchpurse_settings::ConfigError;
 use matchpurse_store::Error as StoreError;
+use matchpurse_store::rebuild::RebuildError;
 
 /// How a command ended; scripts go by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,14 +107,11 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Ending> {
     if cause.is::<ConfigError>() {
         return Some(Ending::Usage);
     }
+    if let Some(RebuildError::Store(error)) = cause.downcast_ref::<RebuildError>() {
+        return of_store(error);
+    }
     if let Some(error) = cause.downcast_ref::<StoreError>() {
-        return match error {
-            StoreError::Url => Some(Ending::Usage),
-            StoreError::Pool(_) | StoreError::Connection(_) | StoreError::Silent(_) => {
-                Some(Ending::Unreachable)
-            }
-            _ => None,
-        };
+        return of_store(error);
     }
     if let Some(error) = cause.downcast_ref::<RabbitError>() {
         return match error {
@@ -125,6 +123,14 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Ending> {
     match cause.downcast_ref::<HttpError>()? {
         HttpError::Connect(_) | HttpError::Timeout { .. } | HttpError::Broken(_) => Some(Ending::Unreachable),
         HttpError::Request(_) => Some(Ending::Usage),
+        _ => None,
+    }
+}
+
+fn of_store(error: &StoreError) -> Option<Ending> {
+    match error {
+        StoreError::Url => Some(Ending::Usage),
+        StoreError::Pool(_) | StoreError::Connection(_) | StoreError::Silent(_) => Some(Ending::Unreachable),
         _ => None,
     }
 }
