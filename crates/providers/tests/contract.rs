@@ -347,3 +347,14 @@ fn every_provider_is_found_by_its_name() {
     }
     assert!(matchpurse_providers::by_id("nobody").is_none());
 }
+
+#[test]
+fn every_provider_says_how_it_is_set_up() {
+    for source in sources::all() {
+        let (name, guide) = (source.provider.id(), source.provider.guide());
+        let sentences = guide.steps.iter().chain([&guide.verification]);
+        assert!(sentences.clone().all(|sentence| sentence.ends_with('.')), "{name}");
+        // The page shows the source's address beside them, and no secret stands in words.
+        assert!(guide.steps.len() > 1 && guide.steps.iter().any(|step| step.contains("this URL")), "{name}");
+    }
+}
