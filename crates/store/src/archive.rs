@@ -9,6 +9,7 @@ use matchpurse_domain::time::Timestamp;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use crate::later::own;
 use crate::time::At;
 use crate::{Result, Tx};
 
@@ -80,7 +81,7 @@ impl Row<'_> {
 /// Adds events at the end of their sources' chains; those that are archived already stay as they are.
 ///
 /// The chains' ends are locked in the order of sources until the transaction ends, so this belongs at its
-/// end.
+/// end. The rows travel with what comes next in it.
 ///
 /// # Errors
 /// [`crate::Error`].
@@ -90,15 +91,16 @@ pub async fn append_in_tx(tx: &Tx<'_>, events: &[Event], now: Timestamp) -> Resu
     }
     let mut heads = lock_heads(tx, events).await?;
     let sources: Vec<&str> = heads.keys().map(String::as_str).collect();
-    let (mut known, ()) = tokio::try_join!(biased; known(tx, events), days::make_in_tx(tx, &sources, now))?;
+    let (mut known, days) = known(tx, events, &sources, now).await?;
     let fresh: Vec<(&Event, bytes::Bytes)> =
         events.iter().filter(|event| known.insert(event.id.uuid())).map(with_encoded).collect();
     if fresh.is_empty() {
         return Ok(());
     }
     let rows = link(&fresh, &mut heads, now);
-    insert(tx, &rows).await?;
-    move_heads(tx, &heads, now).await
+    insert(tx, &rows, &days);
+    move_heads(tx, &heads, &days);
+    Ok(())
 }
 
 /// The ends of chains, by source: number and hash of the last row.
@@ -171,77 +173,70 @@ async fn lock_heads(tx: &Tx<'_>, events: &[Event]) -> Result<Heads> {
     rows.iter().map(|row| Ok((row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?)))).collect()
 }
 
-async fn known(tx: &Tx<'_>, events: &[Event]) -> Result<HashSet<Uuid>> {
+/// Which of the events are archived already, and the day under which each source's rows are kept now.
+async fn known(
+    tx: &Tx<'_>,
+    events: &[Event],
+    sources: &[&str],
+    now: Timestamp,
+) -> Result<(HashSet<Uuid>, BTreeMap<String, i32>)> {
     let ids: Vec<Uuid> = events.iter().map(|event| event.id.uuid()).collect();
     let sql = "SELECT event_id FROM archive_event WHERE event_id = ANY ($1)";
-    let rows = tx.query(sql, &[&ids]).await?;
-    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    let (known, placed) = tx.query_both((sql, &[&ids]), (days::OF_SOURCES, &[&sources, &At(now)])).await?;
+    let days = days::made(tx, sources, now, &placed).await?;
+    Ok((known.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<_>>()?, days))
 }
 
-async fn insert(tx: &Tx<'_>, rows: &[(Row<'_>, Vec<u8>)]) -> Result<()> {
-    let column = |field: fn(&Row<'_>) -> At| rows.iter().map(|(row, _)| field(row)).collect::<Vec<At>>();
-    let sources: Vec<&str> = rows.iter().map(|(row, _)| row.source).collect();
-    let seqs: Vec<i64> = rows.iter().map(|(row, _)| row.seq).collect();
-    let events: Vec<Uuid> = rows.iter().map(|(row, _)| row.event_id).collect();
-    let deliveries: Vec<Uuid> = rows.iter().map(|(row, _)| row.delivery_id).collect();
-    let payloads: Vec<&str> = rows.iter().map(|(row, _)| row.payload).collect();
-    let providers: Vec<&str> = rows.iter().map(|(row, _)| row.provider).collect();
-    let types: Vec<&str> = rows.iter().map(|(row, _)| row.provider_type).collect();
-    let subjects: Vec<&str> = rows.iter().map(|(row, _)| row.subject).collect();
-    let occurred: Vec<Option<At>> = rows.iter().map(|(row, _)| row.occurred_at.map(At)).collect();
-    let received = column(|row| At(row.received_at));
-    let archived = column(|row| At(row.archived_at));
-    let raws: Vec<&[u8]> = rows.iter().map(|(row, _)| row.raw).collect();
-    let encoded: Vec<&[u8]> = rows.iter().map(|(row, _)| row.event).collect();
-    let hashes: Vec<&[u8]> = rows.iter().map(|(_, hash)| hash.as_slice()).collect();
-    // The heads are locked, so the day of each source is the same here and where the heads move.
+fn insert(tx: &Tx<'_>, rows: &[(Row<'_>, Vec<u8>)], days: &BTreeMap<String, i32>) {
+    let all = || rows.iter().map(|(row, _)| row);
+    let text = |field: for<'r> fn(&Row<'r>) -> &'r str| {
+        own(all().map(|row| field(row).to_owned()).collect::<Vec<String>>())
+    };
+    let uuid = |field: fn(&Row<'_>) -> Uuid| own(all().map(field).collect::<Vec<Uuid>>());
+    let time = |field: fn(&Row<'_>) -> At| own(all().map(field).collect::<Vec<At>>());
+    let days = all().map(|row| days.get(row.source).copied().unwrap_or_default()).collect::<Vec<i32>>();
     let sql = "WITH added AS MATERIALIZED (
-                 SELECT new.*, h.day
+                 SELECT source, seq, event_id, delivery_id, payload, provider, provider_type, subject, occurred_at,
+                        received_at, archived_at, raw, event, hash, date '2000-01-01' + day AS day
                    FROM unnest($1::text[], $2::bigint[], $3::uuid[], $4::uuid[], $5::text[], $6::text[],
                           $7::text[], $8::text[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[],
-                          $12::bytea[], $13::bytea[], $14::bytea[])
+                          $12::bytea[], $13::bytea[], $14::bytea[], $15::int[])
                      AS new (source, seq, event_id, delivery_id, payload, provider, provider_type, subject,
-                             occurred_at, received_at, archived_at, raw, event, hash)
-                   JOIN (SELECT source, archive_day($15, day) AS day FROM archive_head
-                          WHERE source = ANY ($1)) h USING (source)),
+                             occurred_at, received_at, archived_at, raw, event, hash, day)),
                placed AS (
                  INSERT INTO archive_event (event_id, source, seq, day)
                  SELECT event_id, source, seq, day FROM added ORDER BY event_id)
                INSERT INTO archive (source, seq, event_id, delivery_id, payload, provider, provider_type,
                                     subject, occurred_at, received_at, archived_at, raw, event, hash, day)
                SELECT * FROM added";
-    let now = rows.first().map(|(row, _)| At(row.archived_at));
-    tx.execute(
-        sql,
-        &[
-            &sources,
-            &seqs,
-            &events,
-            &deliveries,
-            &payloads,
-            &providers,
-            &types,
-            &subjects,
-            &occurred,
-            &received,
-            &archived,
-            &raws,
-            &encoded,
-            &hashes,
-            &now,
-        ],
-    )
-    .await?;
-    Ok(())
+    let params = vec![
+        text(|row| row.source),
+        own(all().map(|row| row.seq).collect::<Vec<i64>>()),
+        uuid(|row| row.event_id),
+        uuid(|row| row.delivery_id),
+        text(|row| row.payload),
+        text(|row| row.provider),
+        text(|row| row.provider_type),
+        text(|row| row.subject),
+        own(all().map(|row| row.occurred_at.map(At)).collect::<Vec<Option<At>>>()),
+        time(|row| At(row.received_at)),
+        time(|row| At(row.archived_at)),
+        own(all().map(|row| row.raw.to_vec()).collect::<Vec<Vec<u8>>>()),
+        own(all().map(|row| row.event.to_vec()).collect::<Vec<Vec<u8>>>()),
+        own(rows.iter().map(|(_, hash)| hash.clone()).collect::<Vec<Vec<u8>>>()),
+        own(days),
+    ];
+    tx.later(sql, params);
 }
 
-async fn move_heads(tx: &Tx<'_>, heads: &BTreeMap<String, (i64, Vec<u8>)>, now: Timestamp) -> Result<()> {
-    let sources: Vec<&str> = heads.keys().map(String::as_str).collect();
+fn move_heads(tx: &Tx<'_>, heads: &Heads, days: &BTreeMap<String, i32>) {
+    let sources: Vec<String> = heads.keys().cloned().collect();
     let seqs: Vec<i64> = heads.values().map(|(seq, _)| *seq).collect();
-    let hashes: Vec<&[u8]> = heads.values().map(|(_, hash)| hash.as_slice()).collect();
-    let sql = "UPDATE archive_head AS h SET seq = new.seq, hash = new.hash, day = archive_day($4, h.day)
-                 FROM unnest($1::text[], $2::bigint[], $3::bytea[]) AS new (source, seq, hash)
+    let hashes: Vec<Vec<u8>> = heads.values().map(|(_, hash)| hash.clone()).collect();
+    let days: Vec<i32> = heads.keys().map(|source| days.get(source).copied().unwrap_or_default()).collect();
+    let sql = "UPDATE archive_head AS h
+                  SET seq = new.seq, hash = new.hash, day = greatest(h.day, date '2000-01-01' + new.day)
+                 FROM unnest($1::text[], $2::bigint[], $3::bytea[], $4::int[]) AS new (source, seq, hash, day)
                 WHERE h.source = new.source";
-    tx.execute(sql, &[&sources, &seqs, &hashes, &At(now)]).await?;
-    Ok(())
+    tx.later(sql, vec![own(sources), own(seqs), own(hashes), own(days)]);
 }

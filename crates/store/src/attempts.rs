@@ -4,6 +4,7 @@
 use matchpurse_domain::ids::EventId;
 use uuid::Uuid;
 
+use crate::later::own;
 use crate::words::storable;
 use crate::{Result, Store, Tx};
 
@@ -32,12 +33,13 @@ impl Store {
     }
 }
 
-/// Forgets the attempts of events that are applied or parked now.
+/// Forgets the attempts of events that are applied or parked now, with what comes next in the transaction.
 ///
 /// # Errors
 /// [`crate::Error`].
 pub async fn clear_in_tx(tx: &Tx<'_>, worker: &str, events: &[EventId]) -> Result<()> {
     let ids: Vec<Uuid> = events.iter().map(|id| id.uuid()).collect();
-    tx.execute("DELETE FROM attempts WHERE worker = $1 AND event_id = ANY ($2)", &[&worker, &ids]).await?;
+    let sql = "DELETE FROM attempts WHERE worker = $1 AND event_id = ANY ($2)";
+    tx.later(sql, vec![own(worker.to_owned()), own(ids)]);
     Ok(())
 }

@@ -1,13 +1,18 @@
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::borrow::Cow;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
-use deadpool_postgres::{Object, Transaction};
-use futures_util::{Stream, TryStreamExt as _};
+use deadpool_postgres::Object;
+use futures_util::{FutureExt as _, Stream, TryStreamExt as _, poll};
 use postgres_types::ToSql;
-use tokio_postgres::{IsolationLevel, Row};
+use tokio_postgres::{Row, Statement};
 
-use crate::Result;
+use crate::later::{Later, Owned, Sent};
 use crate::silence::Watch;
+use crate::{Error, Result};
 
 /// A statement's parameters.
 pub(crate) type Params<'p> = &'p [&'p (dyn ToSql + Sync)];
@@ -22,12 +27,19 @@ pub struct Client {
 /// An open transaction: the permit to change anything.
 ///
 /// Statements that are polled together (`try_join!`) travel together and run in the order of their first
-/// poll. Dropped without [`Tx::commit`], it is rolled back.
+/// poll, once the connection has prepared each of them. What is given to [`Tx::later`] travels with what comes next.
+/// Dropped without [`Tx::commit`], it is rolled back.
 pub struct Tx<'c> {
-    tx: Transaction<'c>,
+    object: &'c Object,
     watch: &'c Watch,
     /// How long an answer may take in this transaction, in ms; 0: as long as it takes.
     limit_ms: AtomicU64,
+    /// Statements that have not been sent.
+    waiting: Mutex<Vec<Later>>,
+    /// It has been committed or rolled back, or is about to be.
+    over: AtomicBool,
+    /// Something of what waited was not sent: what there is now is not all that there should be.
+    broken: AtomicBool,
 }
 
 impl Client {
@@ -40,18 +52,13 @@ impl Client {
     /// # Errors
     /// When the database is away.
     pub async fn begin(&mut self) -> Result<Tx<'_>> {
-        let (object, watch) = self.parts();
-        let tx = watch.answer(watch.limit(), object.transaction()).await?;
-        Ok(Tx::new(tx, watch))
+        self.start("START TRANSACTION").await
     }
 
     /// Opens a transaction that only reads, and in which every statement sees the same moment. It may take as long
     /// as it takes: no time limit of the pool holds in it.
     pub(crate) async fn begin_snapshot(&mut self) -> Result<Tx<'_>> {
-        let (object, watch) = self.parts();
-        let builder =
-            object.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
-        let tx = Tx::new(watch.answer(watch.limit(), builder.start()).await?, watch);
+        let tx = self.start("START TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
         tx.set_local("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
             .await?;
         tx.limit_ms.store(0, Ordering::Relaxed);
@@ -60,14 +67,20 @@ impl Client {
 
     /// Opens a transaction in which every statement sees the same moment, and that may write all the same.
     pub(crate) async fn begin_repeatable(&mut self) -> Result<Tx<'_>> {
+        self.start("START TRANSACTION ISOLATION LEVEL REPEATABLE READ").await
+    }
+
+    async fn start(&mut self, sql: &str) -> Result<Tx<'_>> {
         let (object, watch) = self.parts();
-        let builder = object.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
-        Ok(Tx::new(watch.answer(watch.limit(), builder.start()).await?, watch))
+        // It is there before it is asked for: whoever stops waiting drops it, and it is rolled back.
+        let tx = Tx::new(object, watch);
+        tx.answer(object.batch_execute(sql)).await?;
+        Ok(tx)
     }
 
     #[expect(clippy::expect_used, reason = "only the drop takes it out")]
-    fn parts(&mut self) -> (&mut Object, &Watch) {
-        (self.object.as_mut().expect("a client has its connection until it is dropped"), &self.watch)
+    fn parts(&mut self) -> (&Object, &Watch) {
+        (self.object.as_ref().expect("a client has its connection until it is dropped"), &self.watch)
     }
 
     #[expect(clippy::expect_used, reason = "only the drop takes it out")]
@@ -123,8 +136,19 @@ impl Drop for Client {
 }
 
 impl<'c> Tx<'c> {
-    fn new(tx: Transaction<'c>, watch: &'c Watch) -> Self {
-        Self { tx, watch, limit_ms: AtomicU64::new(in_ms(watch.limit())) }
+    fn new(object: &'c Object, watch: &'c Watch) -> Self {
+        let limit_ms = AtomicU64::new(in_ms(watch.limit()));
+        let (over, broken) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { object, watch, limit_ms, waiting: Mutex::default(), over, broken }
+    }
+}
+
+impl Drop for Tx<'_> {
+    fn drop(&mut self) {
+        if !self.over.load(Ordering::Relaxed) {
+            // Polled once it is on its way, before anything that the next one asks on this connection.
+            drop(self.object.batch_execute("ROLLBACK").now_or_never());
+        }
     }
 }
 
@@ -136,6 +160,69 @@ impl Tx<'_> {
 
     async fn answer<T>(&self, asked: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T> {
         self.watch.answer(self.limit(), asked).await
+    }
+
+    async fn prepare(&self, sql: &str) -> Result<Statement> {
+        self.answer(self.object.prepare_cached(sql)).await
+    }
+
+    /// Runs a statement with what comes next: before it, and in the same round trip. Its answer is waited for then; an
+    /// error of it is an error of that.
+    pub(crate) fn later(&self, sql: impl Into<Cow<'static, str>>, params: Vec<Owned>) {
+        let later = Later { sql: sql.into(), params };
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(later);
+    }
+
+    /// Leaves undone what was left for [`Tx::later`].
+    pub(crate) fn forget_waiting(&self) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Sends what waits, in its order.
+    async fn send_waiting(&self) -> Result<Sent<'_>> {
+        let sent = self.send_all_waiting().await;
+        if sent.is_err() {
+            self.broken.store(true, Ordering::Relaxed);
+        }
+        sent
+    }
+
+    async fn send_all_waiting(&self) -> Result<Sent<'_>> {
+        let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut prepared = Vec::with_capacity(waiting.len());
+        for later in waiting {
+            prepared.push((self.prepare(&later.sql).await?, later));
+        }
+        let mut sent = Sent::default();
+        for (statement, Later { params, .. }) in prepared {
+            let answer = Box::pin(async move {
+                let params: Vec<&(dyn ToSql + Sync)> =
+                    params.iter().map(|param| &**param as &(dyn ToSql + Sync)).collect();
+                self.answer(self.object.execute(&statement, &params)).await
+            });
+            sent.send(answer).await?;
+        }
+        Ok(sent)
+    }
+
+    /// Asks behind what waits, and waits for both.
+    async fn behind_waiting<T>(&self, asked: impl Future<Output = Result<T>>) -> Result<T> {
+        let sent = self.send_waiting().await?;
+        let mut asked = pin!(asked);
+        let first = poll!(asked.as_mut());
+        sent.answered().await?;
+        match first {
+            Poll::Ready(answered) => answered,
+            Poll::Pending => asked.await,
+        }
+    }
+
+    /// Waits until everything that was left for [`Tx::later`] has been done.
+    ///
+    /// # Errors
+    /// Of the first that failed.
+    pub async fn settle(&self) -> Result<()> {
+        self.send_waiting().await?.answered().await
     }
 
     /// Lets every statement of this transaction from here on take so long, however short the pool's limit is.
@@ -150,8 +237,20 @@ impl Tx<'_> {
     /// # Errors
     /// When it is not certain that it is; the same work must be safe to do again.
     pub async fn commit(self) -> Result<()> {
-        let limit = self.limit();
-        self.watch.answer(limit, self.tx.commit()).await
+        let sent = self.send_waiting().await?;
+        if self.broken.load(Ordering::Relaxed) {
+            // PostgreSQL need not have heard of it, and would keep the rest.
+            let source = "one of its statements was never sent".into();
+            return Err(Error::Stored { what: "transaction", source });
+        }
+        self.over.store(true, Ordering::Relaxed);
+        let mut committing = pin!(self.answer(self.object.batch_execute("COMMIT")));
+        let first = poll!(committing.as_mut());
+        sent.answered().await?;
+        match first {
+            Poll::Ready(committed) => committed,
+            Poll::Pending => committing.await,
+        }
     }
 
     /// Takes everything since [`Client::begin`] back, and waits for it. Dropping does the same in its time.
@@ -159,8 +258,8 @@ impl Tx<'_> {
     /// # Errors
     /// When the database is away; nothing is kept then either.
     pub async fn rollback(self) -> Result<()> {
-        let limit = self.limit();
-        self.watch.answer(limit, self.tx.rollback()).await
+        self.over.store(true, Ordering::Relaxed);
+        self.answer(self.object.batch_execute("ROLLBACK")).await
     }
 
     /// Lets this transaction's commit return before it is on disk: a crash of the server may lose it. Only
@@ -174,8 +273,26 @@ impl Tx<'_> {
 
     /// Runs a statement and returns its rows; it is prepared once a connection.
     pub(crate) async fn query(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>> {
-        let statement = self.answer(self.tx.prepare_cached(sql)).await?;
-        self.answer(self.tx.query(&statement, params)).await
+        let statement = self.prepare(sql).await?;
+        self.behind_waiting(self.answer(self.object.query(&statement, params))).await
+    }
+
+    /// Runs two statements of which the second does not need the first one's rows, in one round trip, and returns the
+    /// rows of both.
+    pub(crate) async fn query_both(
+        &self,
+        (first, first_params): (&str, Params<'_>),
+        (second, second_params): (&str, Params<'_>),
+    ) -> Result<(Vec<Row>, Vec<Row>)> {
+        let (first, second) = (self.prepare(first).await?, self.prepare(second).await?);
+        let both = async {
+            tokio::try_join!(
+                biased;
+                self.answer(self.object.query(&first, first_params)),
+                self.answer(self.object.query(&second, second_params))
+            )
+        };
+        self.behind_waiting(both).await
     }
 
     /// Runs a statement and returns its rows as they come. The connection takes the next only when somebody asks
@@ -185,9 +302,9 @@ impl Tx<'_> {
         sql: &str,
         params: Params<'_>,
     ) -> Result<impl Stream<Item = Result<Row>> + use<>> {
-        let statement = self.answer(self.tx.prepare_cached(sql)).await?;
-        let rows = self.answer(self.tx.query_raw(&statement, params.iter().copied())).await?;
-        Ok(rows.map_err(crate::Error::from))
+        let statement = self.prepare(sql).await?;
+        let asked = self.answer(self.object.query_raw(&statement, params.iter().copied()));
+        Ok(self.behind_waiting(asked).await?.map_err(Error::from))
     }
 
     /// As [`Tx::stream`], for a statement that names a table of its own and is not asked again.
@@ -196,31 +313,31 @@ impl Tx<'_> {
         sql: &str,
         params: Params<'_>,
     ) -> Result<impl Stream<Item = Result<Row>> + use<>> {
-        let statement = self.answer(self.tx.prepare(sql)).await?;
-        let rows = self.answer(self.tx.query_raw(&statement, params.iter().copied())).await?;
-        Ok(rows.map_err(crate::Error::from))
+        let statement = self.answer(self.object.prepare(sql)).await?;
+        let asked = self.answer(self.object.query_raw(&statement, params.iter().copied()));
+        Ok(self.behind_waiting(asked).await?.map_err(Error::from))
     }
 
     /// As [`Tx::query`], for a statement that names a table of its own and is not asked again.
     pub(crate) async fn query_once(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>> {
-        let statement = self.answer(self.tx.prepare(sql)).await?;
-        self.answer(self.tx.query(&statement, params)).await
+        let statement = self.answer(self.object.prepare(sql)).await?;
+        self.behind_waiting(self.answer(self.object.query(&statement, params))).await
     }
 
     /// Sets how this transaction's statements run.
     pub(crate) async fn set_local(&self, settings: &str) -> Result<()> {
-        self.answer(self.tx.batch_execute(settings)).await
+        self.behind_waiting(self.answer(self.object.batch_execute(settings))).await
     }
 
     /// As [`Tx::query`], for exactly one row.
     pub(crate) async fn query_one(&self, sql: &str, params: Params<'_>) -> Result<Row> {
-        let statement = self.answer(self.tx.prepare_cached(sql)).await?;
-        self.answer(self.tx.query_one(&statement, params)).await
+        let statement = self.prepare(sql).await?;
+        self.behind_waiting(self.answer(self.object.query_one(&statement, params))).await
     }
 
     /// Runs a statement and returns how many rows it touched.
     pub(crate) async fn execute(&self, sql: &str, params: Params<'_>) -> Result<u64> {
-        let statement = self.answer(self.tx.prepare_cached(sql)).await?;
-        self.answer(self.tx.execute(&statement, params)).await
+        let statement = self.prepare(sql).await?;
+        self.behind_waiting(self.answer(self.object.execute(&statement, params))).await
     }
 }

@@ -12,10 +12,7 @@ use std::task::Poll;
 use futures_util::poll;
 use postgres_types::ToSql;
 
-use crate::{Error, Result};
-
-/// A key that must be there once is there already.
-const UNIQUE_VIOLATION: &str = "23505";
+use crate::Result;
 
 /// A parameter that a statement keeps until it is sent.
 pub(crate) type Owned = Box<dyn ToSql + Sync + Send>;
@@ -29,8 +26,6 @@ pub(crate) fn own(value: impl ToSql + Sync + Send + 'static) -> Owned {
 pub(crate) struct Later {
     pub(crate) sql: Cow<'static, str>,
     pub(crate) params: Vec<Owned>,
-    /// What it makes, where a key that is there already means that somebody else has made it at the same moment.
-    pub(crate) makes: Option<&'static str>,
 }
 
 /// The answer to a statement that is on its way.
@@ -39,7 +34,7 @@ pub(crate) type Answer<'a> = Pin<Box<dyn Future<Output = Result<u64>> + Send + '
 /// Statements that are on their way, in their order.
 #[derive(Default)]
 pub(crate) struct Sent<'a> {
-    under_way: Vec<(Answer<'a>, Option<&'static str>)>,
+    under_way: Vec<Answer<'a>>,
 }
 
 impl<'a> Sent<'a> {
@@ -47,12 +42,12 @@ impl<'a> Sent<'a> {
     ///
     /// # Errors
     /// When it could not even be sent: then nothing may be sent behind it, least of all a commit.
-    pub(crate) async fn send(&mut self, mut answer: Answer<'a>, makes: Option<&'static str>) -> Result<()> {
+    pub(crate) async fn send(&mut self, mut answer: Answer<'a>) -> Result<()> {
         // The driver hands a statement to the connection when it is polled for the first time.
         match poll!(answer.as_mut()) {
-            Poll::Ready(answered) => answered.map(|_| ()).map_err(|error| or_raced(error, makes)),
+            Poll::Ready(answered) => answered.map(|_| ()),
             Poll::Pending => {
-                self.under_way.push((answer, makes));
+                self.under_way.push(answer);
                 Ok(())
             }
         }
@@ -63,16 +58,9 @@ impl<'a> Sent<'a> {
     /// # Errors
     /// Of the first that failed; those behind it only say that it did.
     pub(crate) async fn answered(self) -> Result<()> {
-        for (answer, makes) in self.under_way {
-            answer.await.map_err(|error| or_raced(error, makes))?;
+        for answer in self.under_way {
+            answer.await?;
         }
         Ok(())
-    }
-}
-
-fn or_raced(error: Error, makes: Option<&'static str>) -> Error {
-    match makes {
-        Some(what) if error.code() == Some(UNIQUE_VIOLATION) => Error::raced(what),
-        _ => error,
     }
 }

@@ -7,6 +7,7 @@ use matchpurse_domain::time::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::later::own;
 use crate::time::At;
 use crate::{Result, Tx};
 
@@ -38,7 +39,8 @@ impl Notice {
     }
 }
 
-/// Adds notices in this order; those that are there already stay as they are. Wakes the dispatcher at commit.
+/// Adds notices in this order; those that are there already stay as they are. Wakes the dispatcher at commit. They are
+/// written with what comes next in the transaction.
 ///
 /// # Errors
 /// [`crate::Error`].
@@ -51,25 +53,34 @@ pub async fn append_in_tx(tx: &Tx<'_>, notices: &[Notice]) -> Result<()> {
     let mut all: Vec<(Uuid, &Notice)> = notices.iter().map(|notice| (notice.webhook_id(), notice)).collect();
     all.retain(|(id, _)| seen.insert(*id));
     let ids: Vec<Uuid> = all.iter().map(|(id, _)| *id).collect();
-    let sources: Vec<&str> = all.iter().map(|(_, n)| n.source.as_str()).collect();
+    let sources: Vec<String> = all.iter().map(|(_, n)| n.source.as_str().to_owned()).collect();
     let kinds: Vec<&str> = all.iter().map(|(_, n)| n.kind).collect();
-    let subjects: Vec<&str> = all.iter().map(|(_, n)| n.subject.as_str()).collect();
-    let payloads: Vec<&Value> = all.iter().map(|(_, n)| &n.payload).collect();
+    let subjects: Vec<String> = all.iter().map(|(_, n)| n.subject.clone()).collect();
+    let payloads: Vec<String> = all.iter().map(|(_, n)| n.payload.to_string()).collect();
     let times: Vec<At> = all.iter().map(|(_, n)| At(n.occurred_at)).collect();
     // Their positions are in the order in which they are given, because a receiver may want them so; the rows are
     // written in the order of their keys, so that no two writers wait for each other in a circle.
     let sql = "WITH given AS MATERIALIZED (
                  SELECT nextval('outbox_position_seq') AS position, n.*
-                   FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::jsonb[], $6::timestamptz[])
+                   FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])
                      WITH ORDINALITY AS n (id, source, kind, subject, payload, occurred_at, place)
                   ORDER BY place),
                added AS (
                  INSERT INTO outbox (position, webhook_id, source, kind, subject, payload, occurred_at)
                  OVERRIDING SYSTEM VALUE
-                 SELECT position, id, source, kind, subject, payload, occurred_at FROM given ORDER BY id
+                 SELECT position, id, source, kind, subject, payload::jsonb, occurred_at FROM given ORDER BY id
                  ON CONFLICT (webhook_id) DO NOTHING
                  RETURNING 1)
                SELECT pg_notify($7, '') FROM added LIMIT 1";
-    tx.query(sql, &[&ids, &sources, &kinds, &subjects, &payloads, &times, &OUTBOX_CHANNEL]).await?;
+    let params = vec![
+        own(ids),
+        own(sources),
+        own(kinds),
+        own(subjects),
+        own(payloads),
+        own(times),
+        own(OUTBOX_CHANNEL),
+    ];
+    tx.later(sql, params);
     Ok(())
 }

@@ -108,6 +108,7 @@ impl<'c> Rehearsal<'c> {
     /// # Errors
     /// [`crate::Error`].
     pub async fn back(&mut self) -> Result<()> {
+        self.tx.forget_waiting();
         self.tx.set_local("ROLLBACK TO SAVEPOINT rehearsal").await?;
         // What was taken back is counted all the same; from here on it is not news.
         self.counts = counts(&self.tx).await?;

@@ -93,13 +93,8 @@ async fn transaction<E: Effects>(
     let ids: Vec<EventId> = events.iter().map(|event| event.id).collect();
     let mut client = store.client().await?;
     let tx = client.begin().await?;
-    // Polled together, they make one round trip. In this order, so that of two errors the cause is returned and
-    // not what follows from it (25P02).
-    let (new, ()) = tokio::try_join!(
-        biased;
-        inbox::claim_in_tx(&tx, worker, &ids),
-        attempts::clear_in_tx(&tx, worker, &ids)
-    )?;
+    let new = inbox::claim_in_tx(&tx, worker, &ids).await?;
+    attempts::clear_in_tx(&tx, worker, &ids).await?;
     let mut wanted = new.clone();
     wanted.extend(ids.iter().filter(|id| replayed.contains(id)));
     match wanted.len() {

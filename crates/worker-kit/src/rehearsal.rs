@@ -48,7 +48,10 @@ async fn attempt(store: &Store, workers: &[&dyn Effects], events: &[Event]) -> R
         let wants = |worker: &&&dyn Effects| worker.queue().payloads().contains(&event.payload.name());
         for worker in workers.iter().filter(wants) {
             rehearsal.mark().await?;
-            let applying = worker.apply_in_tx(rehearsal.tx(), std::slice::from_ref(event), now());
+            let applying = async {
+                worker.apply_in_tx(rehearsal.tx(), std::slice::from_ref(event), now()).await?;
+                rehearsal.tx().settle().await
+            };
             let outcome = match AssertUnwindSafe(applying).catch_unwind().await {
                 Ok(Ok(())) => Ok(rehearsal.look(event).await?),
                 // That says nothing about the event.

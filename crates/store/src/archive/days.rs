@@ -1,6 +1,9 @@
 //! The archive's days: each a table of its own, so that one can leave without a row being deleted.
 
+use std::collections::BTreeMap;
+
 use matchpurse_domain::time::Timestamp;
+use tokio_postgres::Row;
 
 use crate::time::At;
 use crate::{Client, Result, Store, Tx};
@@ -38,9 +41,37 @@ pub struct Part {
     pub exported_to: Option<String>,
 }
 
+/// The day under which each source's rows are kept now, in days since 2000-01-01, and whether it has a table: that of the
+/// time, but never before the row before it, and never one that has left. It is what `archive_day` says, which is
+/// planned anew at every call. The sources' ends must be locked.
+pub(super) const OF_SOURCES: &str =
+    "SELECT source, day - date '2000-01-01', to_regclass('archive_d' || to_char(day, 'YYYYMMDD')) IS NOT NULL
+       FROM (SELECT h.source, greatest(($2::timestamptz AT TIME ZONE 'UTC')::date, h.day,
+                                       (SELECT max(d.day) + 1 FROM archive_detached d)) AS day
+               FROM archive_head h WHERE h.source = ANY ($1)) placed";
+
+/// The days that [`OF_SOURCES`] tells, by source, made where they are not there.
+pub(super) async fn made(
+    tx: &Tx<'_>,
+    sources: &[&str],
+    now: Timestamp,
+    placed: &[Row],
+) -> Result<BTreeMap<String, i32>> {
+    let mut days = BTreeMap::new();
+    let mut all_there = true;
+    for row in placed {
+        days.insert(row.try_get(0)?, row.try_get(1)?);
+        all_there &= row.try_get::<_, bool>(2)?;
+    }
+    if !all_there {
+        make_in_tx(tx, sources, now).await?;
+    }
+    Ok(days)
+}
+
 /// Makes the days under which rows of these sources are kept now, where they are not there: a job makes them ahead,
 /// so this is for the case that it did not run. The sources' ends must be locked.
-pub(super) async fn make_in_tx(tx: &Tx<'_>, sources: &[&str], now: Timestamp) -> Result<()> {
+async fn make_in_tx(tx: &Tx<'_>, sources: &[&str], now: Timestamp) -> Result<()> {
     let sql = "SELECT archive_make_day(day)
                  FROM (SELECT DISTINCT archive_day($2, day) AS day FROM archive_head WHERE source = ANY ($1)) days
                 WHERE to_regclass('archive_d' || to_char(day, 'YYYYMMDD')) IS NULL";

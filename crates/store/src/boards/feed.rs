@@ -3,6 +3,7 @@
 use matchpurse_domain::time::Timestamp;
 use uuid::Uuid;
 
+use crate::later::own;
 use crate::listener::Listener;
 use crate::time::At;
 use crate::words::word;
@@ -70,7 +71,8 @@ pub async fn listen(options: &StoreOptions) -> Result<Listener> {
     Listener::to(options, RESULTS_CHANNEL).await
 }
 
-/// Tells boards and ratings of these, at commit. What it is about must be written in the same transaction.
+/// Tells boards and ratings of these, at commit. What it is about must be written in the same transaction; it travels
+/// with what comes next in it.
 ///
 /// # Errors
 /// [`crate::Error`].
@@ -82,7 +84,7 @@ pub async fn feed_in_tx(tx: &Tx<'_>, kind: FeedKind, keys: &[Uuid]) -> Result<()
         "WITH fed AS (INSERT INTO result_feed (kind, key) SELECT $1, k FROM unnest($2::uuid[]) AS new (k)
                             RETURNING 1)
                SELECT pg_notify($3, '') FROM fed LIMIT 1";
-    tx.query(sql, &[&kind.as_str(), &keys, &RESULTS_CHANNEL]).await?;
+    tx.later(sql, vec![own(kind.as_str()), own(keys.to_vec()), own(RESULTS_CHANNEL)]);
     Ok(())
 }
 

@@ -10,6 +10,8 @@ use matchpurse_domain::time::Timestamp;
 use uuid::Uuid;
 
 use super::MatchKey;
+use crate::client::Params;
+use crate::later::own;
 use crate::time::At;
 use crate::{Error, Result, Tx};
 
@@ -128,19 +130,19 @@ pub(crate) async fn lock(tx: &Tx<'_>, keys: &BTreeSet<AccountKey>) -> Result<BTr
     let currencies: Vec<&str> = keys.iter().map(|key| key.currency.as_str()).collect();
     let sources: Vec<&str> = keys.iter().map(|key| key.source.as_str()).collect();
     let floors: Vec<Option<i64>> = keys.iter().map(|key| key.floor).collect();
-    let sql = "INSERT INTO account (owner_key, kind, currency, source, min_balance)
+    // They are made before any is locked, so that whoever waits for somebody else's holds nothing that is waited for.
+    let open = "INSERT INTO account (owner_key, kind, currency, source, min_balance)
                SELECT o, k, c, s, f FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::bigint[])
                  AS new (o, k, c, s, f)
                 WHERE NOT EXISTS (SELECT FROM account WHERE owner_key = o AND kind = k AND currency = c)
                 ORDER BY o, k, c
                ON CONFLICT (owner_key, kind, currency) DO NOTHING";
-    tx.execute(sql, &[&owners, &kinds, &currencies, &sources, &floors]).await?;
-    lift_floors(tx, keys).await?;
-    let sql = "SELECT id, owner_key, kind, currency, balance, min_balance FROM account
+    let lock = "SELECT id, owner_key, kind, currency, balance, min_balance FROM account
                 WHERE (owner_key, kind, currency)
                    IN (SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[]))
                 ORDER BY id FOR NO KEY UPDATE";
-    let rows = tx.query(sql, &[&owners, &kinds, &currencies]).await?;
+    let opening: Params<'_> = &[&owners, &kinds, &currencies, &sources, &floors];
+    let (_, rows) = tx.query_both((open, opening), (lock, &[&owners, &kinds, &currencies])).await?;
     let mut found = BTreeMap::new();
     for row in &rows {
         let named: (Uuid, i16, &str) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
@@ -154,23 +156,24 @@ pub(crate) async fn lock(tx: &Tx<'_>, keys: &BTreeSet<AccountKey>) -> Result<BTr
             source: "it is not there although it was just made".into(),
         })
     };
-    keys.iter().map(with_key).collect()
+    let mut accounts = keys.iter().map(with_key).collect::<Result<_>>()?;
+    lift_floors(tx, &mut accounts).await?;
+    Ok(accounts)
 }
 
 /// An account that was opened where the studio holds the stakes gets no floor any more once a provider holds
-/// them: what only records must never refuse.
-async fn lift_floors(tx: &Tx<'_>, keys: &BTreeSet<AccountKey>) -> Result<()> {
-    let unbounded: Vec<&AccountKey> =
-        keys.iter().filter(|key| key.kind == 1 && key.floor.is_none()).collect();
-    let owners: Vec<Uuid> = unbounded.iter().map(|key| key.owner).collect();
-    let currencies: Vec<&str> = unbounded.iter().map(|key| key.currency.as_str()).collect();
-    let sql = "UPDATE account SET min_balance = NULL
-                WHERE id IN (SELECT id FROM account
-                              WHERE kind = 1 AND min_balance IS NOT NULL
-                                AND (owner_key, currency) IN (SELECT * FROM unnest($1::uuid[], $2::text[]))
-                              ORDER BY id FOR NO KEY UPDATE)";
-    if !unbounded.is_empty() {
-        tx.execute(sql, &[&owners, &currencies]).await?;
+/// them: what only records must never refuse. They are locked.
+async fn lift_floors(tx: &Tx<'_>, accounts: &mut BTreeMap<AccountKey, Locked>) -> Result<()> {
+    let floored = accounts
+        .iter_mut()
+        .filter(|(key, account)| key.kind == 1 && key.floor.is_none() && account.floor.is_some());
+    let mut ids = Vec::new();
+    for (_, account) in floored {
+        account.floor = None;
+        ids.push(account.id);
+    }
+    if !ids.is_empty() {
+        tx.execute("UPDATE account SET min_balance = NULL WHERE id = ANY($1)", &[&ids]).await?;
     }
     Ok(())
 }
@@ -198,7 +201,9 @@ pub async fn funds_in_tx(
     Ok(funds)
 }
 
-/// Posts transfers and moves the balances of those that were not there yet.
+/// Posts transfers and moves the balances by what was inserted, with what comes next in the transaction. A transfer
+/// that is there already is refused: the match's sums count every transfer, so a match that was decided by another state
+/// than the ledger's must not be written.
 pub(crate) async fn post(tx: &Tx<'_>, postings: &[Posting]) -> Result<()> {
     if postings.is_empty() {
         return Ok(());
@@ -207,52 +212,52 @@ pub(crate) async fn post(tx: &Tx<'_>, postings: &[Posting]) -> Result<()> {
     let accounts = lock(tx, &postings.iter().flat_map(both).collect()).await?;
     let id = |key: &AccountKey| accounts.get(key).map_or(0, |account| account.id);
 
-    let numbers: Vec<i64> = postings.iter().map(|p| p.match_no).collect();
-    let subjects: Vec<Uuid> = postings.iter().map(|p| p.subject).collect();
-    let kinds: Vec<i16> = postings.iter().map(|p| p.kind).collect();
-    let generations: Vec<i16> = postings.iter().map(|p| p.generation).collect();
-    let debits: Vec<i64> = postings.iter().map(|p| id(&p.debit)).collect();
-    let credits: Vec<i64> = postings.iter().map(|p| id(&p.credit)).collect();
-    let amounts: Vec<i64> = postings.iter().map(|p| p.amount).collect();
-    let events: Vec<Uuid> = postings.iter().map(|p| p.event_id.uuid()).collect();
-    let times: Vec<At> = postings.iter().map(|p| At(p.at)).collect();
+    let mut ordered: Vec<&Posting> = postings.iter().collect();
+    ordered.sort_unstable_by_key(|p| (p.match_no, p.subject, p.kind, p.generation));
+    let all = || ordered.iter();
+    let numbers: Vec<i64> = all().map(|p| p.match_no).collect();
+    let subjects: Vec<Uuid> = all().map(|p| p.subject).collect();
+    let kinds: Vec<i16> = all().map(|p| p.kind).collect();
+    let generations: Vec<i16> = all().map(|p| p.generation).collect();
+    let debits: Vec<i64> = all().map(|p| id(&p.debit)).collect();
+    let credits: Vec<i64> = all().map(|p| id(&p.credit)).collect();
+    let amounts: Vec<i64> = all().map(|p| p.amount).collect();
+    let events: Vec<Uuid> = all().map(|p| p.event_id.uuid()).collect();
+    let times: Vec<At> = all().map(|p| At(p.at)).collect();
     let sql = "WITH added AS (
                  INSERT INTO transfer (match_no, subject, kind, generation, debit_id, credit_id, amount, event_id,
                                        event_at, recorded_at)
                  SELECT t.*, (SELECT clock_timestamp())
                    FROM unnest($1::bigint[], $2::uuid[], $3::smallint[], $4::smallint[], $5::bigint[],
                                $6::bigint[], $7::bigint[], $8::uuid[], $9::timestamptz[])
-                   AS t (m, s, k, g, d, c, a, e, at) ORDER BY m, s, k, g
-                 ON CONFLICT (match_no, subject, kind, generation) DO NOTHING
+                   AS t (m, s, k, g, d, c, a, e, at)
                  RETURNING debit_id, credit_id, amount
                ), delta AS (
                  SELECT account_id, sum(x)::bigint AS x, count(*) AS n FROM (
                    SELECT debit_id AS account_id, -amount AS x FROM added
                    UNION ALL SELECT credit_id, amount FROM added) legs GROUP BY account_id
-               ), moved AS (
-                 UPDATE account a SET balance = a.balance + d.x, version = a.version + d.n
-                   FROM delta d WHERE a.id = d.account_id)
-               SELECT count(*) FROM added";
-    let parameters: crate::client::Params<'_> =
-        &[&numbers, &subjects, &kinds, &generations, &debits, &credits, &amounts, &events, &times];
-    let added: i64 = tx.query_one(sql, parameters).await?.try_get(0)?;
-    if usize::try_from(added) != Ok(postings.len()) {
-        // The match's sums count every transfer, so a match that was decided by another state than the ledger's
-        // must not be written.
-        return Err(Error::Stored {
-            what: "match",
-            source: format!("of its {} transfers {added} were new", postings.len()).into(),
-        });
-    }
+               )
+               UPDATE account a SET balance = a.balance + d.x, version = a.version + d.n
+                 FROM delta d WHERE a.id = d.account_id";
+    let params = vec![
+        own(numbers),
+        own(subjects),
+        own(kinds),
+        own(generations),
+        own(debits),
+        own(credits),
+        own(amounts),
+        own(events),
+        own(times),
+    ];
+    tx.later(sql, params);
     Ok(())
 }
 
 /// Closes the escrow accounts of settled matches: what is closed must be zero and stays so.
-pub(super) async fn close_escrow(tx: &Tx<'_>, owners: &[Uuid]) -> Result<()> {
-    if owners.is_empty() {
-        return Ok(());
+pub(super) fn close_escrow(tx: &Tx<'_>, owners: Vec<Uuid>) {
+    if !owners.is_empty() {
+        let sql = "UPDATE account SET closed = true WHERE owner_key = ANY($1) AND kind = 2 AND NOT closed";
+        tx.later(sql, vec![own(owners)]);
     }
-    let sql = "UPDATE account SET closed = true WHERE owner_key = ANY($1) AND kind = 2 AND NOT closed";
-    tx.execute(sql, &[&owners]).await?;
-    Ok(())
 }

@@ -4,9 +4,11 @@ use matchpurse_domain::escrow::MatchState;
 use matchpurse_domain::ids::EventId;
 use matchpurse_domain::source::SourcePolicy;
 use matchpurse_domain::time::Timestamp;
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{MatchKey, row};
+use crate::client::Params;
 use crate::time::At;
 use crate::{Result, Tx};
 
@@ -42,9 +44,12 @@ pub async fn load_in_tx(tx: &Tx<'_>, matches: &[NewMatch<'_>]) -> Result<BTreeMa
     for new in matches {
         by_uuid.entry(new.key.uuid()).or_insert(new);
     }
-    let made = insert(tx, &by_uuid).await?;
+    if by_uuid.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let (made, rows) = insert_and_lock(tx, &by_uuid).await?;
     let keys = by_uuid.into_iter().map(|(uuid, new)| (uuid, new.key)).collect();
-    lock(tx, &keys, &made).await
+    locked(tx, &rows, &keys, &made).await
 }
 
 /// Locks those of the matches that there are, and reads them.
@@ -53,39 +58,46 @@ pub async fn load_in_tx(tx: &Tx<'_>, matches: &[NewMatch<'_>]) -> Result<BTreeMa
 /// [`crate::Error`].
 pub async fn lock_in_tx(tx: &Tx<'_>, matches: &[MatchKey]) -> Result<BTreeMap<MatchKey, LoadedMatch>> {
     let by_uuid = matches.iter().map(|key| (key.uuid(), key)).collect();
-    lock(tx, &by_uuid, &BTreeSet::new()).await
+    let uuids: Vec<Uuid> = matches.iter().map(MatchKey::uuid).collect();
+    let rows = tx.query(LOCK, &[&uuids]).await?;
+    locked(tx, &rows, &by_uuid, &BTreeSet::new()).await
 }
 
-async fn lock(
+const LOCK: &str = "SELECT * FROM match WHERE match_key = ANY($1) ORDER BY match_key FOR NO KEY UPDATE";
+
+/// What the locked rows say; those that were made just now say nothing.
+async fn locked(
     tx: &Tx<'_>,
+    rows: &[Row],
     by_uuid: &BTreeMap<Uuid, &MatchKey>,
     made: &BTreeSet<Uuid>,
 ) -> Result<BTreeMap<MatchKey, LoadedMatch>> {
-    let uuids: Vec<Uuid> = by_uuid.keys().copied().collect();
-    let sql = "SELECT * FROM match WHERE match_key = ANY($1) ORDER BY match_key FOR NO KEY UPDATE";
-    let rows = tx.query(sql, &[&uuids]).await?;
     let mut loaded = BTreeMap::new();
     let mut keys = BTreeMap::new();
-    for row in &rows {
+    for row in rows {
         let match_no: i64 = row.try_get("match_no")?;
         let uuid: Uuid = row.try_get("match_key")?;
         let Some(key) = by_uuid.get(&uuid) else { continue };
         let state = if made.contains(&uuid) { None } else { Some(row::match_state(row)?) };
-        keys.insert(match_no, *key);
+        if state.is_some() {
+            keys.insert(match_no, *key);
+        }
         let ended_at: Option<At> = row.try_get("ended_at")?;
         let ended_at = ended_at.or(row.try_get("settled_at")?).map(|at| at.0);
         loaded.insert((*key).clone(), LoadedMatch { match_no, state, ended_at });
     }
     // Only what is read after the locks are held is as new as the locked rows: a join in the locking statement
     // would show the other tables as they were before the wait.
-    seats(tx, &keys, &mut loaded).await?;
-    deadlines(tx, &keys, &mut loaded).await?;
+    seats_and_deadlines(tx, &keys, &mut loaded).await?;
     Ok(loaded)
 }
 
-/// Makes the matches that are not there yet, and returns which. Another worker that makes one of them at the
-/// same moment is waited for.
-async fn insert(tx: &Tx<'_>, matches: &BTreeMap<Uuid, &NewMatch<'_>>) -> Result<BTreeSet<Uuid>> {
+/// Makes the matches that are not there yet, and returns which, with the rows of all, locked. Another worker that makes
+/// one of them at the same moment is waited for.
+async fn insert_and_lock(
+    tx: &Tx<'_>,
+    matches: &BTreeMap<Uuid, &NewMatch<'_>>,
+) -> Result<(BTreeSet<Uuid>, Vec<Row>)> {
     let uuids: Vec<Uuid> = matches.keys().copied().collect();
     let all = || matches.values();
     let sources: Vec<&str> = all().map(|m| m.key.source.as_str()).collect();
@@ -107,38 +119,34 @@ async fn insert(tx: &Tx<'_>, matches: &BTreeMap<Uuid, &NewMatch<'_>>) -> Result<
                 ORDER BY k
                ON CONFLICT DO NOTHING
                RETURNING match_key";
-    let rows = tx
-        .query(sql, &[&uuids, &sources, &kinds, &ids, &custody, &currencies, &fees, &ties, &events])
-        .await?;
-    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    let params: Params<'_> = &[&uuids, &sources, &kinds, &ids, &custody, &currencies, &fees, &ties, &events];
+    let (made, rows) = tx.query_both((sql, params), (LOCK, &[&uuids])).await?;
+    Ok((made.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<_>>()?, rows))
 }
 
-async fn seats(
+/// Of matches that were there before; others have none.
+async fn seats_and_deadlines(
     tx: &Tx<'_>,
     keys: &BTreeMap<i64, &MatchKey>,
     loaded: &mut BTreeMap<MatchKey, LoadedMatch>,
 ) -> Result<()> {
+    if keys.is_empty() {
+        return Ok(());
+    }
     let numbers: Vec<i64> = keys.keys().copied().collect();
     // The match's own lock covers its seats: nobody writes them without it.
-    let sql = "SELECT p.*, player.player_id FROM match_participant p JOIN player USING (player_key)
-                WHERE p.match_no = ANY($1)";
-    for row in tx.query(sql, &[&numbers]).await? {
+    let seats = "SELECT p.*, player.player_id FROM match_participant p JOIN player USING (player_key)
+                  WHERE p.match_no = ANY($1)";
+    let deadlines =
+        "SELECT match_no, due_at, asked_at IS NOT NULL FROM match_deadline WHERE match_no = ANY($1)";
+    let (seats, deadlines) = tx.query_both((seats, &[&numbers]), (deadlines, &[&numbers])).await?;
+    for row in &seats {
         if let Some(state) = state_of(row.try_get("match_no")?, keys, loaded) {
-            let (player, seat) = row::seat(&row)?;
+            let (player, seat) = row::seat(row)?;
             state.seats.insert(player, seat);
         }
     }
-    Ok(())
-}
-
-async fn deadlines(
-    tx: &Tx<'_>,
-    keys: &BTreeMap<i64, &MatchKey>,
-    loaded: &mut BTreeMap<MatchKey, LoadedMatch>,
-) -> Result<()> {
-    let numbers: Vec<i64> = keys.keys().copied().collect();
-    let sql = "SELECT match_no, due_at, asked_at IS NOT NULL FROM match_deadline WHERE match_no = ANY($1)";
-    for row in tx.query(sql, &[&numbers]).await? {
+    for row in &deadlines {
         if let Some(state) = state_of(row.try_get(0)?, keys, loaded) {
             let At(due_at) = row.try_get(1)?;
             state.deadline = Some(due_at);

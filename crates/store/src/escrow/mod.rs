@@ -4,7 +4,7 @@
 //!
 //! | step | locks, in ascending order |
 //! | --- | --- |
-//! | [`load_in_tx`]: matches are read with their seats, and made where they are new | `match` by key, those that are there first |
+//! | [`load_in_tx`]: matches are made where they are new, then read with their seats | `match` by key |
 //! | [`funds_in_tx`]: the players' balances, only where the studio holds the stakes | `account` by id |
 //! | the decision, in `domain` | none |
 //! | [`save_in_tx`]: matches, seats, deadlines, transfers and balances | `account` by id |

@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use matchpurse_domain::grants::{Allowance, Counted, Window};
 use uuid::Uuid;
 
+use crate::later::own;
 use crate::time::At;
 use crate::{Result, Tx};
 
@@ -69,7 +70,7 @@ pub async fn load_allowance_in_tx(tx: &Tx<'_>, windows: &BTreeSet<Window>) -> Re
     Ok(allowance)
 }
 
-/// Writes what has changed in windows that [`load_allowance_in_tx`] has locked.
+/// Writes what has changed in windows that [`load_allowance_in_tx`] has locked, with what comes next in the transaction.
 ///
 /// # Errors
 /// [`crate::Error`].
@@ -86,6 +87,8 @@ pub async fn save_allowance_in_tx(tx: &Tx<'_>, before: &Allowance, after: &Allow
                  FROM unnest($1::text[], $2::uuid[], $3::timestamptz[], $4::bigint[], $5::bigint[])
                    AS counted (s, p, at, g, a)
                 WHERE (c.source, c.player_key, c.starts_at) = (s, p, at)";
-    tx.execute(sql, &[&columns.sources, &columns.players, &columns.starts, &grants, &amounts]).await?;
+    let sources: Vec<String> = columns.sources.iter().map(|source| (*source).to_owned()).collect();
+    let params = vec![own(sources), own(columns.players), own(columns.starts), own(grants), own(amounts)];
+    tx.later(sql, params);
     Ok(())
 }

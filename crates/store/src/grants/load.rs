@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use crate::later::own;
 use crate::words::{optional_word, unknown, word};
 use crate::{Result, Tx};
 
@@ -31,7 +32,7 @@ pub async fn load_in_tx(
     }
     let by_uuid: BTreeMap<Uuid, &ContestKey> = contests.keys().map(|key| (key.uuid(), key)).collect();
     let uuids: Vec<Uuid> = by_uuid.keys().copied().collect();
-    insert(tx, contests, &by_uuid).await?;
+    insert(tx, contests, &by_uuid);
     let sql = "SELECT contest_key, ending, entries FROM contest
                 WHERE contest_key = ANY($1) ORDER BY contest_key FOR NO KEY UPDATE";
     let mut loaded = BTreeMap::new();
@@ -59,17 +60,13 @@ pub async fn load_in_tx(
     Ok(named.collect())
 }
 
-/// Makes the contests that are not there yet. Another worker that makes one of them at the same moment is
-/// waited for.
-async fn insert(
-    tx: &Tx<'_>,
-    contests: &BTreeMap<ContestKey, EventId>,
-    by_uuid: &BTreeMap<Uuid, &ContestKey>,
-) -> Result<()> {
+/// Makes the contests that are not there yet, with what comes next in the transaction. Another worker that makes one of
+/// them at the same moment is waited for.
+fn insert(tx: &Tx<'_>, contests: &BTreeMap<ContestKey, EventId>, by_uuid: &BTreeMap<Uuid, &ContestKey>) {
     let uuids: Vec<Uuid> = by_uuid.keys().copied().collect();
-    let sources: Vec<&str> = by_uuid.values().map(|key| key.source.as_str()).collect();
+    let sources: Vec<String> = by_uuid.values().map(|key| key.source.as_str().to_owned()).collect();
     let kinds: Vec<&str> = by_uuid.values().map(|key| key.kind.as_str()).collect();
-    let ids: Vec<&str> = by_uuid.values().map(|key| key.contest_id.as_str()).collect();
+    let ids: Vec<String> = by_uuid.values().map(|key| key.contest_id.clone()).collect();
     let events: Vec<Option<Uuid>> =
         by_uuid.values().map(|key| contests.get(*key).map(|event| event.uuid())).collect();
     // A conflict of any unique key, not only `contest_key`: of two workers that make one row at the same moment,
@@ -79,8 +76,7 @@ async fn insert(
                 WHERE NOT EXISTS (SELECT FROM contest WHERE contest_key = key)
                 ORDER BY key
                ON CONFLICT DO NOTHING";
-    tx.execute(sql, &[&uuids, &sources, &kinds, &ids, &events]).await?;
-    Ok(())
+    tx.later(sql, vec![own(uuids), own(sources), own(kinds), own(ids), own(events)]);
 }
 
 fn decision(row: &Row) -> Result<Option<Decision>> {

@@ -6,7 +6,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::OfferKey;
-use crate::client::Params;
+use crate::later::own;
 use crate::time::At;
 use crate::words::{unknown, word};
 use crate::{Result, Tx};
@@ -32,7 +32,8 @@ pub async fn load_offers_in_tx(
                 WHERE NOT EXISTS (SELECT FROM offer WHERE source = s AND offer_id = id)
                 ORDER BY s COLLATE \"C\", id COLLATE \"C\"
                ON CONFLICT (source, offer_id) DO NOTHING";
-    tx.execute(sql, &[&sources, &ids, &events]).await?;
+    let owned = |texts: &[&str]| own(texts.iter().map(|text| (*text).to_owned()).collect::<Vec<String>>());
+    tx.later(sql, vec![owned(&sources), owned(&ids), own(events)]);
     let sql = "SELECT * FROM offer
                 WHERE (source, offer_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))
                 ORDER BY source COLLATE \"C\", offer_id COLLATE \"C\" FOR NO KEY UPDATE";
@@ -59,7 +60,8 @@ fn offer(row: &Row) -> Result<Option<Offer>> {
     Ok(Some(Offer { state, state_at, description }))
 }
 
-/// Writes offers that [`load_offers_in_tx`] has locked, each with the last event that changed it.
+/// Writes offers that [`load_offers_in_tx`] has locked, each with the last event that changed it, with what comes next in
+/// the transaction.
 ///
 /// # Errors
 /// [`crate::Error`].
@@ -68,14 +70,14 @@ pub async fn save_offers_in_tx(tx: &Tx<'_>, offers: &BTreeMap<OfferKey, (Offer, 
         return Ok(());
     }
     let all = || offers.values().map(|(offer, _)| offer);
-    let sources: Vec<&str> = offers.keys().map(|(source, _)| source.as_str()).collect();
-    let ids: Vec<&str> = offers.keys().map(|(_, id)| id.as_str()).collect();
+    let sources: Vec<String> = offers.keys().map(|(source, _)| source.as_str().to_owned()).collect();
+    let ids: Vec<String> = offers.keys().map(|(_, id)| id.clone()).collect();
     let states: Vec<&str> = all().map(|offer| offer.state.as_str()).collect();
     let state_times: Vec<Option<At>> = all().map(|offer| offer.state_at.map(At)).collect();
-    let data: Vec<&str> = all().map(|offer| offer.description.data.as_str()).collect();
+    let data: Vec<String> = all().map(|offer| offer.description.data.clone()).collect();
     let data_times: Vec<Option<At>> = all().map(|offer| offer.description.at.map(At)).collect();
-    let apps: Vec<Option<&str>> = all().map(|offer| offer.description.app_id.as_deref()).collect();
-    let campaigns: Vec<Option<&str>> = all().map(|offer| offer.description.campaign_id.as_deref()).collect();
+    let apps: Vec<Option<String>> = all().map(|offer| offer.description.app_id.clone()).collect();
+    let campaigns: Vec<Option<String>> = all().map(|offer| offer.description.campaign_id.clone()).collect();
     let events: Vec<Uuid> = offers.values().map(|(_, event)| event.uuid()).collect();
     let sql = "UPDATE offer SET state = st, state_at = st_at, data = d, data_at = d_at, app_id = app,
                                 campaign_id = campaign, last_event_id = e, updated_at = now()
@@ -83,8 +85,17 @@ pub async fn save_offers_in_tx(tx: &Tx<'_>, offers: &BTreeMap<OfferKey, (Offer, 
                              $6::timestamptz[], $7::text[], $8::text[], $9::uuid[])
                    AS new (s, id, st, st_at, d, d_at, app, campaign, e)
                 WHERE source = s AND offer_id = id";
-    let parameters: Params<'_> =
-        &[&sources, &ids, &states, &state_times, &data, &data_times, &apps, &campaigns, &events];
-    tx.execute(sql, parameters).await?;
+    let params = vec![
+        own(sources),
+        own(ids),
+        own(states),
+        own(state_times),
+        own(data),
+        own(data_times),
+        own(apps),
+        own(campaigns),
+        own(events),
+    ];
+    tx.later(sql, params);
     Ok(())
 }

@@ -10,6 +10,7 @@ use matchpurse_domain::time::Timestamp;
 use tokio_postgres::Row;
 
 use super::Position;
+use crate::later::own;
 use crate::time::At;
 use crate::words::{unknown, word};
 use crate::{Client, Listener, Result, StoreOptions, Tx};
@@ -125,7 +126,8 @@ impl State {
     }
 }
 
-/// Records changes in this order; the rows that they are of must be locked. Wakes the streams at commit.
+/// Records changes in this order, with what comes next in the transaction; the rows that they are of must be locked. Wakes
+/// the streams at commit.
 ///
 /// # Errors
 /// [`crate::Error`].
@@ -133,9 +135,9 @@ pub async fn record_changes_in_tx(tx: &Tx<'_>, changes: &[NewChange]) -> Result<
     if changes.is_empty() {
         return Ok(());
     }
-    let sources: Vec<&str> = changes.iter().map(|change| change.source.as_str()).collect();
+    let sources: Vec<String> = changes.iter().map(|change| change.source.as_str().to_owned()).collect();
     let kinds: Vec<&str> = changes.iter().map(|change| change.kind.as_str()).collect();
-    let subjects: Vec<&str> = changes.iter().map(|change| change.subject.as_str()).collect();
+    let subjects: Vec<String> = changes.iter().map(|change| change.subject.clone()).collect();
     let states: Vec<&str> = changes.iter().map(|change| change.state.as_str()).collect();
     let times: Vec<At> = changes.iter().map(|change| At(change.changed_at)).collect();
     // The greater xid keeps a subject's changes in the order of its lock, which the earlier change had and released. It
@@ -152,7 +154,7 @@ pub async fn record_changes_in_tx(tx: &Tx<'_>, changes: &[NewChange]) -> Result<
                   ORDER BY place
                  RETURNING 1)
                SELECT pg_notify($6, '') FROM added LIMIT 1";
-    tx.query(sql, &[&sources, &kinds, &subjects, &states, &times, &CHANNEL]).await?;
+    tx.later(sql, vec![own(sources), own(kinds), own(subjects), own(states), own(times), own(CHANNEL)]);
     Ok(())
 }
 

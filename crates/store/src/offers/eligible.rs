@@ -37,7 +37,7 @@ pub async fn eligible(
     // value are looked up by key whatever the planner believes of the arrays.
     let sql = "SELECT (SELECT string_agg(coalesce(
                         (SELECT CASE o.state WHEN 'active' THEN 'a' ELSE 'r' END FROM offer o
-                          WHERE o.source = $1 AND o.offer_id = asked.id AND o.data IS NOT NULL),
+                          WHERE o.source = $1 AND o.offer_id = asked.id AND o.known),
                         '-'), '' ORDER BY asked.place)
                          FROM unnest($3::text[]) WITH ORDINALITY AS asked (id, place)) AS found,
                       (SELECT string_agg(CASE WHEN (SELECT s.standing = 'banned' FROM player_standing s

@@ -39,7 +39,7 @@ const COLUMNS: &str =
 /// # Errors
 /// [`crate::Error`].
 pub async fn find(client: &Client, source: &SourceName, offer_id: &str) -> Result<Option<OfferRecord>> {
-    let sql = format!("SELECT {COLUMNS} FROM offer WHERE source = $1 AND offer_id = $2 AND data IS NOT NULL");
+    let sql = format!("SELECT {COLUMNS} FROM offer WHERE source = $1 AND offer_id = $2 AND known");
     client.query_opt(&sql, &[&source.as_str(), &offer_id]).await?.as_ref().map(record).transpose()
 }
 
@@ -66,7 +66,7 @@ pub async fn list(
         conditions.push_str(&format!(" AND offer_id > ${}", parameters.len()));
     }
     let sql = format!(
-        "SELECT {COLUMNS} FROM offer WHERE source = $1 AND data IS NOT NULL{conditions}
+        "SELECT {COLUMNS} FROM offer WHERE source = $1 AND known{conditions}
           ORDER BY offer_id LIMIT $2"
     );
     client.query(&sql, &parameters).await?.iter().map(record).collect()

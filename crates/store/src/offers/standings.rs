@@ -6,6 +6,7 @@ use matchpurse_domain::offers::PlayerRecord;
 use uuid::Uuid;
 
 use super::PlayerKey;
+use crate::later::own;
 use crate::time::At;
 use crate::words::optional_word;
 use crate::{Result, Tx};
@@ -25,14 +26,14 @@ pub async fn load_standings_in_tx(
     let by_uuid: BTreeMap<Uuid, (&PlayerKey, &EventId)> =
         players.iter().map(|(key, event)| (key.1.key(&key.0), (key, event))).collect();
     let uuids: Vec<Uuid> = by_uuid.keys().copied().collect();
-    let sources: Vec<&str> = by_uuid.values().map(|((source, _), _)| source.as_str()).collect();
+    let sources: Vec<String> = by_uuid.values().map(|((source, _), _)| source.as_str().to_owned()).collect();
     let events: Vec<Uuid> = by_uuid.values().map(|(_, event)| event.uuid()).collect();
     let sql = "INSERT INTO player_standing (player_key, source, last_event_id)
                SELECT p, s, e FROM unnest($1::uuid[], $2::text[], $3::uuid[]) AS new (p, s, e)
                 WHERE NOT EXISTS (SELECT FROM player_standing WHERE player_key = p)
                 ORDER BY p
                ON CONFLICT (player_key) DO NOTHING";
-    tx.execute(sql, &[&uuids, &sources, &events]).await?;
+    tx.later(sql, vec![own(uuids.clone()), own(sources), own(events)]);
     let sql = "SELECT player_key, standing, changed_at, reason FROM player_standing
                 WHERE player_key = ANY($1) ORDER BY player_key FOR NO KEY UPDATE";
     let mut loaded = BTreeMap::new();
@@ -54,7 +55,8 @@ pub async fn load_standings_in_tx(
     Ok(loaded)
 }
 
-/// Writes standings that [`load_standings_in_tx`] has locked, each with the last event that changed it.
+/// Writes standings that [`load_standings_in_tx`] has locked, each with the last event that changed it, with what
+/// comes next in the transaction.
 ///
 /// # Errors
 /// [`crate::Error`].
@@ -68,13 +70,13 @@ pub async fn save_standings_in_tx(
     let uuids: Vec<Uuid> = records.keys().map(|(source, player)| player.key(source)).collect();
     let standings: Vec<&str> = records.values().map(|(record, _)| record.standing.as_str()).collect();
     let times: Vec<At> = records.values().map(|(record, _)| At(record.changed_at)).collect();
-    let reasons: Vec<Option<&str>> = records.values().map(|(record, _)| record.reason.as_deref()).collect();
+    let reasons: Vec<Option<String>> = records.values().map(|(record, _)| record.reason.clone()).collect();
     let events: Vec<Uuid> = records.values().map(|(_, event)| event.uuid()).collect();
     let sql = "UPDATE player_standing SET standing = st, changed_at = at, reason = why, last_event_id = e,
                                           updated_at = now()
                  FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::text[], $5::uuid[])
                    AS new (p, st, at, why, e)
                 WHERE player_key = p";
-    tx.execute(sql, &[&uuids, &standings, &times, &reasons, &events]).await?;
+    tx.later(sql, vec![own(uuids), own(standings), own(times), own(reasons), own(events)]);
     Ok(())
 }

@@ -60,7 +60,7 @@ pub async fn start(client: &Client, start: &Start) -> Result<Started> {
 async fn try_to_start(client: &Client, start: &Start) -> Result<Row> {
     // The lock shows the offer as the last writer left it, and no other writer comes between it and the commit.
     let sql = "WITH offered AS MATERIALIZED (
-                 SELECT state FROM offer WHERE source = $1 AND offer_id = $2 AND data IS NOT NULL FOR SHARE),
+                 SELECT state FROM offer WHERE source = $1 AND offer_id = $2 AND known FOR SHARE),
                banned AS MATERIALIZED (
                  SELECT FROM player_standing WHERE player_key = $3 AND standing = 'banned'),
                added AS (

@@ -7,6 +7,7 @@ use matchpurse_domain::stats::Totals;
 use uuid::Uuid;
 
 use super::{ALL_TIME, StatsKey, integer};
+use crate::later::own;
 use crate::time::At;
 use crate::{Result, Tx};
 
@@ -19,7 +20,7 @@ pub struct HistoryLine<'b> {
     pub entry: &'b HistoryEntry,
 }
 
-/// Adds lines of history; those that are there already stay as they are.
+/// Adds lines of history, with what comes next in the transaction; those that are there already stay as they are.
 ///
 /// # Errors
 /// [`crate::Error`].
@@ -33,7 +34,7 @@ pub async fn add_history_in_tx(tx: &Tx<'_>, lines: &[HistoryLine<'_>]) -> Result
     }
     let matches: Vec<Uuid> = by_key.keys().map(|(key, _)| *key).collect();
     let places: Vec<i32> = by_key.keys().map(|(_, place)| *place).collect();
-    let names: Vec<&str> = by_key.values().map(|line| line.entry.name.as_str()).collect();
+    let names: Vec<String> = by_key.values().map(|line| line.entry.name.clone()).collect();
     let times: Vec<At> = by_key.values().map(|line| At(line.entry.at)).collect();
     let player = |line: &&HistoryLine<'_>| line.entry.player_id.as_ref().map(|id| id.key(&line.key.source));
     let players: Vec<Option<Uuid>> = by_key.values().map(player).collect();
@@ -41,7 +42,7 @@ pub async fn add_history_in_tx(tx: &Tx<'_>, lines: &[HistoryLine<'_>]) -> Result
                SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::timestamptz[], $5::uuid[])
                  AS line (k, i) ORDER BY k, i
                ON CONFLICT (stats_key, index) DO NOTHING";
-    tx.execute(sql, &[&matches, &places, &names, &times, &players]).await?;
+    tx.later(sql, vec![own(matches), own(places), own(names), own(times), own(players)]);
     Ok(())
 }
 
@@ -63,7 +64,7 @@ static ADD_TOTALS: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// Adds what matches gain for their players. The matches must be locked, and must become `counted` in the
+/// Adds what matches gain for their players, with what comes next in the transaction. The matches must be locked, and must become `counted` in the
 /// same transaction: that is what makes it once.
 ///
 /// # Errors
@@ -76,14 +77,14 @@ pub async fn add_totals_in_tx(tx: &Tx<'_>, gains: &BTreeMap<(SourceName, PlayerI
         gains.iter().map(|((source, player), totals)| (player.key(source), (source, totals))).collect();
     let players: Vec<Uuid> = by_key.keys().copied().collect();
     let seasons = vec![ALL_TIME; by_key.len()];
-    let sources: Vec<&str> = by_key.values().map(|(source, _)| source.as_str()).collect();
+    let sources: Vec<String> = by_key.values().map(|(source, _)| source.as_str().to_owned()).collect();
     let sums = |t: &Totals| [t.matches, t.wins, t.losses, t.draws, t.rounds].into_iter().chain(t.counters);
     let rows: Vec<Vec<i64>> = by_key.values().map(|(_, totals)| sums(totals).collect()).collect();
     let columns: Vec<Vec<i64>> = (0..SUMS.len() + COUNTER_NAMES.len())
         .map(|n| rows.iter().map(|row| row.get(n).copied().unwrap_or_default()).collect())
         .collect();
-    let mut parameters: Vec<&(dyn postgres_types::ToSql + Sync)> = vec![&players, &seasons, &sources];
-    parameters.extend(columns.iter().map(|column| column as &(dyn postgres_types::ToSql + Sync)));
-    tx.execute(&ADD_TOTALS, &parameters).await?;
+    let mut params = vec![own(players), own(seasons), own(sources)];
+    params.extend(columns.into_iter().map(own));
+    tx.later(ADD_TOTALS.as_str(), params);
     Ok(())
 }

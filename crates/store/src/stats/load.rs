@@ -7,6 +7,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::StatsKey;
+use crate::later::own;
 use crate::time::At;
 use crate::words::{digest, optional_word, unknown};
 use crate::{Result, Tx};
@@ -27,8 +28,8 @@ pub async fn load_in_tx(
     let by_uuid: BTreeMap<Uuid, (&StatsKey, &EventId)> =
         matches.iter().map(|(key, event)| (key.uuid(), (key, event))).collect();
     let uuids: Vec<Uuid> = by_uuid.keys().copied().collect();
-    let sources: Vec<&str> = by_uuid.values().map(|(key, _)| key.source.as_str()).collect();
-    let ids: Vec<&str> = by_uuid.values().map(|(key, _)| key.match_id.as_str()).collect();
+    let sources: Vec<String> = by_uuid.values().map(|(key, _)| key.source.as_str().to_owned()).collect();
+    let ids: Vec<String> = by_uuid.values().map(|(key, _)| key.match_id.clone()).collect();
     let events: Vec<Uuid> = by_uuid.values().map(|(_, event)| event.uuid()).collect();
     // A conflict of any unique key, not only `stats_key`: of two workers that make one row at the same moment,
     // the second may meet the first in the other index.
@@ -38,7 +39,7 @@ pub async fn load_in_tx(
                 WHERE NOT EXISTS (SELECT FROM stats_match WHERE stats_key = k)
                 ORDER BY k
                ON CONFLICT DO NOTHING";
-    tx.execute(sql, &[&uuids, &sources, &ids, &events]).await?;
+    tx.later(sql, vec![own(uuids.clone()), own(sources), own(ids), own(events)]);
     let sql = "SELECT * FROM stats_match WHERE stats_key = ANY($1) ORDER BY stats_key FOR NO KEY UPDATE";
     let mut loaded = BTreeMap::new();
     for row in &tx.query(sql, &[&uuids]).await? {

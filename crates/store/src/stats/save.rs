@@ -8,12 +8,12 @@ use uuid::Uuid;
 
 use super::{StatsChange, StatsKey, integer};
 use crate::boards::{FeedKind, feed_in_tx};
-use crate::client::Params;
+use crate::later::own;
 use crate::time::At;
 use crate::{Result, Tx};
 
 /// Writes what a batch did to matches that [`super::load_in_tx`] has locked: the matches, and the lines of
-/// their players, who must have been remembered.
+/// their players, who must have been remembered. It travels with what comes next in the transaction.
 ///
 /// # Errors
 /// [`crate::Error`].
@@ -21,9 +21,9 @@ pub async fn save_in_tx(tx: &Tx<'_>, changes: &BTreeMap<StatsKey, StatsChange<'_
     if changes.is_empty() {
         return Ok(());
     }
-    matches(tx, changes).await?;
-    lines(tx, changes).await?;
-    ends(tx, changes).await?;
+    matches(tx, changes);
+    lines(tx, changes);
+    ends(tx, changes);
     // A match that counts is changed by its final, by an operator, or by an earlier time of its end.
     let counts = |change: &StatsChange<'_>| change.state.counted || change.corrected_by.is_some();
     let results = changes.iter().filter(|(_, change)| counts(change)).map(|(key, _)| key.uuid());
@@ -31,37 +31,36 @@ pub async fn save_in_tx(tx: &Tx<'_>, changes: &BTreeMap<StatsKey, StatsChange<'_
 }
 
 /// Where the lines stay and only the time changed, because an earlier one was told of the same end.
-async fn ends(tx: &Tx<'_>, changes: &BTreeMap<StatsKey, StatsChange<'_>>) -> Result<()> {
+fn ends(tx: &Tx<'_>, changes: &BTreeMap<StatsKey, StatsChange<'_>>) {
     let counted = || changes.iter().filter(|(_, change)| change.state.counted && change.lines.is_none());
     let keys: Vec<Uuid> = counted().map(|(key, _)| key.uuid()).collect();
     if keys.is_empty() {
-        return Ok(());
+        return;
     }
     let ends: Vec<Option<At>> = counted().map(|(_, change)| change.state.ended_at.map(At)).collect();
     let sql = "UPDATE player_match_stats s SET ended_at = new.at
                  FROM unnest($1::uuid[], $2::timestamptz[]) AS new (key, at)
                 WHERE s.stats_key = new.key AND s.ended_at <> new.at";
-    tx.execute(sql, &[&keys, &ends]).await?;
-    Ok(())
+    tx.later(sql, vec![own(keys), own(ends)]);
 }
 
-async fn matches(tx: &Tx<'_>, changes: &BTreeMap<StatsKey, StatsChange<'_>>) -> Result<()> {
+fn matches(tx: &Tx<'_>, changes: &BTreeMap<StatsKey, StatsChange<'_>>) {
     let all = || changes.values().map(|change| &change.state);
     let keys: Vec<Uuid> = changes.keys().map(StatsKey::uuid).collect();
-    let maps: Vec<Option<&str>> = all().map(|state| state.map.as_deref()).collect();
-    let names1: Vec<&str> = all().map(|state| state.team1.name.as_str()).collect();
+    let maps: Vec<Option<String>> = all().map(|state| state.map.clone()).collect();
+    let names1: Vec<String> = all().map(|state| state.team1.name.clone()).collect();
     let scores1: Vec<Option<i32>> = all().map(|state| state.team1.score.map(integer)).collect();
-    let names2: Vec<&str> = all().map(|state| state.team2.name.as_str()).collect();
+    let names2: Vec<String> = all().map(|state| state.team2.name.clone()).collect();
     let scores2: Vec<Option<i32>> = all().map(|state| state.team2.score.map(integer)).collect();
     let rounds: Vec<i32> = all().map(|state| integer(state.rounds_played)).collect();
     let history: Vec<i32> = all().map(|state| integer(state.history_len)).collect();
     let finished: Vec<bool> = all().map(|state| state.finished).collect();
     let canceled: Vec<bool> = all().map(|state| state.canceled).collect();
-    let reasons: Vec<Option<&str>> = all().map(|state| state.cancel_reason.as_deref()).collect();
+    let reasons: Vec<Option<String>> = all().map(|state| state.cancel_reason.clone()).collect();
     let results: Vec<Option<&str>> = all().map(|state| state.winner.map(|winner| winner.as_str())).collect();
     let counted: Vec<bool> = all().map(|state| state.counted).collect();
-    let numbers: Vec<&[u8]> = all().map(|state| state.numbers.as_slice()).collect();
-    let rosters: Vec<&[u8]> = all().map(|state| state.roster.as_slice()).collect();
+    let numbers: Vec<Vec<u8>> = all().map(|state| state.numbers.to_vec()).collect();
+    let rosters: Vec<Vec<u8>> = all().map(|state| state.roster.to_vec()).collect();
     let events: Vec<Uuid> = changes.values().map(|change| change.event_id.uuid()).collect();
     let ends: Vec<Option<At>> = all().map(|state| state.ended_at.map(At)).collect();
     let corrections: Vec<i32> = all().map(|state| integer(state.corrections)).collect();
@@ -81,30 +80,29 @@ async fn matches(tx: &Tx<'_>, changes: &BTreeMap<StatsKey, StatsChange<'_>>) -> 
                              $20::bytea[])
                    AS new (k, m, n1, s1, n2, s2, r, h, f, c, why, won, done, digest, who, e, t, n, by, others)
                 WHERE stats_key = k";
-    let parameters: Params<'_> = &[
-        &keys,
-        &maps,
-        &names1,
-        &scores1,
-        &names2,
-        &scores2,
-        &rounds,
-        &history,
-        &finished,
-        &canceled,
-        &reasons,
-        &results,
-        &counted,
-        &numbers,
-        &rosters,
-        &events,
-        &ends,
-        &corrections,
-        &operations,
-        &overruled,
+    let params = vec![
+        own(keys),
+        own(maps),
+        own(names1),
+        own(scores1),
+        own(names2),
+        own(scores2),
+        own(rounds),
+        own(history),
+        own(finished),
+        own(canceled),
+        own(reasons),
+        own(results),
+        own(counted),
+        own(numbers),
+        own(rosters),
+        own(events),
+        own(ends),
+        own(corrections),
+        own(operations),
+        own(overruled),
     ];
-    tx.execute(sql, parameters).await?;
-    Ok(())
+    tx.later(sql, params);
 }
 
 /// The statement for lines: 7 columns and the 22 counters.
@@ -128,7 +126,7 @@ static UPSERT_LINES: LazyLock<String> = LazyLock::new(|| {
 /// The match, the player, and what is written of them.
 type Line<'b> = (Uuid, Uuid, &'b MatchStats, &'b PlayerStats);
 
-async fn lines(tx: &Tx<'_>, changes: &BTreeMap<StatsKey, StatsChange<'_>>) -> Result<()> {
+fn lines(tx: &Tx<'_>, changes: &BTreeMap<StatsKey, StatsChange<'_>>) {
     let mut all: Vec<Line<'_>> = Vec::new();
     let mut changed_rosters = Vec::new();
     for (key, change) in changes {
@@ -140,14 +138,14 @@ async fn lines(tx: &Tx<'_>, changes: &BTreeMap<StatsKey, StatsChange<'_>>) -> Re
             changed_rosters.push(uuid);
         }
     }
-    forget_missing(tx, &changed_rosters, &all).await?;
+    forget_missing(tx, &changed_rosters, &all);
     if all.is_empty() {
-        return Ok(());
+        return;
     }
     let matches: Vec<Uuid> = all.iter().map(|(key, ..)| *key).collect();
     let players: Vec<Uuid> = all.iter().map(|(_, player, ..)| *player).collect();
     let sides: Vec<&str> = all.iter().map(|(.., line)| line.side.as_str()).collect();
-    let nicknames: Vec<&str> = all.iter().map(|(.., line)| line.nickname.as_str()).collect();
+    let nicknames: Vec<String> = all.iter().map(|(.., line)| line.nickname.clone()).collect();
     let kicked: Vec<bool> = all.iter().map(|(.., line)| line.kicked).collect();
     let counts = |state: &MatchStats, line: &PlayerStats| state.counted && line.side != Side::Spectator;
     let ends: Vec<Option<At>> =
@@ -157,20 +155,18 @@ async fn lines(tx: &Tx<'_>, changes: &BTreeMap<StatsKey, StatsChange<'_>>) -> Re
     let counters: Vec<Vec<i32>> = (0..COUNTER_NAMES.len())
         .map(|n| all.iter().map(|(.., line)| line.counters.0.get(n).copied().unwrap_or_default()).collect())
         .collect();
-    let mut parameters: Vec<&(dyn postgres_types::ToSql + Sync)> =
-        vec![&matches, &players, &sides, &nicknames, &kicked, &ends, &outcomes];
-    parameters.extend(counters.iter().map(|counter| counter as &(dyn postgres_types::ToSql + Sync)));
-    tx.execute(&UPSERT_LINES, &parameters).await?;
-    Ok(())
+    let mut params =
+        vec![own(matches), own(players), own(sides), own(nicknames), own(kicked), own(ends), own(outcomes)];
+    params.extend(counters.into_iter().map(own));
+    tx.later(UPSERT_LINES.as_str(), params);
 }
 
 /// Removes the lines of players who are not in the matches' new lines. Few matches ever lose a player.
-async fn forget_missing(tx: &Tx<'_>, matches: &[Uuid], lines: &[Line<'_>]) -> Result<()> {
+fn forget_missing(tx: &Tx<'_>, matches: &[Uuid], lines: &[Line<'_>]) {
     for key in matches {
         let stay: Vec<Uuid> =
             lines.iter().filter(|(of, ..)| of == key).map(|(_, player, ..)| *player).collect();
         let sql = "DELETE FROM player_match_stats WHERE stats_key = $1 AND player_key <> ALL($2)";
-        tx.execute(sql, &[key, &stay]).await?;
+        tx.later(sql, vec![own(*key), own(stay)]);
     }
-    Ok(())
 }

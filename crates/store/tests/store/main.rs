@@ -6,6 +6,7 @@ mod archive;
 mod audit;
 mod balances;
 mod inbox;
+mod later;
 mod ledger_guards;
 mod migrations;
 mod notices;

@@ -35,7 +35,9 @@ async fn set_in_tx(tx: &Tx<'_>, offer_id: &str, state: OfferState) -> Result<()>
         OfferState::Active => ChangeKind::OfferCreated,
         OfferState::Removed => ChangeKind::OfferRemoved,
     };
-    Ok(record_changes_in_tx(tx, &[change(offer_id, kind, State::Offer(state))]).await?)
+    record_changes_in_tx(tx, &[change(offer_id, kind, State::Offer(state))]).await?;
+    // Written now, and not with the commit: who writes first matters here.
+    Ok(tx.settle().await?)
 }
 
 fn change(subject: &str, kind: ChangeKind, state: State) -> NewChange {
