@@ -55,7 +55,9 @@ enum Action {
         /// Its number
         id: i64,
     },
-    /// Close one that is to stay as it is; money is moved by `matchpurse correct`, which closes what it answers
+    /// Close one that is to stay as it is
+    ///
+    /// Money is moved by `matchpurse correct`, which closes what it answers.
     Resolve {
         #[command(flatten)]
         database: DatabaseArgs,

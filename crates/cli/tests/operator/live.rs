@@ -226,7 +226,8 @@ async fn it_goes_on_where_it_was_when_the_database_is_back() -> Result<()> {
         let payload =
             matchpurse_domain::event::PlayerKicked { match_id: format!("m{n}"), player_id: "p".into() };
         let payload = matchpurse_domain::event::Payload::PlayerKicked(payload);
-        matchpurse_testkit::event("servers", true, payload)
+        let event = matchpurse_testkit::event("servers", true, payload);
+        matchpurse_domain::event::Event { subject: format!("m{n}"), ..event }
     };
     crate::ground::deliver(&played, matchpurse_event_archive::EventArchive, &[kick(0)]).await?;
     played.database.cut_off().await?;
