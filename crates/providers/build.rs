@@ -41,8 +41,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The deliveries of a folder: name, file of the body, and what is not usual about it, a JSON object.
-fn fixtures(folder: &Path) -> Result<Vec<(String, PathBuf, String)>, Box<dyn Error>> {
+/// A delivery: its name, the file of its body, and what is not usual about it, a JSON object.
+type Fixture = (String, PathBuf, String);
+
+/// The deliveries of a folder.
+#[expect(clippy::disallowed_methods, reason = "a build script has nobody who waits for it")]
+fn fixtures(folder: &Path) -> Result<Vec<Fixture>, Box<dyn Error>> {
     let mut fixtures = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();

@@ -53,7 +53,7 @@ pub(crate) struct DemoArgs {
 pub(crate) async fn run(args: DemoArgs, out: Out) -> Result<Ending> {
     let stop = shutdown::on_signals().context("cannot listen for signals")?;
     let servers = Servers::start(&args.servers).await?;
-    let done = with_servers(&args, &servers, &stop, out).await;
+    let done = Box::pin(with_servers(&args, &servers, &stop, out)).await;
     // Servers that were started here end in any case; the first error is the one to tell.
     let stopped = servers.stop().await;
     let code = done?;

@@ -39,6 +39,14 @@ pub(crate) fn form(form: &Form) -> Option<String> {
     ))
 }
 
+/// The same for programs; null before the first match.
+pub(crate) fn form_json(form: &Form) -> Value {
+    let Some((outcome, length)) = form.current else { return Value::Null };
+    let last: Vec<&str> = form.last.iter().map(|outcome| outcome.as_str()).collect();
+    json!({ "outcome": outcome.as_str(), "length": length, "most_wins": form.best_wins,
+            "most_losses": form.worst_losses, "last": last })
+}
+
 #[cfg(test)]
 mod tests {
     use matchpurse_domain::stats::MatchOutcome;
@@ -62,12 +70,4 @@ mod tests {
             "streak: 1 loss, most wins in a row 2, most losses 1; the latest first: loss win win"
         );
     }
-}
-
-/// The same for programs; null before the first match.
-pub(crate) fn form_json(form: &Form) -> Value {
-    let Some((outcome, length)) = form.current else { return Value::Null };
-    let last: Vec<&str> = form.last.iter().map(|outcome| outcome.as_str()).collect();
-    json!({ "outcome": outcome.as_str(), "length": length, "most_wins": form.best_wins,
-            "most_losses": form.worst_losses, "last": last })
 }

@@ -156,7 +156,7 @@ async fn main() -> ExitCode {
 
 async fn run(command: Command, out: Out) -> Result<Ending> {
     match command {
-        Command::Demo(args) => demo::run(args, out).await,
+        Command::Demo(args) => Box::pin(demo::run(args, out)).await,
         Command::Dev(args) => dev::run(args, out).await,
         Command::Migrate(args) => config::migrate(args, out).await,
         Command::CheckConfig(args) => config::check(&args, out),
@@ -180,7 +180,7 @@ async fn run(command: Command, out: Out) -> Result<Ending> {
         Command::Archive(args) => archive::run(args, out).await,
         Command::Rebuild(args) => rebuild::run(args, out).await,
         Command::Diff(args) => rebuild::diff(args, out).await,
-        Command::Ratings(args) => ratings::run(args, out).await,
+        Command::Ratings(args) => Box::pin(ratings::run(args, out)).await,
         Command::Send(args) => send::run(args, out).await,
         Command::Simulate(args) => simulate::run(args, out).await,
         Command::VerifyEndpoint(args) => verify_endpoint::run(args, out).await,

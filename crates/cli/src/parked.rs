@@ -165,7 +165,7 @@ async fn resolve(args: ResolveArgs, replayed: bool, out: Out) -> Result<Ending> 
         let filter = args.filter.filter(false);
         // What fails again meanwhile is parked under a new number, and is not taken again.
         let (count, last) = resolver.store.parked_count(&filter).await?;
-        let progress = Progress::begin(resolver.word(), u64::try_from(count).ok());
+        let progress = Progress::begin(resolver.word(), Some(count));
         let mut after = 0;
         loop {
             let page = resolver.store.parked_after(&filter, after, PAGE).await?;

@@ -147,6 +147,7 @@ impl Drop for Inner {
 }
 
 /// Waits for what takes long and has no steps; a bar moves meanwhile.
-pub(crate) async fn waiting<T>(what: &str, work: impl Future<Output = T>) -> T {
-    Progress::begin(what, None).during(work).await
+pub(crate) fn waiting<T>(what: &str, work: impl Future<Output = T>) -> impl Future<Output = T> {
+    let (what, work) = (what.to_owned(), Box::pin(work));
+    async move { Progress::begin(&what, None).during(work).await }
 }

@@ -6,6 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use deadpool_postgres::Object;
+use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, Stream, TryStreamExt as _, poll};
 use postgres_types::ToSql;
 use tokio_postgres::{Row, Statement};
@@ -205,16 +206,22 @@ impl Tx<'_> {
         Ok(sent)
     }
 
-    /// Asks behind what waits, and waits for both.
-    async fn behind_waiting<T>(&self, asked: impl Future<Output = Result<T>>) -> Result<T> {
-        let sent = self.send_waiting().await?;
-        let mut asked = pin!(asked);
-        let first = poll!(asked.as_mut());
-        sent.answered().await?;
-        match first {
-            Poll::Ready(answered) => answered,
-            Poll::Pending => asked.await,
-        }
+    /// Asks behind what waits, and waits for both. Boxed, because it is in every future that asks the database anything.
+    fn behind_waiting<'a, T: Send + 'a>(
+        &'a self,
+        asked: impl Future<Output = Result<T>> + Send + 'a,
+    ) -> BoxFuture<'a, Result<T>> {
+        let both = async move {
+            let sent = self.send_waiting().await?;
+            let mut asked = pin!(asked);
+            let first = poll!(asked.as_mut());
+            sent.answered().await?;
+            match first {
+                Poll::Ready(answered) => answered,
+                Poll::Pending => asked.await,
+            }
+        };
+        both.boxed()
     }
 
     /// Waits until everything that was left for [`Tx::later`] has been done.

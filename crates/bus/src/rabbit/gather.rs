@@ -50,7 +50,7 @@ struct Group {
 
 enum Bundle {
     Events(String, Vec<Member>),
-    One(Outgoing, Arc<Ticket>),
+    One(Box<Outgoing>, Arc<Ticket>),
 }
 
 impl Gathering {
@@ -177,7 +177,7 @@ fn size(message: &Message) -> usize {
 /// None when nobody waits for any of it.
 fn pack(bundle: Bundle) -> Option<Parcel> {
     let (key, outgoing, tickets) = match bundle {
-        Bundle::One(outgoing, ticket) => (None, Ok(outgoing), vec![ticket]),
+        Bundle::One(outgoing, ticket) => (None, Ok(*outgoing), vec![ticket]),
         Bundle::Events(key, members) => {
             let open = members.into_iter().filter(|(_, ticket)| ticket.is_open());
             let (mut messages, tickets): (Vec<_>, Vec<_>) = open.unzip();

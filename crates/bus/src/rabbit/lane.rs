@@ -29,7 +29,7 @@ pub(super) enum Letter {
     /// To every queue that wants it; it may travel with others.
     Event(Message),
     /// To where it says, alone.
-    Addressed(Outgoing),
+    Addressed(Box<Outgoing>),
 }
 
 /// Messages that are confirmed together.

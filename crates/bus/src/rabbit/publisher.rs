@@ -89,7 +89,7 @@ impl RabbitPublisher {
 
     /// Publishes what is addressed to somebody; see [`Publisher::publish`].
     pub(crate) async fn publish_outgoing(&self, messages: Vec<Outgoing>) -> Result<(), PublishError> {
-        self.publish_letters(messages.into_iter().map(Letter::Addressed).collect()).await
+        self.publish_letters(messages.into_iter().map(Box::new).map(Letter::Addressed).collect()).await
     }
 
     async fn publish_letters(&self, letters: Vec<Letter>) -> Result<(), PublishError> {

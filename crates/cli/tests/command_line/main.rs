@@ -1,7 +1,5 @@
 //! The command line without any server: help, completions, man pages, exit codes, and the page of the documentation.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
-
 mod codes;
 mod help;
 mod page;

@@ -107,7 +107,7 @@ async fn what_nobody_could_read_is_published_as_what_it_is_today() -> Result<()>
     assert_eq!(waiting.len(), 1, "and is on its way once");
     let message = &waiting[0].message;
     assert_eq!((message.id, message.payload), (done.events[0].uuid(), PayloadName::PlayerKicked));
-    assert_eq!(message.routing_key, "player_kicked.any.games");
+    assert_eq!(message.routing_key, "player_kicked.any.games.1", "the event's own, with its slot");
     assert!(message.headers.iter().all(|(name, _)| name != REPLAY_HEADER), "nobody has seen it yet");
 
     // What came of it is archived beside what came; the archive's worker knows neither its id nor its meaning.
