@@ -54,7 +54,7 @@ async fn a_batch_with_reversals_that_comes_again_changes_no_row() -> Result<()> 
 
 #[tokio::test]
 async fn workers_neither_deadlock_nor_differ_over_reversals() -> Result<()> {
-    trial().workers_at_the_same_rows_neither_deadlock_nor_differ().await
+    Box::pin(trial().workers_at_the_same_rows_neither_deadlock_nor_differ()).await
 }
 
 /// What the studio was told, by kind.
