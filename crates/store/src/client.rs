@@ -28,7 +28,7 @@ pub struct Client {
 /// An open transaction: the permit to change anything.
 ///
 /// Statements that are polled together (`try_join!`) travel together and run in the order of their first
-/// poll, once the connection has prepared each of them. What is given to [`Tx::later`] travels with what comes next.
+/// poll, once the connection has prepared each of them. What is given to `Tx::later` travels with what comes next.
 /// Dropped without [`Tx::commit`], it is rolled back.
 pub struct Tx<'c> {
     object: &'c Object,
@@ -224,7 +224,7 @@ impl Tx<'_> {
         both.boxed()
     }
 
-    /// Waits until everything that was left for [`Tx::later`] has been done.
+    /// Waits until everything that was left for `Tx::later` has been done.
     ///
     /// # Errors
     /// Of the first that failed.

@@ -17,7 +17,7 @@ use crate::Result;
 /// A parameter that a statement keeps until it is sent.
 pub(crate) type Owned = Box<dyn ToSql + Sync + Send>;
 
-/// A parameter for [`Tx::later`](crate::Tx).
+/// A parameter for `Tx::later`.
 pub(crate) fn own(value: impl ToSql + Sync + Send + 'static) -> Owned {
     Box::new(value)
 }
