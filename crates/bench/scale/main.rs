@@ -5,7 +5,7 @@
 //! | `measured.json`, [`measured`] | service times, and how they follow from what `matchpurse-bench` wrote |
 //! | [`plan`] | the arithmetic: how many machines utilisation alone asks for |
 //! | [`station`] | queues and servers, tested against their formulas |
-//! | [`simulate`] | events on their way through all of them |
+//! | [`mod@simulate`] | events on their way through all of them |
 //!
 //! A plan whose latency is too long is grown where it is fullest, until it is short enough.
 

@@ -199,7 +199,7 @@ async fn a_batch_that_comes_again_changes_no_row() -> Result<()> {
 
 #[tokio::test]
 async fn workers_at_the_same_rows_neither_deadlock_nor_differ() -> Result<()> {
-    trial().workers_at_the_same_rows_neither_deadlock_nor_differ().await
+    Box::pin(trial().workers_at_the_same_rows_neither_deadlock_nor_differ()).await
 }
 
 #[tokio::test]
