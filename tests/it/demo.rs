@@ -36,7 +36,7 @@ fn is_clean(output: &Output) -> Result<()> {
 /// What a demo that cannot start says last.
 fn last_words(output: &Output) -> Result<String> {
     let err = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.code() == Some(1), "{}: {err}", output.status);
+    ensure!(output.status.code() == Some(4), "{}: {err}", output.status);
     let start = err.rfind("matchpurse: ").unwrap_or_default();
     Ok(without_numbers(err.get(start..).unwrap_or_default()))
 }
