@@ -301,7 +301,10 @@ describe("the console in a browser", { concurrency: false }, () => {
     await page.getByText("None fits").waitFor();
 
     // What cannot be read today either says so, and is discarded.
-    await ann.open("/console/parked?kind=unrecognized");
+    assert.equal(await world.deliver({ event: "SomethingNew", id: "unheard-of" }), 200);
+    await until("it is parked", async () =>
+      (await world.api("/parked?kind=unrecognized&source=games")).items.some(({ type, event_type }) => (type ?? event_type) === "SomethingNew"));
+    await ann.open("/console/parked?kind=unrecognized&type=SomethingNew");
     await page.locator("#list tbody tr").first().getByRole("link").first().click();
     await page.getByText("A replay is not possible").waitFor();
     assert.equal(await page.getByRole("button", { name: "Replay it" }).count(), 0);
@@ -380,6 +383,8 @@ describe("the console in a browser", { concurrency: false }, () => {
   });
 
   test("without scripts every list is there", async () => {
+    assert.equal(await world.deliver(world.finished("for-everybody")), 200);
+    await until("the match is there", () => world.api("/matches/games/for-everybody"));
     const context = await browser.newContext({ baseURL: world.base, javaScriptEnabled: false });
     const page = await context.newPage();
     await page.goto("/console/matches");
