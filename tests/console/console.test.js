@@ -303,7 +303,7 @@ describe("the console in a browser", { concurrency: false }, () => {
     // What cannot be read today either says so, and is discarded.
     assert.equal(await world.deliver({ event: "SomethingNew", id: "unheard-of" }), 200);
     await until("it is parked", async () =>
-      (await world.api("/parked?kind=unrecognized&source=games")).items.some(({ type, event_type }) => (type ?? event_type) === "SomethingNew"));
+      (await world.api("/parked?kind=unrecognized&source=games")).items.some(({ type }) => type === "SomethingNew"));
     await ann.open("/console/parked?kind=unrecognized&type=SomethingNew");
     await page.locator("#list tbody tr").first().getByRole("link").first().click();
     await page.getByText("A replay is not possible").waitFor();
