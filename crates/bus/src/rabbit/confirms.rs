@@ -109,9 +109,10 @@ impl Confirms {
         self.unsettled.push(confirm.boxed());
     }
 
-    /// Sends what was queued, and waits until something is confirmed or refused. False when the channel is gone.
+    /// Sends what was queued, and waits until something is confirmed or refused; for ever when nothing is in flight. False
+    /// when the channel is gone.
     pub(super) async fn settle(&mut self) -> bool {
-        let Some(first) = self.unsettled.next().await else { return true };
+        let Some(first) = self.unsettled.next().await else { return std::future::pending().await };
         let mut settled = vec![first];
         // All that is resolved by now, before any of it is told: see the module.
         while let Some(Some(next)) = self.unsettled.next().now_or_never() {
@@ -247,7 +248,10 @@ impl Confirms {
 
     /// Waits for what is in flight, for each publisher until its deadline, and closes the channel.
     pub(super) async fn finish(mut self) {
-        while let Some(deadline) = self.deadline() {
+        // Who waits may still wait for an event that gathers, and that will leave on another channel.
+        while self.in_flight() > 0
+            && let Some(deadline) = self.deadline()
+        {
             tokio::select! {
                 open = self.settle() => if !open {
                     return self.give_up_broken();

@@ -348,6 +348,30 @@ async fn a_silent_broker_costs_each_of_a_group_its_own_time_limit() -> Result<()
     Ok(())
 }
 
+/// Its channel is left while one of a publisher's two events is on it and the other one still gathers: that one leaves on
+/// the next channel, and the old one must not turn round in a circle until then. On one thread that would be for ever.
+#[tokio::test]
+async fn a_channel_that_is_left_waits_for_nothing_that_leaves_on_the_next() -> Result<()> {
+    let options = BusOptions { confirm_timeout: Duration::from_secs(2), group_above: 16, ..eager() };
+    let held = Held::start(&options).await?;
+    let begun = Instant::now();
+    let first = held.publish(&messages(PAYLOAD, 1));
+    held.gathered(1).await?;
+    // Its own time limit ends later, so it is still waited for when the channel is left.
+    tokio::time::sleep_until(begun + options.confirm_timeout / 2).await;
+    let publisher = Arc::clone(&held.publisher);
+    let two = vec![message(PAYLOAD), message(PayloadName::PlayerActivity)];
+    let both = tokio::spawn(async move { publisher.publish(two).await });
+    held.gathered(3).await?;
+    let answered = answers(first).await?;
+    assert!(matches!(answered[..], [Err(PublishError::TimedOut)]), "{answered:?}");
+    held.proxy.restore();
+    // In time or not, on a busy machine; but answered.
+    let answer = tokio::time::timeout(crate::rig::PATIENCE, both).await??;
+    assert!(matches!(answer, Ok(()) | Err(PublishError::TimedOut)), "{answer:?}");
+    until("the next channel publishes", || held.publisher.waiting() == 0).await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cut_connection_fails_each_of_a_group_at_once() -> Result<()> {
     let held = Held::start(&eager()).await?;
