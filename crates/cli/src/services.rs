@@ -76,7 +76,11 @@ impl Services {
             application = application.with_relay(relay);
         }
         let (address, admin_address) = (application.address(), application.admin_address());
-        let api = Api::build(&settings).await?;
+        // Its console shows where deliveries go, and asks there what was refused: the ports that there are, not a 0.
+        let mut bound = Settings::clone(&settings);
+        bound.ingress.listen = address.to_string();
+        bound.ingress.admin_listen = admin_address.map(|address| address.to_string());
+        let api = Api::build(&bound).await?;
         let (api_address, api_admin_address) = (api.address(), api.admin_address());
         let api = tokio::spawn(api.run_until_stopped(stop_servers.clone()));
         let ingress = tokio::spawn(application.run_until_stopped(stop_servers.clone()));

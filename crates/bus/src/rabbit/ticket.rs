@@ -20,7 +20,7 @@ struct Waiting {
     unsettled: usize,
     error: Option<PublishError>,
     reply: oneshot::Sender<Result<(), PublishError>>,
-    _permits: [OwnedSemaphorePermit; 2],
+    permits: [OwnedSemaphorePermit; 2],
 }
 
 impl Ticket {
@@ -31,7 +31,7 @@ impl Ticket {
         reply: oneshot::Sender<Result<(), PublishError>>,
         permits: [OwnedSemaphorePermit; 2],
     ) -> Arc<Self> {
-        let waiting = Waiting { unsettled: messages, error: None, reply, _permits: permits };
+        let waiting = Waiting { unsettled: messages, error: None, reply, permits };
         Arc::new(Self { deadline, waiting: Mutex::new(Some(waiting)) })
     }
 
@@ -74,8 +74,10 @@ impl Ticket {
 
 impl Waiting {
     fn tell(self) {
-        let result = self.error.map_or(Ok(()), Err);
+        let Self { error, reply, permits, .. } = self;
+        // Before the answer: who has it and publishes again must find the room that he has made.
+        drop(permits);
         // The publisher may have stopped waiting.
-        let _unheard = self.reply.send(result).is_err();
+        let _unheard = reply.send(error.map_or(Ok(()), Err)).is_err();
     }
 }
