@@ -20,7 +20,7 @@ use crate::processing::chain;
 use crate::{BusOptions, Status};
 
 /// How often a consumer asks how many messages wait: whether it is given them, and whether it has caught up.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// After so many looks in a row that found waiting messages and no delivery, the consumer subscribes anew.
 const STARVED_MAX: u32 = 3;
 /// How long the broker may take to open a channel, and a subscription. While the connection lives its heartbeats tell

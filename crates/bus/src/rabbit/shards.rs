@@ -111,6 +111,25 @@ async fn rearrange_all(
     Ok(left)
 }
 
+/// Whether the broker says of each of these shards that nothing waits and that somebody takes from it. One without a
+/// consumer may be one whose leader is silent.
+pub(super) async fn are_empty(connection: &Connection, queue: Queue, shards: &[u16]) -> bool {
+    let looking = async {
+        let channel = open(connection).await?;
+        let mut empty = true;
+        for shard in shards {
+            let name = queue.shard_name(*shard);
+            let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+            let found = channel.queue_declare(short(&name), options, FieldTable::default()).await;
+            let found = found.map_err(failed("queue", &name))?;
+            empty &= found.message_count() == 0 && found.consumer_count() > 0;
+        }
+        channel.close(200, "seen".into()).await.map_err(failed("channel", "of the shards"))?;
+        Ok::<_, TopologyError>(empty)
+    };
+    matches!(tokio::time::timeout(PATIENCE, looking).await, Ok(Ok(true)))
+}
+
 fn slots_of(shard: u16, shards: u16) -> impl Iterator<Item = u16> {
     (0..SLOTS).filter(move |slot| shard_of(*slot, shards) == shard)
 }

@@ -7,7 +7,7 @@ use matchpurse_contracts::topology::{DEAD_LETTER_QUEUE, Queue};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{Link, parse_url};
-use super::consumer::consume;
+use super::consumer::{LOOK_EVERY, consume};
 use super::dead_letters::DeadLetters;
 use super::error::RabbitError;
 use super::publisher::RabbitPublisher;
@@ -63,13 +63,14 @@ impl RabbitTransport {
         let taking =
             shards.into_iter().map(|shard| self.take_shard(&worker, shard, status.part(), &shutdown));
         let taking = join_all(taking);
+        let others = self.watch_others(&worker, first, &status, &shutdown);
         if !first {
-            taking.await;
+            tokio::join!(taking, others);
             return;
         }
         let rest = consume(self.uri.clone(), queue.name(), &worker, &self.options, status.part(), &shutdown);
         let left = self.take_what_is_left(&worker, &status, &shutdown);
-        tokio::join!(taking, rest, left);
+        tokio::join!(taking, rest, left, others);
     }
 
     /// The shards that this process takes from, and whether the first one is among them, or there is only one.
@@ -79,6 +80,40 @@ impl RabbitTransport {
         let mine: Vec<u16> =
             all.filter(|shard| take_shards.is_empty() || take_shards.contains(shard)).collect();
         (*shards <= 1 || mine.contains(&0), mine)
+    }
+
+    /// The queues of the worker that other processes take from: it has caught up when those are empty too. The process with
+    /// the first shard looks at them; the others never say that the worker has.
+    async fn watch_others(
+        &self,
+        worker: &Worker,
+        first: bool,
+        status: &Status,
+        shutdown: &CancellationToken,
+    ) {
+        let mine = self.taken().1;
+        let others: Vec<u16> = (0..self.options.shards).filter(|shard| !mine.contains(shard)).collect();
+        if self.options.shards <= 1 || others.is_empty() {
+            return;
+        }
+        let status = status.part();
+        status.set_reading();
+        let role = format!("{} others", worker.queue.worker());
+        let (link, guard) = Link::start(self.uri.clone(), &role, &self.options, Status::new());
+        loop {
+            status.progressed();
+            if first
+                && let Some(connection) = link.current()
+                && shards::are_empty(&connection, worker.queue, &others).await
+            {
+                status.emptied();
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = shutdown.cancelled() => break,
+            }
+        }
+        guard.close().await;
     }
 
     async fn take_shard(&self, worker: &Worker, shard: u16, status: Status, shutdown: &CancellationToken) {

@@ -9,7 +9,9 @@ use matchpurse_contracts::topology::Queue;
 use matchpurse_contracts::wire::Message;
 use matchpurse_domain::event::PayloadName;
 
-use crate::rig::{Decider, Rig, Worker, ack, delivered_ids, ids, message, messages, options, set};
+use crate::rig::{
+    Decider, Rig, Worker, ack, delivered_ids, ids, is, message, messages, nothing_is_left, options, set,
+};
 
 macro_rules! on_every_transport {
     ($($name:ident),* $(,)?) => {
@@ -70,22 +72,6 @@ const BATCH_MAX: usize = 50;
 
 fn test_options() -> BusOptions {
     BusOptions { batch_max: BATCH_MAX, ..options() }
-}
-
-/// Shows that nothing is left for a queue: the next thing that a new worker is given is new.
-async fn nothing_is_left(rig: &Rig, queue: Queue, payload: PayloadName) -> Result<()> {
-    let last = message(payload);
-    rig.publish([last.clone()]).await?;
-    let mut worker = rig.worker(queue, ack);
-    assert_eq!(delivered_ids(&worker.batch().await?.1), [last.id]);
-    worker.end().await
-}
-
-fn is(delivery: &Delivery, message: &Message) -> bool {
-    delivery.id == Some(message.id)
-        && delivery.body == message.body
-        && delivery.routing_key == message.routing_key
-        && message.headers.iter().any(|(_, value)| delivery.traceparent.as_ref() == Some(value))
 }
 
 async fn what_is_published_is_delivered_whole_and_once(rig: Rig) -> Result<()> {

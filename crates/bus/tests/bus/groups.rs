@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use futures_util::future::join_all;
-use matchpurse_bus::{BusOptions, Delivery, Disposition, PublishError, Publisher, RabbitPublisher};
+use matchpurse_bus::{BusOptions, Disposition, PublishError, Publisher, RabbitPublisher};
 use matchpurse_contracts::group::GROUP_CONTENT_TYPE;
 use matchpurse_contracts::topology::{EVENTS_EXCHANGE, Queue};
 use matchpurse_contracts::wire::Message;
@@ -15,7 +15,8 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::rig::{
-    Decider, Rig, Server, ack, delivered_ids, ids, message, messages, options, parked_of, set, until,
+    Decider, Rig, Server, ack, delivered_ids, ids, is, message, messages, nothing_is_left, options,
+    parked_of, set, until,
 };
 
 const QUEUE: Queue = Queue::PlayerStats;
@@ -36,22 +37,6 @@ fn eager() -> BusOptions {
 
 fn waits(rig: &Rig) -> Result<u64> {
     rig.ready(QUEUE.name())
-}
-
-/// Nothing is left, and the next thing that comes is new.
-async fn nothing_is_left(rig: &Rig) -> Result<()> {
-    let last = message(PAYLOAD);
-    rig.publish([last.clone()]).await?;
-    let mut worker = rig.worker(QUEUE, ack);
-    assert_eq!(delivered_ids(&worker.batch().await?.1), [last.id]);
-    worker.end().await
-}
-
-fn is(delivery: &Delivery, message: &Message) -> bool {
-    delivery.id == Some(message.id)
-        && delivery.body == message.body
-        && delivery.routing_key == message.routing_key
-        && message.headers.iter().any(|(_, value)| delivery.traceparent.as_ref() == Some(value))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -77,7 +62,7 @@ async fn events_travel_together_and_arrive_one_by_one() -> Result<()> {
     for (delivery, message) in batch.iter().zip(&published) {
         assert!(is(delivery, message) && !delivery.redelivered, "{delivery:?} is not {message:?}");
     }
-    nothing_is_left(&rig).await
+    nothing_is_left(&rig, QUEUE, PAYLOAD).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -135,7 +120,7 @@ async fn of_a_group_one_is_parked_one_is_retried_and_the_others_are_done() -> Re
     let [parked] = parked.as_slice() else { panic!("not one was parked: {parked:?}") };
     assert_eq!((parked.id, &parked.body, parked.reason.as_str()), (Some(poison.id), &poison.body, "poison"));
     assert_eq!(parked.routing_key, poison.routing_key);
-    nothing_is_left(&rig).await
+    nothing_is_left(&rig, QUEUE, PAYLOAD).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -162,7 +147,7 @@ async fn a_group_that_is_larger_than_a_batch_comes_in_several() -> Result<()> {
     }
     assert_eq!(seen, ids(&published));
     worker.end().await?;
-    nothing_is_left(&rig).await
+    nothing_is_left(&rig, QUEUE, PAYLOAD).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -181,7 +166,7 @@ async fn groups_do_not_overfill_a_batch() -> Result<()> {
     assert_eq!(seen, ids(&published));
     assert!(largest > 8, "a batch is more than one group");
     worker.end().await?;
-    nothing_is_left(&rig).await
+    nothing_is_left(&rig, QUEUE, PAYLOAD).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -197,7 +182,7 @@ async fn a_crashed_worker_s_group_comes_again_whole() -> Result<()> {
     assert_eq!(delivered_ids(&deliveries), ids(&published));
     assert!(deliveries.iter().all(|delivery| delivery.redelivered));
     worker.end().await?;
-    nothing_is_left(&rig).await
+    nothing_is_left(&rig, QUEUE, PAYLOAD).await
 }
 
 /// One of a group cannot be delayed: its message goes back, with the others, and nothing is lost.
@@ -219,7 +204,7 @@ async fn a_group_goes_back_while_a_retry_cannot_be_delayed() -> Result<()> {
     assert_eq!(delivered_ids(&again), ids(&published));
     assert!(again.iter().all(|delivery| delivery.redelivered));
     worker.end().await?;
-    nothing_is_left(&rig).await
+    nothing_is_left(&rig, QUEUE, PAYLOAD).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -436,3 +436,20 @@ pub(crate) async fn parked_of(rig: &Rig, count: usize) -> Result<Vec<Parked>> {
     drain.await?;
     Ok(failures.parked())
 }
+
+/// Shows that nothing is left for a queue: the next thing that a new worker is given is new.
+pub(crate) async fn nothing_is_left(rig: &Rig, queue: Queue, payload: PayloadName) -> Result<()> {
+    let last = message(payload);
+    rig.publish([last.clone()]).await?;
+    let mut worker = rig.worker(queue, ack);
+    assert_eq!(delivered_ids(&worker.batch().await?.1), [last.id]);
+    worker.end().await
+}
+
+/// Whether it is this message, with all that a handler is given of it.
+pub(crate) fn is(delivery: &Delivery, message: &Message) -> bool {
+    delivery.id == Some(message.id)
+        && delivery.body == message.body
+        && delivery.routing_key == message.routing_key
+        && message.headers.iter().any(|(_, value)| delivery.traceparent.as_ref() == Some(value))
+}

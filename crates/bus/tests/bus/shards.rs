@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use matchpurse_bus::{BusOptions, Delivery, Disposition, RabbitTransport, Transport};
 use matchpurse_contracts::topology::{DEAD_LETTER_EXCHANGE, EVENTS_EXCHANGE, Queue, SLOTS, shard_of, slot};
 use matchpurse_contracts::wire::Message;
@@ -165,6 +165,31 @@ async fn processes_share_the_shards_and_stand_by_for_each_other() -> Result<()> 
     assert_eq!(delivered(&third.deliveries(others.len()).await?), ids(others));
     first.end().await?;
     third.end().await
+}
+
+/// What another process has not taken yet would look as if it had never come.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_has_caught_up_when_no_process_has_anything_left() -> Result<()> {
+    let rig = Rig::rabbit(&with_shards(2)).await?;
+    let of = |shard| BusOptions { take_shards: vec![shard], ..with_shards(2) };
+    let (first, second) = (process(&rig, &of(0)).await?, process(&rig, &of(1)).await?);
+    let waits = std::iter::repeat_with(|| message(PAYLOAD))
+        .find(|message| shard_of(slot_of(&message.routing_key), 2) == 1)
+        .context("a subject of the second shard")?;
+    rig.publish([waits]).await?;
+    let first = worker_of(&first);
+    first.consuming().await?;
+    // It looks at its queues every 5 s; that it does not say so can only be seen for a while.
+    let says = until("all is empty", || first.status.since_empty().is_some());
+    let said = tokio::time::timeout(Duration::from_secs(12), says).await;
+    assert!(said.is_err(), "the other process has something left");
+
+    let mut second = worker_of(&second);
+    second.deliveries(1).await?;
+    until("all is empty", || first.status.since_empty().is_some()).await?;
+    assert_eq!(second.status.since_empty(), None, "who has not the first shard does not say so");
+    first.end().await?;
+    second.end().await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
