@@ -321,6 +321,21 @@ fn exit_codes() -> String {
 mod tests {
     use super::*;
 
+    #[test]
+    fn what_a_command_says_of_itself_beyond_a_sentence_is_in_its_help() {
+        let command = command();
+        for (name, text) in [
+            ("doctor", "It changes nothing."),
+            ("listen", "nothing is left out."),
+            ("send", "Without a configuration"),
+            ("verify-endpoint", "a correct endpoint acts on them"),
+        ] {
+            let long = command.find_subcommand(name).and_then(Command::get_long_about);
+            let long = long.map(ToString::to_string).unwrap_or_default();
+            assert!(long.contains(text), "{name}: {long}");
+        }
+    }
+
     /// Splits as a shell does, as far as the examples need it.
     fn arguments(line: &str) -> Vec<String> {
         let quoted = line.split('\'').enumerate();

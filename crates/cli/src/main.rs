@@ -70,6 +70,7 @@ pub(crate) struct Cli {
     command: Command,
 }
 
+/// A command without a sentence here has a longer text at its arguments: a sentence here would take its place.
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Start everything here, play the providers, show what came of it; then stay up
@@ -80,9 +81,7 @@ enum Command {
     Migrate(config::ConfigArgs),
     /// Check the configuration and print the one in effect, without its secrets
     CheckConfig(config::ConfigArgs),
-    /// Check database, broker, topology, clock, sources and services, and say what to do
     Doctor(doctor::DoctorArgs),
-    /// Print events as they come, until interrupted
     Listen(listen::ListenArgs),
     /// Tell the whole story of one match, contest, offer or player
     Explain(explain::ExplainArgs),
@@ -122,11 +121,9 @@ enum Command {
     Diff(rebuild::DiffArgs),
     /// See whether skill ratings are what the matches say
     Ratings(ratings::RatingsArgs),
-    /// Sign one delivery as its provider does, send it, and show the answer
     Send(send::SendArgs),
     /// Play the providers against a running ingress
     Simulate(simulate::SimulateArgs),
-    /// Try a studio's endpoint and say what it does wrong with our webhooks
     VerifyEndpoint(verify_endpoint::VerifyEndpointArgs),
     /// Print what a shell completes commands and flags by
     Completions(manual::CompletionsArgs),

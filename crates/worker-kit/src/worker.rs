@@ -231,7 +231,8 @@ impl<E: Effects> Worker<E> {
         match self.store.record_failure(worker, event.id, &reason).await {
             Ok(attempts) if attempts >= self.options.attempts_max => {
                 tracing::error!(worker, event_id = %event.id, source = %event.source, attempts, reason, "parked");
-                Disposition::Park(format!("given up after {attempts} attempts: {reason}"))
+                let times = if attempts == 1 { "attempt" } else { "attempts" };
+                Disposition::Park(format!("given up after {attempts} {times}: {reason}"))
             }
             Ok(attempts) => {
                 tracing::warn!(worker, event_id = %event.id, source = %event.source, attempts, reason, "failed");

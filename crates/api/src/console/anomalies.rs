@@ -1,6 +1,6 @@
 //! What contradicts itself: both sides, and what a person decides.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use actix_web::{HttpResponse, web};
 use askama::Template;
@@ -63,8 +63,11 @@ struct Row {
 
 /// What an anomaly says of itself, in words.
 pub(super) fn what(detail: &Value) -> String {
-    let said = ["what", "about", "reason"].iter().find_map(|key| detail.get(key)?.as_str());
-    said.map_or_else(|| "see both sides".to_owned(), str::to_owned)
+    let said = |key: &str| detail.get(key)?.as_str();
+    if let Some(said) = said("what").or_else(|| said("reason")) {
+        return said.to_owned();
+    }
+    said("about").map_or_else(|| "see both sides".to_owned(), |about| format!("{about}: see both sides"))
 }
 
 pub(super) fn state(decided: Option<&Decided>) -> Chip {
@@ -263,7 +266,12 @@ fn facts(api: &Api, detail: &Value) -> Vec<(String, Fact)> {
             Value::String(text) => Fact::Text(text.clone()),
             other => money(name, other).unwrap_or_else(|| Fact::Text(other.to_string())),
         };
-        Some((if name == "held" { "in escrow then".to_owned() } else { name.replace('_', " ") }, shown))
+        let name = match name.as_str() {
+            "held" => "in escrow then".to_owned(),
+            "about" => "concerns".to_owned(),
+            name => name.replace('_', " "),
+        };
+        Some((name, shown))
     };
     members.iter().filter_map(scalar).collect()
 }
@@ -274,17 +282,47 @@ impl Sides {
         let objects = detail.as_object()?.iter().filter_map(|(name, value)| Some((name, value.as_object()?)));
         let mut objects = objects.collect::<Vec<_>>().into_iter();
         let ((left, one), (right, other)) = (objects.next()?, objects.next()?);
+        let (one, other) = (lines(one), lines(other));
         let names: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
-        let text = |value: Option<&Value>| match value {
-            None | Some(Value::Null) => "–".to_owned(),
-            Some(value) => pretty(value),
-        };
         let row = |name: &String| {
             let (left, right) = (one.get(name), other.get(name));
-            (name.replace('_', " "), text(left), text(right), left != right)
+            let text = |side: Option<&String>| side.map_or_else(|| "–".to_owned(), String::clone);
+            (name.clone(), text(left), text(right), left != right)
         };
         Some(Self { left: left.clone(), right: right.clone(), rows: names.into_iter().map(row).collect() })
     }
+}
+
+/// What a side says, a line each. Of a list of players each has a line of his own, whatever their order.
+fn lines(side: &serde_json::Map<String, Value>) -> BTreeMap<String, String> {
+    let mut lines = BTreeMap::new();
+    for (name, value) in side {
+        let items = value.as_array().map(Vec::as_slice).unwrap_or_default();
+        let players =
+            items.iter().filter_map(|item| Some((item.get("player_id")?.as_str()?, item.as_object()?)));
+        let players: Vec<_> = players.collect();
+        for (player, said) in &players {
+            let said = said.iter().filter(|(member, value)| *member != "player_id" && !value.is_null());
+            let said: Vec<String> = said
+                .map(|(member, value)| format!("{} {}", member.replace('_', " "), pretty(value)))
+                .collect();
+            lines.insert(
+                format!("player {player}"),
+                if said.is_empty() { "named".to_owned() } else { said.join(", ") },
+            );
+        }
+        match value {
+            Value::Null => {}
+            Value::Array(items) if items.is_empty() => {
+                lines.insert(name.replace('_', " "), "none".to_owned());
+            }
+            _ if !players.is_empty() => {}
+            value => {
+                lines.insert(name.replace('_', " "), pretty(value));
+            }
+        }
+    }
+    lines
 }
 
 #[derive(Deserialize)]
@@ -320,7 +358,27 @@ mod tests {
         let sides = Sides::of(&detail).unwrap();
         assert_eq!((sides.left.as_str(), sides.right.as_str()), ("first", "other"));
         let differ: Vec<(&str, bool)> = sides.rows.iter().map(|row| (row.0.as_str(), row.3)).collect();
-        assert_eq!(differ, [("a", false), ("b", true), ("c", true)]);
+        assert_eq!(differ, [("a", false), ("b", true)]);
         assert!(Sides::of(&json!({"what": "x"})).is_none());
+    }
+
+    #[test]
+    fn players_are_compared_each_with_himself() {
+        let player = |id: &str, outcome: &str, reference: Option<&str>| json!({"player_id": id, "outcome": outcome, "reward_ref": reference});
+        let detail = json!({
+            "first": {"ending": "finished", "entries": [player("ann", "WIN", Some("gold")), player("bob", "LOSS", None)]},
+            "other": {"ending": "finished", "entries": [player("bob", "LOSS", None), player("ann", "LOSS", None)]},
+        });
+        let rows = Sides::of(&detail).unwrap().rows;
+        let text: Vec<String> =
+            rows.iter().map(|(of, one, other, differ)| format!("{of}: {one} | {other} | {differ}")).collect();
+        assert_eq!(
+            text,
+            [
+                "ending: finished | finished | false",
+                "player ann: outcome WIN, reward ref gold | outcome LOSS | true",
+                "player bob: outcome LOSS | outcome LOSS | false",
+            ]
+        );
     }
 }

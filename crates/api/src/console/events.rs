@@ -33,7 +33,8 @@ struct EventPage {
     seq: i64,
     /// How we know that it is the provider's.
     vouched: String,
-    workers: Vec<(&'static str, Chip, String)>,
+    /// Name, what became of it there, when, and what there is to say.
+    workers: Vec<(&'static str, Chip, Option<When>, String)>,
     siblings: Vec<(String, String)>,
     effects: Vec<(When, String, String, Option<Money>)>,
     body: Option<String>,
@@ -110,24 +111,26 @@ fn vouched(event: &Event) -> String {
     by.map_or_else(|| what.to_owned(), |by| format!("{by}; {what}"))
 }
 
-fn worker(name: &'static str, fate: Fate) -> (&'static str, Chip, String) {
-    let (chip, words) = match fate {
-        Fate::Applied(at) => {
-            (Chip::new(Tone::Good, "applied"), format!("at {}", crate::moment::Moment(at).text()))
-        }
+fn worker(name: &'static str, fate: Fate) -> (&'static str, Chip, Option<When>, String) {
+    match fate {
+        Fate::Applied(at) => (name, Chip::new(Tone::Good, "applied"), Some(When::new(at)), String::new()),
         Fate::Tried { attempts, error } => {
-            (Chip::new(Tone::Warn, "tried again"), format!("after {attempts} attempts: {error}"))
+            let times = if attempts == 1 { "attempt" } else { "attempts" };
+            let words = format!("after {attempts} {times}: {error}");
+            (name, Chip::new(Tone::Warn, "tried again"), None, words)
         }
         Fate::Parked { id, reason, resolved: None } => {
-            (Chip::new(Tone::Bad, "parked"), format!("number {id}: {reason}"))
+            (name, Chip::new(Tone::Bad, "parked"), None, format!("number {id}: {reason}"))
         }
-        Fate::Parked { id, resolved: Some((resolution, by)), .. } => {
-            (Chip::new(Tone::Quiet, "parked before"), format!("number {id}, {resolution} by {by}"))
-        }
-        Fate::Unknown => (
-            Chip::new(Tone::Quiet, "not known"),
-            "on its way, or applied longer ago than is remembered".to_owned(),
+        Fate::Parked { id, resolved: Some((resolution, by)), .. } => (
+            name,
+            Chip::new(Tone::Quiet, "parked before"),
+            None,
+            format!("number {id}, {resolution} by {by}"),
         ),
-    };
-    (name, chip, words)
+        Fate::Unknown => {
+            let words = "on its way, or applied longer ago than is remembered";
+            (name, Chip::new(Tone::Quiet, "not known"), None, words.to_owned())
+        }
+    }
 }
