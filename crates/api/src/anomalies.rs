@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use matchpurse_operations::anomalies::{Error, resolve};
 use matchpurse_operations::rewards::Author;
-use matchpurse_store::anomalies::{AnomalyFilter, AnomalyLine, find, list as find_all};
+use matchpurse_store::anomalies::{AnomalyFilter, AnomalyLine, find, page};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -20,7 +20,7 @@ use crate::moment::Moment;
 use crate::parked::{number, resolved};
 use crate::problems::Kind;
 use crate::request::{self, Query};
-use crate::wire::{Page, answer, answer_one, cut, one_more};
+use crate::wire::{Page, answer, answer_one};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -96,11 +96,10 @@ pub(crate) async fn list(api: web::Data<Api>, query: Query<ListQuery>) -> Result
     let before = request::cursor(List::Anomalies, cursor.as_deref(), number)?;
     let limit = request::limit(limit.as_deref())?;
     let store = api.store.clone();
-    let found = api
-        .run(async move { Ok(find_all(&store.client().await?, &filter, before, one_more(limit)).await?) })
-        .await?;
-    let (found, next) = cut(List::Anomalies, found, limit, |last| last.id.to_string());
-    let items: Vec<AnomalyView> = found.into_iter().map(AnomalyView::of).collect();
+    let found =
+        api.run(async move { Ok(page(&store.client().await?, &filter, before, limit).await?) }).await?;
+    let next = found.next.map(|(id, _)| List::Anomalies.cursor(&id.to_string()));
+    let items: Vec<AnomalyView> = found.lines.into_iter().map(AnomalyView::of).collect();
     Ok(answer(StatusCode::OK, &Page { items, next }))
 }
 

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::auth::{Access, KeysError};
+use crate::books::Books;
 use crate::console::{Failures, Sealer};
 use crate::cors::Origins;
 use crate::event_stream::Heads;
@@ -53,6 +54,8 @@ pub(crate) struct Api {
     pub(crate) outlet: Outlet,
     /// Where deliveries are taken.
     pub(crate) ingress: Ingress,
+    /// The ledger's sums.
+    pub(crate) books: Arc<Books>,
     /// What each source's provider is called.
     providers: BTreeMap<SourceName, String>,
     /// For a body to arrive.
@@ -96,6 +99,7 @@ impl Api {
             slots: Slots::new(settings.api.streams_max, settings.api.streams_per_token_max),
             // Whoever reads at all has taken at least the signs of life.
             stream_patience: heartbeat.saturating_mul(2),
+            books: Books::new(store.clone()),
             store,
             access: Access::new(&settings.api)?,
             origins: Origins::new(&settings.api.cors_origins),

@@ -19,7 +19,7 @@ use crate::matches::NoQuery;
 use crate::moment::Moment;
 use crate::problems::Kind;
 use crate::request::{self, Query};
-use crate::wire::{Page, answer, answer_one, cut, one_more};
+use crate::wire::{Page, answer, answer_one};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -136,18 +136,18 @@ pub(crate) async fn list(api: web::Data<Api>, query: Query<ListQuery>) -> Result
     let before = request::cursor(List::Events, cursor.as_deref(), place)?;
     let limit = request::limit(limit.as_deref())?;
     let store = api.store.clone();
-    let found = api
-        .run(async move { Ok(newest(&store.client().await?, &filter, before, one_more(limit)).await?) })
-        .await?;
-    let (found, next) = cut(List::Events, found, limit, |last| {
-        let (at, id) = last.place();
-        format!("{}.{id}", at.micros())
-    });
-    let items: Vec<EventView> = found.iter().map(EventView::of).collect();
+    let page =
+        api.run(async move { Ok(newest(&store.client().await?, &filter, before, limit).await?) }).await?;
+    let next = page.next.map(cursor_of);
+    let items: Vec<EventView> = page.lines.iter().map(EventView::of).collect();
     Ok(answer(StatusCode::OK, &Page { items, next }))
 }
 
-fn place(text: &str) -> Option<Place> {
+pub(crate) fn cursor_of((at, id): Place) -> String {
+    List::Events.cursor(&format!("{}.{id}", at.micros()))
+}
+
+pub(crate) fn place(text: &str) -> Option<Place> {
     let (at, id) = text.split_once('.')?;
     Some((cursor::time(at)?, EventId::from_uuid(Uuid::try_parse(id).ok()?)))
 }

@@ -52,6 +52,7 @@ mod api;
 mod application;
 mod auth;
 mod body;
+mod books;
 mod conditional;
 mod console;
 mod corrections;

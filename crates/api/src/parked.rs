@@ -24,7 +24,7 @@ use crate::matches::NoQuery;
 use crate::moment::Moment;
 use crate::problems::Kind;
 use crate::request::{self, Query};
-use crate::wire::{Page, answer, answer_one, cut, one_more};
+use crate::wire::{Page, answer, answer_one};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -152,10 +152,9 @@ pub(crate) async fn list(api: web::Data<Api>, query: Query<ListQuery>) -> Result
     let before = request::cursor(List::Parked, cursor.as_deref(), number)?;
     let limit = request::limit(limit.as_deref())?;
     let store = api.store.clone();
-    let found =
-        api.run(async move { Ok(store.parked_before(&filter, before, one_more(limit)).await?) }).await?;
-    let (found, next) = cut(List::Parked, found, limit, |last| last.id.to_string());
-    let items: Vec<ParkedView> = found.into_iter().map(ParkedView::of).collect();
+    let found = api.run(async move { Ok(store.parked_page(&filter, before, limit).await?) }).await?;
+    let next = found.next.map(|(id, _)| List::Parked.cursor(&id.to_string()));
+    let items: Vec<ParkedView> = found.lines.into_iter().map(ParkedView::of).collect();
     Ok(answer(StatusCode::OK, &Page { items, next }))
 }
 

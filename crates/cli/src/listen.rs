@@ -150,7 +150,7 @@ impl Following {
         if last == 0 {
             return Ok(Vec::new());
         }
-        let mut lines = matchpurse_store::events::newest(&client, &self.filter, None, last).await?;
+        let mut lines = matchpurse_store::events::newest(&client, &self.filter, None, last).await?.lines;
         lines.reverse();
         Ok(lines)
     }

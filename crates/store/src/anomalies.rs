@@ -15,7 +15,9 @@ use crate::{Result, Tx};
 
 mod operate;
 
-pub use operate::{AnomalyFilter, AnomalyLine, Decided, find, list, lock_in_tx, resolve_in_tx};
+pub use operate::{
+    AnomalyFilter, AnomalyLine, AnomalyPage, AnomalyPlace, Decided, find, list, lock_in_tx, page, resolve_in_tx,
+};
 
 /// The longest subject that is kept, in characters; ids are shorter.
 const SUBJECT_CHARS_MAX: usize = 255;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use matchpurse_contracts::wire;
 use matchpurse_domain::event::Event;
 use matchpurse_domain::ids::EventId;
 use matchpurse_domain::time::Timestamp;
@@ -10,7 +9,11 @@ use uuid::Uuid;
 
 use crate::conditions::Conditions;
 use crate::time::At;
-use crate::{Client, Error, Result};
+use crate::{Client, Result};
+
+mod page;
+
+pub use page::{EventPage, newest};
 
 /// Which events are wanted; all of them by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,21 +67,6 @@ impl EventLine {
     pub const fn place(&self) -> Place {
         (self.event.received_at, self.event.id)
     }
-}
-
-/// The events that came last, those before a place if one is given; at most `limit`.
-///
-/// # Errors
-/// [`crate::Error`].
-pub async fn newest(
-    client: &Client,
-    filter: &EventFilter,
-    before: Option<Place>,
-    limit: u32,
-) -> Result<Vec<EventLine>> {
-    let place = "received_at <= ?1 AND (received_at < ?1 OR event_id > ?2)";
-    let conditions = filter.conditions().and_both(place, before.map(columns));
-    read(client, conditions, "received_at DESC, event_id", limit).await
 }
 
 /// The events that came first, those after a place if one is given; at most `limit`.
@@ -153,16 +141,11 @@ fn columns((at, id): Place) -> (At, Uuid) {
     (At(at), id.uuid())
 }
 
-/// Both orders are those of the index by time, read from its one end or from the other.
+/// All that fits, in an order.
 async fn read(client: &Client, conditions: Conditions, order: &str, limit: u32) -> Result<Vec<EventLine>> {
     let sql = format!(
         "SELECT seq, archived_at, event FROM archive WHERE {} ORDER BY {order} LIMIT {limit}",
         conditions.sql()
     );
-    let line = |row: &tokio_postgres::Row| {
-        let event = wire::decode(row.try_get("event")?)
-            .map_err(|error| Error::Stored { what: "event of the archive", source: error.into() })?;
-        Ok(EventLine { seq: row.try_get("seq")?, archived_at: row.try_get::<_, At>("archived_at")?.0, event })
-    };
-    client.query(&sql, &conditions.params()).await?.iter().map(line).collect()
+    client.query(&sql, &conditions.params()).await?.iter().map(page::line).collect()
 }

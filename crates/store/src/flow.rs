@@ -8,15 +8,40 @@ use matchpurse_domain::ids::EventId;
 use matchpurse_domain::time::Timestamp;
 use uuid::Uuid;
 
+use crate::client::Params;
 use crate::time::At;
 use crate::{Client, Result};
 
-/// The events at which it is looked for what a worker has not applied.
-const RECENT: i64 = 1_000;
+/// The events of a worker at which it is looked for what it has not applied.
+const RECENT: i64 = 500;
+/// The latest events, among which those are looked for: of a worker that little comes for there are fewer.
+const LOOKED_AT: i64 = 5_000;
 /// Events are counted no further.
 const COUNTED_MAX: i64 = 200_000;
 /// What came longer ago is not asked for: inboxes forget.
 const RECENT_DAYS: i32 = 1;
+
+/// Of each worker that wants any of the latest events, by its place: how many of those it has not applied nor parked, since
+/// when, how many were looked at, and how long half of them took.
+const LAGS: &str = "
+  WITH latest AS MATERIALIZED (
+         SELECT event_id, payload, received_at FROM archive
+          WHERE day >= (now() AT TIME ZONE 'UTC')::date - $5::int AND received_at > now() - interval '1 day'
+          ORDER BY received_at DESC, event_id LIMIT $6),
+       wanted AS (
+         SELECT w.place, ($1::text[])[w.place + 1] AS worker, ($2::text[])[w.place + 1] AS queue, l.event_id, l.received_at,
+                row_number() OVER (PARTITION BY w.place ORDER BY l.received_at DESC, l.event_id) AS nth
+           FROM latest l JOIN unnest($3::int[], $4::text[]) AS w (place, payload) USING (payload)),
+       fates AS (
+         SELECT w.place, w.received_at,
+                i.event_id IS NULL AND NOT EXISTS (
+                  SELECT FROM parked p WHERE p.event_id = w.event_id AND p.queue = w.queue) AS waits,
+                greatest(0, extract(epoch FROM i.seen_at - w.received_at) * 1000000) AS took
+           FROM wanted w LEFT JOIN inbox i ON i.worker = w.worker AND i.event_id = w.event_id
+          WHERE w.nth <= $7)
+  SELECT place, count(*) FILTER (WHERE waits), min(received_at) FILTER (WHERE waits), count(*),
+         (percentile_disc(0.5) WITHIN GROUP (ORDER BY took))::bigint
+    FROM fates GROUP BY place";
 
 /// Events by when they came.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,33 +139,34 @@ pub async fn arrivals(client: &Client, now: Timestamp, seconds: i64, slots: usiz
 /// # Errors
 /// [`crate::Error`].
 pub async fn lags(client: &Client) -> Result<Vec<Lag>> {
-    let sql = "WITH latest AS MATERIALIZED (
-                 SELECT event_id, received_at FROM archive
-                  WHERE payload = ANY($3) AND day >= (now() AT TIME ZONE 'UTC')::date - $4::int
-                    AND received_at > now() - interval '1 day'
-                  ORDER BY received_at DESC, event_id LIMIT $5)
-               SELECT count(*) FILTER (WHERE waits), min(received_at) FILTER (WHERE waits), count(*),
-                      (percentile_disc(0.5) WITHIN GROUP (ORDER BY took))::bigint
-                 FROM (SELECT l.received_at, i.event_id IS NULL AND NOT EXISTS (
-                                SELECT FROM parked p WHERE p.event_id = l.event_id AND p.queue = $2) AS waits,
-                              greatest(0, extract(epoch FROM i.seen_at - l.received_at) * 1000000) AS took
-                         FROM latest l LEFT JOIN inbox i ON i.worker = $1 AND i.event_id = l.event_id) AS fates";
-    let mut lags = Vec::new();
-    for queue in Queue::ALL {
-        let payloads: Vec<&str> = queue.payloads().iter().map(|payload| payload.as_str()).collect();
-        let row = client
-            .query_one(sql, &[&queue.worker(), &queue.name(), &payloads, &RECENT_DAYS, &RECENT])
-            .await?;
-        let (waiting, looked): (i64, i64) = (row.try_get(0)?, row.try_get(2)?);
-        lags.push(Lag {
-            queue,
-            waiting: u64::try_from(waiting).unwrap_or(0),
-            oldest: row.try_get::<_, Option<At>>(1)?.map(|at| at.0),
-            typical_us: row.try_get(3)?,
-            more: looked == RECENT && waiting == looked,
-        });
+    let (mut places, mut payloads): (Vec<i32>, Vec<&str>) = (Vec::new(), Vec::new());
+    for (place, queue) in (0..).zip(Queue::ALL) {
+        for payload in queue.payloads() {
+            places.push(place);
+            payloads.push(payload.as_str());
+        }
+    }
+    let workers = Queue::ALL.map(Queue::worker);
+    let queues = Queue::ALL.map(Queue::name);
+    let parameters: Params<'_> =
+        &[&workers.as_slice(), &queues.as_slice(), &places, &payloads, &RECENT_DAYS, &LOOKED_AT, &RECENT];
+    let mut lags: Vec<Lag> = Queue::ALL.into_iter().map(Lag::none).collect();
+    for row in &client.query(LAGS, parameters).await? {
+        let (place, waiting, looked): (i32, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(3)?);
+        let Some(lag) = usize::try_from(place).ok().and_then(|place| lags.get_mut(place)) else { continue };
+        lag.waiting = u64::try_from(waiting).unwrap_or(0);
+        lag.oldest = row.try_get::<_, Option<At>>(2)?.map(|at| at.0);
+        lag.typical_us = row.try_get(4)?;
+        lag.more = looked == RECENT && waiting == looked;
     }
     Ok(lags)
+}
+
+impl Lag {
+    /// Of a worker that nothing came for.
+    const fn none(queue: Queue) -> Self {
+        Self { queue, waiting: 0, oldest: None, typical_us: None, more: false }
+    }
 }
 
 /// What waits in the database.

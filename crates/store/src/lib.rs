@@ -42,6 +42,7 @@ pub mod rebuild;
 pub mod redemptions;
 pub mod rehearsal;
 pub mod replays;
+pub mod search;
 mod silence;
 pub mod spool;
 pub mod stats;

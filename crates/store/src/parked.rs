@@ -18,7 +18,7 @@ use uuid::Uuid;
 mod list;
 mod resolve;
 
-pub use list::ParkedFilter;
+pub use list::{ParkedFilter, ParkedPage, ParkedPlace};
 pub use resolve::{Resolution, lock_in_tx, resolve_in_tx};
 
 use crate::time::At;

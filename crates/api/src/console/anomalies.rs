@@ -9,7 +9,7 @@ use matchpurse_domain::event::{Event, Payload};
 use matchpurse_domain::ids::{EventId, SourceName};
 use matchpurse_operations::anomalies::resolve;
 use matchpurse_operations::rewards::Author;
-use matchpurse_store::anomalies::{AnomalyFilter, AnomalyLine, Decided, find, list as find_all};
+use matchpurse_store::anomalies::{AnomalyFilter, AnomalyLine, Decided, find, page};
 use matchpurse_store::escrow::{MatchRecord, find_matches};
 use serde::Deserialize;
 use serde_json::Value;
@@ -94,12 +94,10 @@ pub(super) async fn list(
     };
     let before = request::cursor(List::Anomalies, cursor.as_deref(), number)?;
     let store = api.store.clone();
-    let mut found =
-        api.run(async move {
-            Ok(find_all(&store.client().await?, &filter, before, ROWS.saturating_add(1)).await?)
-        })
-        .await?;
-    let next = cut(&mut found, |last| List::Anomalies.cursor(&last.id.to_string()));
+    let found =
+        api.run(async move { Ok(page(&store.client().await?, &filter, before, ROWS).await?) }).await?;
+    let next = found.next.map(|(id, _)| List::Anomalies.cursor(&id.to_string()));
+    let up_to = found.next.map(|(_, at)| at);
     let own = [
         ("state", of.as_deref()),
         ("source", source.as_deref()),
@@ -111,19 +109,15 @@ pub(super) async fn list(
         resolved,
         filtered: source.is_some() || kind.is_some() || subject.is_some(),
         source: Select::new("source", "Source", "all", api.sources(), source.as_deref()),
-        pager: Pager::new(&address("/console/anomalies", &own), before.is_none(), next),
+        pager: Pager::new(&address("/console/anomalies", &own), before.is_none(), next).short(
+            found.lines.len(),
+            ROWS,
+            up_to,
+        ),
         kind: kind.unwrap_or_default(),
         subject: subject.unwrap_or_default(),
-        rows: found.into_iter().map(Row::of).collect(),
+        rows: found.lines.into_iter().map(Row::of).collect(),
     })
-}
-
-/// Takes what is more than a page off, and says where the next one begins.
-pub(super) fn cut<T>(found: &mut Vec<T>, cursor: impl FnOnce(&T) -> String) -> Option<String> {
-    let shown = usize::try_from(ROWS).unwrap_or(usize::MAX);
-    let more = found.len() > shown;
-    found.truncate(shown);
-    found.last().filter(|_| more).map(cursor)
 }
 
 impl Row {

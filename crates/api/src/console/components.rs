@@ -61,12 +61,14 @@ pub(crate) enum Tone {
 #[template(
     source = r#"{% if first.is_some() || next.is_some() %}<nav class="pager" aria-label="Pages">
 {%- if let Some(first) = first %}<a href="{{ first }}" rel="first">From the beginning</a>{% endif -%}
-{%- if let Some(next) = next %}<a href="{{ next }}" rel="next">Next page</a>{% endif -%}</nav>{% endif %}"#,
+{%- if let Some(next) = next %}{% if let Some(at) = looked_back_to %}Looked back to {{ at }}. {% endif %}<a href="{{ next }}" rel="next">{% if looked_back_to.is_some() %}Go on{% else %}Next page{% endif %}</a>{% endif -%}</nav>{% endif %}"#,
     ext = "html"
 )]
 pub(crate) struct Pager {
     first: Option<String>,
     next: Option<String>,
+    /// Where the search stopped before the page was full, and can go on.
+    looked_back_to: Option<When>,
 }
 
 /// A choice of a filter, by a form's field of this name.
@@ -231,7 +233,15 @@ impl Pager {
         Self {
             first: (!is_first).then(|| address.to_owned()),
             next: next.map(|cursor| format!("{address}{joint}cursor={cursor}")),
+            looked_back_to: None,
         }
+    }
+
+    /// Of a list of which only so much is looked at for one page: where there are fewer rows than fit on it, up to when
+    /// that was.
+    pub(crate) fn short(self, rows: usize, most: u32, up_to: Option<Timestamp>) -> Self {
+        let is_short = usize::try_from(most).is_ok_and(|most| rows < most);
+        Self { looked_back_to: up_to.filter(|_| is_short).map(When::new), ..self }
     }
 }
 

@@ -4,18 +4,21 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 use matchpurse_contracts::topology::Queue;
 use matchpurse_domain::event::Event;
-use matchpurse_store::events::{EventFilter, EventLine, newest};
+use matchpurse_domain::ids::EventId;
+use matchpurse_store::events::{EventFilter, EventLine, EventPage, Place, newest};
 use matchpurse_store::flow::{Verdict, verdicts};
 use matchpurse_store::now;
 use serde::Deserialize;
+use uuid::Uuid;
 
 use super::matches::path_of;
-use super::{Chip, Chrome, Section, Select, Tone, Visitor, When, address, given, html};
+use super::{Chip, Chrome, Pager, Section, Select, Tone, Visitor, When, address, given, html};
 use crate::api::Api;
 use crate::auth::Actor;
+use crate::cursor::List;
 use crate::failure::{Failure, Result};
 use crate::ingresses::Rejected;
-use crate::request::Query;
+use crate::request::{self, Query};
 use crate::sse::{self, Ended};
 
 /// Deliveries that are shown.
@@ -31,6 +34,7 @@ pub(super) struct FlowQuery {
     #[serde(rename = "type")]
     event_type: Option<String>,
     verdict: Option<String>,
+    cursor: Option<String>,
 }
 
 #[derive(Template)]
@@ -43,11 +47,14 @@ struct FlowPage {
     /// Whether the ingress said what it refused.
     refused_known: bool,
     rows: Vec<Row>,
+    /// Whether it shows what comes now, and not what came earlier.
+    live: bool,
+    pager: Pager,
 }
 
 struct Row {
-    /// For the order.
-    micros: i64,
+    /// For the order, and for the page that follows.
+    place: Place,
     at: When,
     verdict: Chip,
     source: String,
@@ -64,7 +71,8 @@ pub(super) async fn show(
     visitor: Visitor,
     query: Query<FlowQuery>,
 ) -> Result<HttpResponse> {
-    let FlowQuery { source, event_type, verdict } = query.0;
+    let FlowQuery { source, event_type, verdict, cursor } = query.0;
+    let before = request::cursor(List::Events, cursor.as_deref(), crate::events::place)?;
     let (source, event_type, verdict) = (given(source), given(event_type), given(verdict));
     let wanted = match verdict.as_deref() {
         None | Some(REFUSED) => None,
@@ -84,29 +92,33 @@ pub(super) async fn show(
     let store = api.store.clone();
     let events = api.run(async move {
         if only_refused {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), None));
         }
         let client = store.client().await?;
-        let lines = newest(&client, &filter, None, limit).await?;
+        let EventPage { lines, next } = newest(&client, &filter, before, limit).await?;
         let events: Vec<&Event> = lines.iter().map(|line| &line.event).collect();
         let verdicts = verdicts(&client, &events, now()).await?;
-        Ok(lines.into_iter().zip(verdicts).collect::<Vec<(EventLine, Verdict)>>())
+        Ok((lines.into_iter().zip(verdicts).collect::<Vec<(EventLine, Verdict)>>(), next))
     });
-    let asks_for_refused = wanted.is_none() && event_type.is_none();
+    let asks_for_refused = wanted.is_none() && event_type.is_none() && before.is_none();
     let (events, rejected) = tokio::join!(events, async {
         if asks_for_refused { api.ingress.rejected().await } else { Some(Vec::new()) }
     });
-    let mut rows: Vec<Row> = events?
-        .into_iter()
-        .filter(|(_, verdict)| wanted.is_none_or(|wanted| wanted == *verdict))
-        .map(|(line, verdict)| Row::of(&line.event, verdict))
-        .collect();
+    let (mut events, mut next) = events?;
+    events.retain(|(_, verdict)| wanted.is_none_or(|wanted| wanted == *verdict));
+    let mut rows: Vec<Row> = events.iter().map(|(line, verdict)| Row::of(&line.event, *verdict)).collect();
     let refused_known = rejected.is_some();
     let of_source = |one: &Rejected| source.as_ref().is_none_or(|source| *source == one.source);
     let refused = rejected.unwrap_or_default().into_iter().filter(of_source).take(ROWS);
     rows.extend(refused.map(Row::refused));
-    rows.sort_by_key(|row| std::cmp::Reverse(row.micros));
-    rows.truncate(ROWS);
+    // Of one source they are in the order of its chain, which is that of the times but for what came twice.
+    if rows.iter().any(|row| row.path.is_none()) {
+        rows.sort_by_key(|row| std::cmp::Reverse(row.place.0));
+    }
+    if rows.len() > ROWS {
+        rows.truncate(ROWS);
+        next = rows.last().map(|row| row.place);
+    }
     let own =
         [("source", source.as_deref()), ("type", event_type.as_deref()), ("verdict", verdict.as_deref())];
     let words = Verdict::ALL.into_iter().map(Verdict::as_str).chain([REFUSED]);
@@ -116,9 +128,17 @@ pub(super) async fn show(
         .collect();
     types.sort_unstable();
     types.dedup();
+    let here = address("/console/flow", &own);
+    let up_to = next.map(|(at, _)| at);
     html(&FlowPage {
         chrome: visitor.chrome(Section::Flow),
-        here: address("/console/flow", &own),
+        live: before.is_none(),
+        pager: Pager::new(&here, before.is_none(), next.map(crate::events::cursor_of)).short(
+            rows.len(),
+            u32::try_from(ROWS).unwrap_or(u32::MAX),
+            up_to,
+        ),
+        here,
         selects: [
             Select::new("source", "Source", "all", api.sources(), source.as_deref()),
             Select::new("type", "Type", "all", types, event_type.as_deref()),
@@ -139,7 +159,7 @@ impl Row {
         };
         let source = event.source.as_str().to_owned();
         Self {
-            micros: event.received_at.micros(),
+            place: (event.received_at, event.id),
             at: When::new(event.received_at),
             verdict: Chip::new(tone, verdict.as_str()),
             what: event.payload.name().as_str().replace('_', " "),
@@ -154,7 +174,8 @@ impl Row {
     fn refused(rejected: Rejected) -> Self {
         let from = rejected.remote.map(|remote| format!(", from {remote}")).unwrap_or_default();
         Self {
-            micros: rejected.at.micros(),
+            // It is no event: all events of its moment come behind it.
+            place: (rejected.at, EventId::from_uuid(Uuid::nil())),
             at: When::new(rejected.at),
             verdict: Chip::new(Tone::Bad, REFUSED),
             source: rejected.source,

@@ -7,11 +7,12 @@ use askama::Template;
 use matchpurse_domain::time::Timestamp;
 use matchpurse_service_kit::metrics;
 use matchpurse_store::flow::{self, Arrivals, Lag, Waiting};
-use matchpurse_store::{now, survey};
+use matchpurse_store::now;
 
 use super::components::duration;
 use super::{Chart, Chip, Chrome, Money, Section, Tone, Visitor, When, count, html};
 use crate::api::Api;
+use crate::books::Sums;
 use crate::failure::Result;
 use crate::ingresses::Rejected;
 use crate::moment::Moment;
@@ -34,9 +35,8 @@ struct OverviewPage {
     workers: Vec<Worker>,
     oldest: Option<When>,
     waiting: Shown,
-    balanced: Chip,
-    currencies: String,
-    escrow: Vec<Money>,
+    /// None while it is added up for the first time.
+    ledger: Option<Ledger>,
     arrivals: Chart,
     refusals: Option<Chart>,
     nothing_yet: bool,
@@ -58,6 +58,15 @@ struct Shown {
     needs_anomalies: bool,
 }
 
+/// All accounts together.
+struct Ledger {
+    balanced: Chip,
+    currencies: String,
+    escrow: Vec<Money>,
+    /// When it was added up, where that is not now.
+    at: Option<When>,
+}
+
 struct Worker {
     name: &'static str,
     state: Chip,
@@ -69,8 +78,6 @@ struct Read {
     arrivals: Arrivals,
     lags: Vec<Lag>,
     waiting: Waiting,
-    trial: Vec<(String, i64)>,
-    held: Vec<(String, i64)>,
     archived: bool,
 }
 
@@ -81,28 +88,21 @@ pub(super) async fn show(api: web::Data<Api>, visitor: Visitor) -> Result<HttpRe
     let end = Timestamp::from_seconds(
         (at.seconds().div_euclid(MINUTE_S)).saturating_add(1).saturating_mul(MINUTE_S),
     );
-    let (read, rejected) = tokio::join!(
+    let (read, rejected, sums) = tokio::join!(
         api.run(async move {
             let client = store.client().await?;
             Ok(Read {
                 arrivals: flow::arrivals(&client, end, MINUTE_S, MINUTES).await?,
                 lags: flow::lags(&client).await?,
                 waiting: flow::waiting(&client).await?,
-                trial: survey::trial_balance(&client).await?,
-                held: survey::in_escrow(&client).await?,
                 archived: !matchpurse_store::missed::heads(&client).await?.is_empty(),
             })
         }),
         api.ingress.rejected(),
+        api.books.sums(&api),
     );
     let read = read?;
     let (accepted, last) = (read.arrivals.slots.iter().sum::<u64>(), read.arrivals.slots.first());
-    let balanced = if read.trial.iter().all(|(_, sum)| *sum == 0) {
-        Chip::new(Tone::Good, "adds up to zero")
-    } else {
-        Chip::new(Tone::Bad, "does not add up")
-    };
-    let currencies: Vec<&str> = read.trial.iter().map(|(currency, _)| currency.as_str()).collect();
     html(&OverviewPage {
         chrome: visitor.chrome(Section::Overview),
         accepted: if read.arrivals.cut_off { format!("over {}", count(accepted)) } else { count(accepted) },
@@ -113,9 +113,7 @@ pub(super) async fn show(api: web::Data<Api>, visitor: Visitor) -> Result<HttpRe
         oldest: read.lags.iter().filter_map(|lag| lag.oldest).min().map(When::new),
         workers: read.lags.iter().map(|lag| Worker::of(lag, at)).collect(),
         waiting: Shown::of(&read.waiting),
-        balanced,
-        currencies: currencies.join(", "),
-        escrow: read.held.iter().map(|(currency, sum)| Money::new(&api, *sum, currency)).collect(),
+        ledger: sums.map(|sums| Ledger::of(&api, &sums)),
         arrivals: Chart::new("Events a minute", "events", &slots(&read.arrivals.slots, end)),
         nothing_yet: !read.archived,
     })
@@ -174,6 +172,23 @@ impl Shown {
             anomalies: count(waiting.anomalies),
             needs_parked: waiting.parked > 0,
             needs_anomalies: waiting.anomalies > 0,
+        }
+    }
+}
+
+impl Ledger {
+    fn of(api: &Api, sums: &Sums) -> Self {
+        let balanced = if sums.trial.iter().all(|(_, sum)| *sum == 0) {
+            Chip::new(Tone::Good, "adds up to zero")
+        } else {
+            Chip::new(Tone::Bad, "does not add up")
+        };
+        let currencies: Vec<&str> = sums.trial.iter().map(|(currency, _)| currency.as_str()).collect();
+        Self {
+            balanced,
+            currencies: currencies.join(", "),
+            escrow: sums.held.iter().map(|(currency, sum)| Money::new(api, *sum, currency)).collect(),
+            at: sums.is_old().then(|| When::new(sums.at)),
         }
     }
 }

@@ -15,7 +15,6 @@ use matchpurse_store::parked::{Parked, ParkedFilter, ParkedKind};
 use serde::Deserialize;
 
 pub(super) use self::bulk::{bulk, step};
-use super::anomalies::cut;
 use super::events::pretty;
 use super::{
     Act, Chip, Chrome, Pager, Section, Select, Tone, Visitor, When, address, count, done, given, html,
@@ -29,6 +28,8 @@ use crate::parked::{failure, number, resolved, unknown};
 use crate::request::{self, Query};
 
 const ROWS: u32 = 50;
+/// Those that wait are counted no further.
+const COUNTED_MAX: u32 = 10_000;
 
 /// What a list of parked deliveries is asked for by; the same fields say what a bulk action is about.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -158,6 +159,11 @@ impl Row {
     }
 }
 
+fn counted(total: u64) -> String {
+    let over = if total >= u64::from(COUNTED_MAX) { "over " } else { "" };
+    format!("{over}{}", count(total))
+}
+
 /// `GET /console/parked`
 pub(super) async fn list(
     api: web::Data<Api>,
@@ -169,15 +175,19 @@ pub(super) async fn list(
     let (filter, count_of) = (wanted.filter()?, wanted.filter()?);
     let before = request::cursor(List::Parked, cursor.as_deref(), number)?;
     let store = api.store.clone();
-    let (mut found, total) = api
+    let (found, total) = api
         .run(async move {
-            let found = store.parked_before(&filter, before, ROWS.saturating_add(1)).await?;
+            let found = store.parked_page(&filter, before, ROWS).await?;
             // Those that were decided are a history without an end; nobody waits for their count.
-            let total = if count_of.resolved { None } else { Some(store.parked_count(&count_of).await?.0) };
+            let total = match count_of.resolved {
+                true => None,
+                false => Some(store.parked_at_least(&count_of, COUNTED_MAX).await?),
+            };
             Ok((found, total))
         })
         .await?;
-    let next = cut(&mut found, |last| List::Parked.cursor(&last.id.to_string()));
+    let next = found.next.map(|(id, _)| List::Parked.cursor(&id.to_string()));
+    let up_to = found.next.map(|(_, at)| at);
     let kinds = [ParkedKind::Technical, ParkedKind::Unrecognized, ParkedKind::DeadLetter];
     let workers = Queue::ALL.into_iter().map(Queue::worker);
     html(&ParkedPage {
@@ -189,11 +199,15 @@ pub(super) async fn list(
             Select::new("worker", "Worker", "all", workers, wanted.worker.as_deref()),
             Select::new("source", "Source", "all", api.sources(), wanted.source.as_deref()),
         ],
-        total: total.map(count).unwrap_or_default(),
+        total: total.map(counted).unwrap_or_default(),
         bulk_path: wanted.address("/console/parked/bulk"),
-        pager: Pager::new(&wanted.address("/console/parked"), before.is_none(), next),
+        pager: Pager::new(&wanted.address("/console/parked"), before.is_none(), next).short(
+            found.lines.len(),
+            ROWS,
+            up_to,
+        ),
         event_type: wanted.event_type.unwrap_or_default(),
-        rows: found.iter().map(Row::of).collect(),
+        rows: found.lines.iter().map(Row::of).collect(),
     })
 }
 

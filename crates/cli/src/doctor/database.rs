@@ -187,7 +187,7 @@ async fn contents(client: &Client, report: &mut Report) -> matchpurse_store::Res
     } else {
         report.ok(area, "anomalies", "none");
     }
-    let last = newest(client, &EventFilter::default(), None, 1).await?;
+    let last = newest(client, &EventFilter::default(), None, 1).await?.lines;
     if let Some(last) =
         last.first().filter(|last| last.event.received_at.micros() > now().micros() + 300_000_000)
     {

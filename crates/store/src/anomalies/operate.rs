@@ -4,6 +4,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::conditions::Conditions;
+use crate::search::Search;
 use crate::time::At;
 use crate::{Client, Result, Tx};
 
@@ -71,7 +72,64 @@ fn read(row: &Row) -> Result<AnomalyLine> {
     })
 }
 
+/// The place of an anomaly in a list: its number, and when it was opened.
+pub type AnomalyPlace = (i64, Timestamp);
+
+/// A page of anomalies.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AnomalyPage {
+    /// At most as many as were asked for. There may be fewer, and none, though more follow.
+    pub lines: Vec<AnomalyLine>,
+    /// The place behind which the next page begins; none at the end.
+    pub next: Option<AnomalyPlace>,
+}
+
+impl AnomalyFilter {
+    /// An index has those about a subject, those that wait, those of a source and those of a kind.
+    fn search(&self, before: Option<i64>) -> Search {
+        let Self { resolved, kind, source, subject } = self.clone();
+        let state = if resolved { "resolved_at IS NOT NULL" } else { "resolved_at IS NULL" };
+        let found = Conditions::new().and("id < ?", before);
+        let search = |found| Search::new("anomaly", found, "id DESC");
+        if subject.is_some() {
+            let found = found.and("subject = ?", subject).and("source = ?", source);
+            return search(found).always(state).wanting("kind = ?", kind);
+        }
+        if !resolved {
+            return search(found.always(state)).wanting("kind = ?", kind).wanting("source = ?", source);
+        }
+        if source.is_some() {
+            return search(found.and("source = ?", source)).always(state).wanting("kind = ?", kind);
+        }
+        search(found.and("kind = ?", kind)).always(state)
+    }
+}
+
 /// The newest anomalies of a kind, before the one with this number if one is given; at most `limit`.
+///
+/// # Errors
+/// [`crate::Error`].
+pub async fn page(
+    client: &Client,
+    filter: &AnomalyFilter,
+    before: Option<i64>,
+    limit: u32,
+) -> Result<AnomalyPage> {
+    let search = filter.search(before);
+    let rows = search.read(client, COLUMNS, limit.saturating_add(1)).await?;
+    let mut lines = rows.iter().map(read).collect::<Result<Vec<AnomalyLine>>>()?;
+    let shown = usize::try_from(limit).unwrap_or(usize::MAX);
+    if lines.len() > shown {
+        lines.truncate(shown);
+        let next = lines.last().map(|last| (last.id, last.at));
+        return Ok(AnomalyPage { lines, next });
+    }
+    let last = search.looked_up_to(client, "id, at").await?;
+    let place = |row: Row| -> Result<AnomalyPlace> { Ok((row.try_get(0)?, row.try_get::<_, At>(1)?.0)) };
+    Ok(AnomalyPage { lines, next: last.map(place).transpose()? })
+}
+
+/// The first page of [`page`], for who wants no other.
 ///
 /// # Errors
 /// [`crate::Error`].
@@ -81,15 +139,7 @@ pub async fn list(
     before: Option<i64>,
     limit: u32,
 ) -> Result<Vec<AnomalyLine>> {
-    let conditions = Conditions::new()
-        .always(if filter.resolved { "resolved_at IS NOT NULL" } else { "resolved_at IS NULL" })
-        .and("kind = ?", filter.kind.clone())
-        .and("source = ?", filter.source.clone())
-        .and("subject = ?", filter.subject.clone())
-        .and("id < ?", before);
-    let sql =
-        format!("SELECT {COLUMNS} FROM anomaly WHERE {} ORDER BY id DESC LIMIT {limit}", conditions.sql());
-    client.query(&sql, &conditions.params()).await?.iter().map(read).collect()
+    Ok(page(client, filter, before, limit).await?.lines)
 }
 
 /// One anomaly, decided or not.
