@@ -7,6 +7,7 @@
 mod checks;
 mod endpoint;
 mod leaderboard;
+mod reload;
 mod rewards;
 mod sections;
 mod source;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 pub use endpoint::EndpointSettings;
 pub use matchpurse_service_kit::config::{ConfigError, SecretUrl, SecretValue, process_environment};
+pub use reload::ConfigFiles;
 pub use rewards::{RewardSettings, SchemaText};
 pub use sections::{
     ApiScope, ApiSettings, ApiToken, ArchiveSettings, BrokerSettings, DatabaseSettings, DispatcherSettings,

@@ -20,9 +20,9 @@ mod secret;
 mod tests;
 mod tree;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -96,6 +96,13 @@ impl Layers {
         environment::lay_over(&mut self.root, rules, variables)?;
         self.prefix = Some(rules.prefix.to_owned());
         Ok(self)
+    }
+
+    /// The files that values are read from: every `{ file = "path" }`.
+    pub fn files(&self) -> BTreeSet<PathBuf> {
+        let mut files = BTreeSet::new();
+        self.root.files(&mut files);
+        files
     }
 
     /// Reads the configuration.

@@ -1,6 +1,7 @@
 //! Configuration values with their origins, before anybody knows their schema.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -40,6 +41,29 @@ impl std::fmt::Debug for Content {
 }
 
 impl Node {
+    /// Adds the files that values are read from.
+    pub(super) fn files(&self, files: &mut BTreeSet<PathBuf>) {
+        match &self.content {
+            Content::Table(table) => {
+                if let (Some(Self { content: Content::Text(path) | Content::Raw(path), .. }), 1) =
+                    (table.get("file"), table.len())
+                {
+                    files.insert(PathBuf::from(path));
+                }
+                table.values().for_each(|child| child.files(files));
+            }
+            Content::List(items) => items.iter().for_each(|item| item.files(files)),
+            // A variable's text may be a table or a list; a text by itself names no file.
+            Content::Raw(text) => {
+                let parsed = parse_value(text, &self.origin);
+                if let Some(node @ Self { content: Content::Table(_) | Content::List(_), .. }) = parsed {
+                    node.files(files);
+                }
+            }
+            Content::Text(_) | Content::Integer(_) | Content::Float(_) | Content::Boolean(_) => {}
+        }
+    }
+
     /// Lays `upper` over this node.
     pub(super) fn merge(&mut self, upper: Self) {
         match (&mut self.content, upper.content) {
