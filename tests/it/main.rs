@@ -16,6 +16,7 @@ mod effects;
 mod errors;
 mod forgeries;
 mod kill;
+mod observability;
 mod orders;
 mod replay;
 mod spool;

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::Api;
 use crate::auth::KeysError;
 use crate::console::Sealer;
-use crate::{body, conditional, cors, observe, routes};
+use crate::{body, conditional, cors, observe, routes, standing};
 
 /// The name by which the database knows this service.
 const SERVICE: &str = "matchpurse-api";
@@ -126,6 +126,7 @@ impl Application {
         let followed = self.api.clone();
         let following = tokio::spawn(async move { followed.access.follow_keys().await });
         let watching = watch(&self.settings, self.api.store.clone(), self.database);
+        let standing = tokio::spawn(standing::follow(self.api.store.clone()));
         let handle = self.server.handle();
         let mut server = tokio::spawn(self.server);
         self.serving.ready();
@@ -149,6 +150,7 @@ impl Application {
         server.abort();
         watching.abort();
         following.abort();
+        standing.abort();
         ended.cancel();
         if let Some(Err(panic)) = match admin {
             Some(admin) => Some(admin.await),

@@ -90,6 +90,7 @@ mod request;
 mod rewards;
 mod routes;
 mod sse;
+mod standing;
 mod trace;
 mod wire;
 

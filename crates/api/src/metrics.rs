@@ -13,6 +13,35 @@ pub const OFFER_QUESTIONS_TOGETHER: &str = "matchpurse_api_offer_questions_toget
 /// Streams of offers that are open.
 pub const OFFER_STREAMS: &str = "matchpurse_api_offer_streams";
 
+/// Gauge: of the latest 1000 events that a `worker` wants, those that it has neither applied nor parked.
+pub const WORKER_WAITING: &str = "matchpurse_worker_waiting_events";
+/// Gauge: seconds since the oldest of them came, by `worker`; 0 when none waits.
+pub const WORKER_OLDEST_SECONDS: &str = "matchpurse_worker_oldest_event_seconds";
+/// Gauge: parked deliveries that nobody has decided about, by `kind`; 10,000 at most, like all counts here.
+pub const PARKED: &str = "matchpurse_parked_open";
+/// Gauge: anomalies that nobody has decided about, by `source` and `kind`.
+pub const ANOMALIES: &str = "matchpurse_anomalies_open";
+/// Gauge: rewards that wait for a person, by `source` and `state`.
+pub const REWARDS_WAITING: &str = "matchpurse_rewards_waiting";
+/// Gauge: notices that no dispatcher has handed out to endpoints.
+pub const NOTICES_NEW: &str = "matchpurse_outbox_new_notices";
+/// Gauge: seconds since the oldest of them was written; 0 when there is none.
+pub const NOTICES_NEW_SECONDS: &str = "matchpurse_outbox_new_oldest_seconds";
+/// Gauge: deliveries that wait for an `endpoint`.
+pub const OUTBOX_WAITING: &str = "matchpurse_outbox_waiting";
+/// Gauge: deliveries that were given up, by `endpoint`.
+pub const OUTBOX_GIVEN_UP: &str = "matchpurse_outbox_given_up";
+/// Gauge: seconds since the oldest delivery that waits was made, by `endpoint`; 0 when none waits.
+pub const OUTBOX_OLDEST_SECONDS: &str = "matchpurse_outbox_oldest_seconds";
+/// Gauge: what matches hold now, in minor units, by `currency`.
+pub const ESCROW: &str = "matchpurse_escrow_minor_units";
+/// Gauge: what all accounts hold together, in minor units, by `currency`; anything but 0 is a defect.
+pub const LEDGER_IMBALANCE: &str = "matchpurse_ledger_imbalance_minor_units";
+/// Gauge: when the two gauges above were read last, in seconds since 1970.
+pub const LEDGER_READ: &str = "matchpurse_ledger_read_timestamp_seconds";
+/// Gauge: when the gauges above, the ledger's aside, were read last, in seconds since 1970.
+pub const STANDING_READ: &str = "matchpurse_standing_read_timestamp_seconds";
+
 /// Records how many questions one statement answers.
 pub(crate) fn asked_together(questions: usize) {
     histogram!(OFFER_QUESTIONS_TOGETHER).record(u32::try_from(questions).unwrap_or(u32::MAX));

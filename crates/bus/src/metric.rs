@@ -24,5 +24,10 @@ pub const BATCH_SIZE: &str = "matchpurse_bus_batch_size";
 pub const BATCH_SECONDS: &str = "matchpurse_bus_batch_seconds";
 /// Counter: connections to the broker that were made, by `service`.
 pub const CONNECTIONS: &str = "matchpurse_bus_connections_total";
+/// Gauge: 1 while the broker is connected and has what we declare, 0 while that is wanted in vain; by `connection`. One
+/// that is closed because it is not wanted any more keeps its last value.
+pub const CONNECTED: &str = "matchpurse_bus_connected";
+/// Gauge: 1 while the broker has blocked publishers, for want of memory or disk; by `connection`.
+pub const BLOCKED: &str = "matchpurse_bus_blocked";
 /// Counter: handlers that panicked, by `queue`.
 pub const HANDLER_PANICS: &str = "matchpurse_bus_handler_panics_total";

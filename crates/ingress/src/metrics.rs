@@ -1,5 +1,7 @@
 //! The metrics of the ingress. Labels are bounded: sources are configured, everything else is an enum's word.
 
+use std::time::Duration;
+
 use matchpurse_domain::ids::SourceName;
 use matchpurse_providers::VerifyError;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
@@ -12,6 +14,8 @@ pub const DELIVERIES_TOTAL: &str = "matchpurse_ingress_deliveries_total";
 pub const VERIFY_FAILURES_TOTAL: &str = "matchpurse_ingress_verify_failures_total";
 /// Fetches of public keys, by `source` and `outcome`.
 pub const KEY_FETCHES_TOTAL: &str = "matchpurse_ingress_key_fetches_total";
+/// Seconds from a request's head to the answer, by `source` and `outcome`; of sources that are configured.
+pub const REQUEST_SECONDS: &str = "matchpurse_ingress_request_seconds";
 /// Seconds from handing events to the publisher to its answer, whatever it is.
 pub const PUBLISH_SECONDS: &str = "matchpurse_ingress_publish_seconds";
 /// Deliveries in work.
@@ -28,6 +32,7 @@ const KEPT: &str = "kept";
 pub(crate) struct SourceMeter {
     source: String,
     kept: Counter,
+    kept_seconds: Histogram,
 }
 
 /// The metrics of the whole ingress.
@@ -41,18 +46,23 @@ impl SourceMeter {
     /// The recorder must have been installed.
     pub(crate) fn new(source: &SourceName) -> Self {
         let source = source.as_str().to_owned();
-        // The one counter of the fast path is looked up once.
+        // What the fast path records is looked up once.
         let kept = counter!(DELIVERIES_TOTAL, "source" => source.clone(), "outcome" => KEPT);
-        Self { source, kept }
+        let kept_seconds = histogram!(REQUEST_SECONDS, "source" => source.clone(), "outcome" => KEPT);
+        Self { source, kept, kept_seconds }
     }
 
-    pub(crate) fn kept(&self) {
+    /// Counts a delivery that was kept, and took so long.
+    pub(crate) fn kept(&self, took: Duration) {
         self.kept.increment(1);
+        self.kept_seconds.record(took);
     }
 
-    pub(crate) fn refused(&self, refusal: &Refusal) {
-        counter!(DELIVERIES_TOTAL, "source" => self.source.clone(), "outcome" => outcome(refusal))
-            .increment(1);
+    /// Counts one that was refused, after so long.
+    pub(crate) fn refused(&self, refusal: &Refusal, took: Duration) {
+        let outcome = outcome(refusal);
+        counter!(DELIVERIES_TOTAL, "source" => self.source.clone(), "outcome" => outcome).increment(1);
+        histogram!(REQUEST_SECONDS, "source" => self.source.clone(), "outcome" => outcome).record(took);
         if let Refusal::NotBelieved(reason) = refusal {
             self.not_verified(*reason);
         }

@@ -76,13 +76,14 @@ pub(crate) async fn deliver(
         metrics::astray(&Refusal::UnknownSource);
         return problem::answer(&Refusal::UnknownSource, None, retry_after_s);
     };
+    let began = Instant::now();
     match receive(&ingress, source, &request, payload).await {
         Ok(reply) => {
-            source.meter.kept();
+            source.meter.kept(began.elapsed());
             respond(reply)
         }
         Err(refusal) => {
-            source.meter.refused(&refusal);
+            source.meter.refused(&refusal, began.elapsed());
             ingress.note(source, &request, &refusal);
             problem::answer(&refusal, Some(source), retry_after_s)
         }

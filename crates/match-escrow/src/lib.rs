@@ -4,6 +4,7 @@
 //! `matchpurse_domain::escrow` and written in sets.
 
 mod batch;
+pub mod metric;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -50,7 +51,7 @@ async fn sweep_deadlines(context: Context, policies: Arc<BTreeMap<SourceName, So
             for (count, outcome) in
                 [(swept.refunded, "refunded"), (swept.asked, "asked"), (swept.failed, "failed")]
             {
-                metrics::counter!("matchpurse_deadlines_passed_total", "outcome" => outcome).increment(count);
+                metrics::counter!(metric::DEADLINES_PASSED, "outcome" => outcome).increment(count);
             }
             if !swept.more {
                 break;
@@ -89,7 +90,7 @@ impl Effects for MatchEscrow {
         let mut batch = batch::Batch::new(&self.policies, events)?;
         batch.load(tx).await?;
         let decided = batch.decide()?;
-        metrics::counter!("matchpurse_late_events_total").increment(decided.late);
+        metrics::counter!(metric::LATE_EVENTS).increment(decided.late);
         escrow::save_in_tx(tx, &decided.changes).await?;
         let opened = anomalies::open_in_tx(tx, &decided.anomalies).await?;
         let mut notices = decided.notices;

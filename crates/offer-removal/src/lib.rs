@@ -16,6 +16,9 @@ use matchpurse_settings::Settings;
 use matchpurse_store::{Store, Tx, now, offers, outbox, players};
 use matchpurse_worker_kit::{Context, Effects, Plan};
 
+/// The metric of changes that were forgotten because they were old.
+pub const CHANGES_FORGOTTEN: &str = "matchpurse_offer_changes_forgotten_total";
+
 /// The worker's effects.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OfferRemoval;
@@ -59,7 +62,7 @@ pub async fn forget(
     let kept_us = i64::try_from(kept.as_micros()).unwrap_or(i64::MAX);
     let before = Timestamp::from_micros(now.micros().saturating_sub(kept_us));
     let gone = offers::prune_changes(&mut store.client().await?, before, limit).await?;
-    metrics::counter!("matchpurse_offer_changes_forgotten_total").increment(gone);
+    metrics::counter!(CHANGES_FORGOTTEN).increment(gone);
     Ok(gone >= u64::from(limit))
 }
 

@@ -12,6 +12,7 @@ use postgres_types::ToSql;
 use tokio_postgres::{Row, Statement};
 
 use crate::later::{Later, Owned, Sent};
+use crate::metric::Counted;
 use crate::silence::Watch;
 use crate::{Error, Result};
 
@@ -23,6 +24,7 @@ pub struct Client {
     /// There until the drop.
     object: Option<Object>,
     watch: Watch,
+    _counted: Counted,
 }
 
 /// An open transaction: the permit to change anything.
@@ -44,8 +46,8 @@ pub struct Tx<'c> {
 }
 
 impl Client {
-    pub(crate) const fn new(object: Object, watch: Watch) -> Self {
-        Self { object: Some(object), watch }
+    pub(crate) const fn new(object: Object, watch: Watch, counted: Counted) -> Self {
+        Self { object: Some(object), watch, _counted: counted }
     }
 
     /// Opens a transaction (READ COMMITTED).

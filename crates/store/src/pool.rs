@@ -4,6 +4,7 @@ use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio_postgres::{Config, NoTls};
 
+use crate::metric::PoolMeter;
 use crate::silence::{self, Watch};
 use crate::{Client, Error, Result};
 
@@ -100,6 +101,7 @@ pub struct Store {
     pool: Pool,
     /// For each statement: how long the server gives it, and how much later the answer must have come.
     patience: (Duration, Duration),
+    meter: PoolMeter,
 }
 
 impl Store {
@@ -119,7 +121,8 @@ impl Store {
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(Error::Setup)?;
-        Ok(Self { pool, patience: (options.statement_timeout, options.answer_grace) })
+        let patience = (options.statement_timeout, options.answer_grace);
+        Ok(Self { pool, patience, meter: PoolMeter::new(&options.application_name) })
     }
 
     /// A store of these options that has answered once.
@@ -146,7 +149,11 @@ impl Store {
     /// [`Error::Pool`] when none is free in time or the database is away.
     pub async fn client(&self) -> Result<Client> {
         let (statements, grace) = self.patience;
-        Ok(Client::new(self.pool.get().await?, Watch::new(statements, grace)))
+        let (waiting, since) = self.meter.wanted(self.pool.status().max_size);
+        let object = self.pool.get().await;
+        drop(waiting);
+        self.meter.waited(since, object.is_ok());
+        Ok(Client::new(object?, Watch::new(statements, grace), self.meter.handed_out()))
     }
 
     /// Closes the pool: whoever asks for a connection afterwards gets an error.

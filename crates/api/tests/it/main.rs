@@ -33,6 +33,7 @@ mod requests;
 mod rewards;
 mod schemathesis;
 mod script;
+mod standing;
 mod statistics;
 mod tokens;
 mod world;

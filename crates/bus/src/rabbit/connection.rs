@@ -175,6 +175,9 @@ impl Supervisor {
             if self.shutdown.is_cancelled() {
                 break;
             }
+            show(metric::CONNECTED, &self.name, false);
+            // It is known only of a connection.
+            show(metric::BLOCKED, &self.name, false);
             let wait = backoff.next();
             tracing::warn!(connection = %self.name, problem, ?wait, "the broker is not connected");
             tokio::select! {
@@ -215,6 +218,7 @@ impl Supervisor {
         // Whoever sees the status finds the connection.
         self.publish.send_replace(Some(connection.clone()));
         self.status.set_connected();
+        show(metric::CONNECTED, &self.name, true);
         let problem = tokio::select! {
             problem = self.watch(&connection) => problem,
             () = self.shutdown.cancelled() => "shut down".to_owned(),
@@ -275,16 +279,23 @@ impl Supervisor {
                     Event::ConnectionBlocked(reason) => {
                         tracing::warn!(connection = %name, reason, "the broker has blocked publishers");
                         status.set_blocked(Some(format!("the broker has blocked publishers: {reason}")));
+                        show(metric::BLOCKED, &name, true);
                     }
                     Event::ConnectionUnblocked => {
                         tracing::info!(connection = %name, "the broker takes messages again");
                         status.set_blocked(None);
+                        show(metric::BLOCKED, &name, false);
                     }
                     _ => {}
                 }
             }
         }))
     }
+}
+
+/// A gauge of a connection that says yes or no.
+fn show(gauge: &'static str, connection: &str, yes: bool) {
+    metrics::gauge!(gauge, "connection" => connection.to_owned()).set(f64::from(u8::from(yes)));
 }
 
 pub(super) async fn connect(
