@@ -125,7 +125,7 @@ async fn take_over(what: &mut impl Reload, shown: &Check) {
 
 /// The error and what caused it, in one line.
 fn chain(error: &dyn Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    let causes = std::iter::successors(error.source(), |cause| (**cause).source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
