@@ -18,6 +18,10 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("utoipa", &["api"]),
     ("askama", &["api"]),
     ("aws-lc-rs", &["api"]),
+    ("async-rs", &["bus"]),
+    ("rustls", &["tls"]),
+    ("tokio-rustls", &["tls"]),
+    ("rustls-native-certs", &["tls"]),
 ];
 
 fn root() -> PathBuf {

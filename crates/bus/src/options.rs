@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How the bus behaves. The defaults suit every service; tests shorten some times.
@@ -10,10 +11,15 @@ pub struct BusOptions {
     pub heartbeat: Duration,
     /// How long connecting and the handshake may take, each.
     pub connection_timeout: Duration,
+    /// The authorities whose certificates are believed for `amqps`, as a file of PEM; without one, the system's.
+    pub tls_ca: Option<PathBuf>,
     /// The first wait before connecting again.
     pub reconnect_min: Duration,
     /// The longest wait before connecting again.
     pub reconnect_max: Duration,
+    /// Whether exchanges, queues and bindings are declared; otherwise it is only looked whether they are there, for users
+    /// who may not declare.
+    pub declare: bool,
     /// How many queues each worker has that can be sharded; the same for all services of a deployment. At most
     /// [`matchpurse_contracts::topology::SLOTS`].
     pub shards: u16,
@@ -63,8 +69,10 @@ impl Default for BusOptions {
             service: "matchpurse".to_owned(),
             heartbeat: Duration::from_secs(10),
             connection_timeout: Duration::from_secs(5),
+            tls_ca: None,
             reconnect_min: Duration::from_millis(100),
             reconnect_max: Duration::from_secs(5),
+            declare: true,
             shards: 1,
             take_shards: Vec::new(),
             topology_check: Duration::from_secs(15),

@@ -104,6 +104,9 @@ pub(crate) fn check(args: &ConfigArgs, out: Out) -> Result<Ending> {
     } else {
         out.line(settings.render().trim_end());
     }
+    for warning in settings.in_plain_text() {
+        say(&format!("warning: {warning}"));
+    }
     say(&format!("the configuration is good; {} source(s)", settings.sources.len()));
     Ok(Ending::Done)
 }

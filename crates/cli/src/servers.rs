@@ -82,7 +82,7 @@ async fn postgres(args: &ServerArgs) -> Result<Postgres> {
         find_postgres(&args.data_dir)
     };
     let data_dir = args.data_dir.join("postgres");
-    let starting = Postgres::start(PostgresOptions { data_dir, binaries, port: None });
+    let starting = Postgres::start(PostgresOptions { data_dir, binaries, port: None, tls: None });
     let postgres = waiting("starting PostgreSQL", starting).await?;
     say(&format!(
         "PostgreSQL on 127.0.0.1:{}, private, data in {}",

@@ -6,6 +6,7 @@ use std::fmt::Display;
 
 use matchpurse_service_kit::config::join;
 
+use crate::transport;
 use crate::{ApiSettings, ApiToken, Document};
 
 /// The longest batch: one transaction holds its row locks for as long as it takes.
@@ -152,6 +153,7 @@ pub(crate) fn sections(document: &Document, add: &mut dyn FnMut(&str, String)) {
     console(api, add);
     jwt(api, add);
     origins(api, add);
+    transport::check(database, broker, add);
 }
 
 /// A token can be guessed when it is short, and two that are equal make two actors of one.

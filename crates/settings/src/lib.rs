@@ -11,6 +11,7 @@ mod reload;
 mod rewards;
 mod sections;
 mod source;
+mod transport;
 #[cfg(test)]
 mod tests;
 
@@ -147,7 +148,7 @@ impl Settings {
             return Err(ConfigError::Problems(problems));
         }
         let Document {
-            database,
+            mut database,
             broker,
             ingress,
             api,
@@ -158,6 +159,7 @@ impl Settings {
             telemetry,
             ..
         } = document;
+        transport::put_authorities_into_url(&mut database);
         Ok(Self {
             database,
             broker,

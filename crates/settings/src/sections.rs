@@ -15,6 +15,9 @@ pub struct DatabaseSettings {
     #[serde(deserialize_with = "database_url")]
     pub url: SecretUrl,
     /// Connections of one service.
+    /// Whose certificates are believed, as a file of PEM; without it, those of the system's authorities.
+    #[serde(deserialize_with = "optional_path")]
+    pub tls_ca: Option<PathBuf>,
     pub pool_size: u16,
     /// For a free connection of the pool.
     pub pool_wait_ms: u64,
@@ -44,6 +47,9 @@ pub struct BrokerSettings {
     #[serde(deserialize_with = "broker_url")]
     pub url: Option<SecretUrl>,
     /// For a connection.
+    /// Whose certificates are believed for `amqps`, as a file of PEM; without it, those of the system's authorities.
+    #[serde(deserialize_with = "optional_path")]
+    pub tls_ca: Option<PathBuf>,
     pub connect_timeout_ms: u64,
     /// AMQP heartbeat.
     pub heartbeat_s: u16,
@@ -58,6 +64,8 @@ pub struct BrokerSettings {
     /// Events in one message; 1: none travel together.
     pub group_max_events: u16,
     /// Queues of each worker, but the archive.
+    /// Whether the services declare what has to be on the broker.
+    pub declare: bool,
     pub shards: u16,
     /// Which of them this process takes from; empty: all.
     pub take_shards: Vec<u16>,
@@ -332,10 +340,13 @@ fn database_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretUrl,
 fn broker_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretUrl>, D::Error> {
     let url = Option::<SecretUrl>::deserialize(deserializer)?;
     match url.as_ref().and_then(|url| url.expose().split_once("://")) {
-        None | Some(("amqp", _)) => Ok(url),
-        Some(("amqps", _)) => Err(D::Error::custom(
-            "`amqps` is not supported: keep the broker in a private network, or put a TLS tunnel before it",
-        )),
-        Some(_) => Err(D::Error::custom("must begin with `amqp://`")),
+        None | Some(("amqp" | "amqps", _)) => Ok(url),
+        Some(_) => Err(D::Error::custom("must begin with `amqp://` or `amqps://`")),
     }
 }
+/// An empty text is a path that is not given.
+fn optional_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    let path = Option::<PathBuf>::deserialize(deserializer)?;
+    Ok(path.filter(|path| !path.as_os_str().is_empty()))
+}
+

@@ -176,8 +176,10 @@ fn a_missing_or_wrong_value_is_named_with_its_place() {
     insta::assert_snapshot!(refused("[sources.main]\nprovider = \"someone\"\ncurrency = \"USD\""), @"settings, line 2: `sources.main.custody` is missing");
     insta::assert_snapshot!(refused("[ingress]\nspool = \"yes\""), @"settings, line 3: `ingress.spool`: expected true or false, found text");
     insta::assert_snapshot!(refused("[telemetry]\nlog_format = \"jsn\""), @r#"settings, line 3: `telemetry.log_format`: "jsn" is not one of auto, human, json; did you mean `json`?"#);
-    insta::assert_snapshot!(refused("[broker]\nurl = \"amqps://guest:hunter2@mq\""), @"settings, line 3: `broker.url`: `amqps` is not supported: keep the broker in a private network, or put a TLS tunnel before it");
-    insta::assert_snapshot!(refused("[broker]\nurl = \"http://mq\""), @"settings, line 3: `broker.url`: must begin with `amqp://`");
+    insta::assert_snapshot!(refused("[broker]\nurl = \"amqp://mq\"\ntls_ca = \"/etc/ca.pem\""), @"settings, line 4: `broker.tls_ca`: is for TLS, and `broker.url` is plain text: it begins with `amqp://`");
+    insta::assert_snapshot!(Settings::parse_str("database.url = \"postgres://db/n?sslmode=prefer\"").unwrap_err(), @"settings, line 1: `database.url`: `sslmode=prefer` protects from nobody: say `disable` or `verify-full`");
+    insta::assert_snapshot!(Settings::parse_str("database.url = \"postgres://db/n?sslmode=require\"").unwrap_err(), @"settings, line 1: `database.url`: `sslmode=require` needs `database.tls_ca`: it does not look at the host's name; `verify-full` does");
+    insta::assert_snapshot!(refused("[broker]\nurl = \"http://mq\""), @"settings, line 3: `broker.url`: must begin with `amqp://` or `amqps://`");
     insta::assert_snapshot!(Settings::parse_str("database.url = \"mysql://db\"").unwrap_err(), @"settings, line 1: `database.url`: must begin with `postgres://` or `postgresql://`");
     insta::assert_snapshot!(refused(&format!("{SOURCE}options.leeway = 1.5")), @"settings, line 7: `sources.main-game.options.leeway`: expected a text, a whole number, true or false, or a list of texts, found a number with a point");
     insta::assert_snapshot!(refused(&format!("{SOURCE}options.audience = [1]")), @"settings, line 7: `sources.main-game.options.audience[0]`: expected text, found a whole number");
@@ -410,6 +412,7 @@ options.issuer = "https://issuer.example"
     confirm_timeout_ms = 5000
     unconfirmed_max = 4096
     group_max_events = 32
+    declare = true
     shards = 1
     take_shards = []
     prefetch = 512
@@ -687,4 +690,20 @@ custody = "studio"
     settings, line 19: `leaderboards.some.sources`: number 2: there is no source "main-gane"; did you mean `main-game`?
     settings, line 19: `leaderboards.some.sources`: number 3: "main-game" stands there twice
     "#);
+}
+
+#[test]
+fn plain_text_to_other_machines_is_warned_of_and_contradictions_are_refused() {
+    let warned = |text: &str| Settings::parse_str(text).unwrap().in_plain_text().len();
+    let ca = "tls_ca = \"/etc/ca.pem\"";
+    for (text, count) in [
+        ("[database]\nurl = \"postgres://u@127.0.0.1/n\"".to_owned(), 0),
+        ("[database]\nurl = \"postgres://u@db/n\"\n[broker]\nurl = \"amqp://u:p@mq\"".to_owned(), 2),
+        ("[database]\nurl = \"postgres://u@db/n?sslmode=disable\"".to_owned(), 1),
+        ("[database]\nurl = \"postgres://u@db/n?sslmode=verify-full\"\n[broker]\nurl = \"amqps://mq\"".to_owned(), 0),
+        (format!("[database]\nurl = \"postgres://u@db/n\"\n{ca}"), 0),
+        (format!("[database]\nurl = \"postgres://u@db/n?sslmode=require\"\n{ca}"), 0),
+    ] {
+        assert_eq!(warned(&text), count, "{text}");
+    }
 }

@@ -2,8 +2,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio_postgres::config::Host;
 
 use crate::migrate::Session;
-use crate::pool::parse_url;
-use crate::{Error, Result};
+use crate::{Error, Result, tls};
 
 /// Makes an empty database of this name on the server of `url`, whatever was in one of that name before, and
 /// returns its URL. Only for servers that somebody started for this.
@@ -24,7 +23,7 @@ pub async fn recreate_database(url: &SecretString, name: &str) -> Result<SecretS
 
 /// The same server's URL with another database.
 fn with_database(url: &SecretString, name: &str) -> Result<SecretString> {
-    let config = parse_url(url)?;
+    let (config, _) = tls::reach(url)?;
     let (Some(Host::Tcp(host)), Some(port)) = (config.get_hosts().first(), config.get_ports().first()) else {
         return Err(Error::Url);
     };

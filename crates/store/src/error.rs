@@ -11,6 +11,12 @@ pub enum Error {
     /// The URL is no PostgreSQL URL. It is not shown, because it may hold a password.
     #[error("the database URL cannot be read: expected postgres://user:password@host:port/name")]
     Url,
+    /// The URL's `sslmode` is none that we take.
+    #[error("the database URL's sslmode: {0}")]
+    SslMode(&'static str),
+    /// The certificates to believe cannot be had.
+    #[error("the database cannot be reached over TLS")]
+    Tls(#[source] matchpurse_tls::TlsError),
     /// The pool could not be built from its options.
     #[error("failed to set up the connection pool")]
     Setup(#[source] deadpool_postgres::BuildError),
@@ -78,6 +84,8 @@ impl Error {
             Self::Pool(_) | Self::Connection(_) | Self::Silent(_) => true,
             Self::Database { code, .. } => is_transient_code(code),
             Self::Url
+            | Self::SslMode(_)
+            | Self::Tls(_)
             | Self::Setup(_)
             | Self::Statement(_)
             | Self::Stored { .. }

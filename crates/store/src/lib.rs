@@ -51,6 +51,7 @@ pub mod stats;
 pub mod story;
 pub mod survey;
 mod time;
+mod tls;
 mod words;
 
 pub use client::{Client, Tx};

@@ -3,7 +3,7 @@ use futures_util::stream::poll_fn;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
-use tokio_postgres::{AsyncMessage, NoTls};
+use tokio_postgres::AsyncMessage;
 
 use crate::{Error, Result, StoreOptions};
 
@@ -22,8 +22,8 @@ impl Listener {
     /// by himself.
     pub(crate) async fn to(options: &StoreOptions, channel: &'static str) -> Result<Self> {
         let limit = options.statement_timeout + options.answer_grace;
-        let (client, mut connection) =
-            options.connection()?.connect(NoTls).await.map_err(Error::Connection)?;
+        let (config, tls) = options.connection()?;
+        let (client, mut connection) = config.connect(tls).await.map_err(Error::Connection)?;
         // One place is enough: who has not looked yet will see whatever else is told meanwhile.
         let (tell, told) = mpsc::channel(1);
         let connection = tokio::spawn(async move {

@@ -3,10 +3,9 @@ use std::time::Duration;
 use refinery::Target;
 use secrecy::SecretString;
 use tokio::time::timeout;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
-use crate::pool::parse_url;
-use crate::{Error, Result};
+use crate::{Error, Result, tls};
 
 #[allow(
     clippy::unwrap_used,
@@ -101,9 +100,9 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) async fn open(url: &SecretString) -> Result<Self> {
-        let mut config = parse_url(url)?;
+        let (mut config, tls) = tls::reach(url)?;
         config.application_name("matchpurse-migrate").connect_timeout(Duration::from_secs(10));
-        let (client, connection) = config.connect(NoTls).await.map_err(Error::Connection)?;
+        let (client, connection) = config.connect(tls).await.map_err(Error::Connection)?;
         // It ends with the client; what broke the connection is seen there too.
         tokio::spawn(async move {
             if let Err(error) = connection.await {

@@ -1,18 +1,20 @@
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
-use secrecy::{ExposeSecret as _, SecretString};
-use tokio_postgres::{Config, NoTls};
+use secrecy::SecretString;
+use tokio_postgres::Config;
 
 use crate::metric::PoolMeter;
 use crate::silence::{self, Watch};
+use crate::tls::{self, Tls};
 use crate::{Client, Error, Result};
 
 /// How to reach the database, and how long to wait for it.
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
-    /// `postgres://user:password@host:port/name`. Between services and database there is no TLS: they share
-    /// a private network.
+    /// `postgres://user:password@host:port/name`, plain text without more. `sslmode=verify-full` behind it is TLS;
+    /// `sslrootcert` is a file of PEM with the authorities to believe instead of the system's, and without an `sslmode` it
+    /// is `verify-full` too. `require` and `verify-ca` need such a file, because they do not look at the host's name.
     pub url: SecretString,
     /// The name shown in `pg_stat_activity`: the service's.
     pub application_name: String,
@@ -62,8 +64,8 @@ impl StoreOptions {
         Self { generic_plans: true, statement_timeout, ..Self::new(url, application_name) }
     }
 
-    pub(crate) fn connection(&self) -> Result<Config> {
-        let mut config = parse_url(&self.url)?;
+    pub(crate) fn connection(&self) -> Result<(Config, Tls)> {
+        let (mut config, tls) = tls::reach(&self.url)?;
         config.application_name(&self.application_name);
         config.connect_timeout(self.connect_timeout);
         // A peer that is gone without a word is noticed within half a minute.
@@ -86,13 +88,8 @@ impl StoreOptions {
             options.push_str(" -c jit=off");
         }
         config.options(options);
-        Ok(config)
+        Ok((config, tls))
     }
-}
-
-/// Reads a database URL; an error does not repeat it, for the password.
-pub(crate) fn parse_url(url: &SecretString) -> Result<Config> {
-    url.expose_secret().parse().map_err(|_| Error::Url)
 }
 
 /// The database, for one process. Cheap to clone.
@@ -108,12 +105,13 @@ impl Store {
     /// A store of these options. It makes no connection yet; [`Store::ping`] does.
     ///
     /// # Errors
-    /// [`Error::Url`], [`Error::Setup`].
+    /// [`Error::Url`], [`Error::SslMode`], [`Error::Tls`], [`Error::Setup`].
     pub fn new(options: &StoreOptions) -> Result<Self> {
         // `Fast` asks the connection's task only; session state would survive, so nobody sets any: no `SET`
         // without `LOCAL`, no session locks, no `BEGIN` by hand.
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let pool = Pool::builder(Manager::from_config(options.connection()?, NoTls, recycling))
+        let (config, tls) = options.connection()?;
+        let pool = Pool::builder(Manager::from_config(config, tls, recycling))
             .max_size(options.pool_size)
             .wait_timeout(Some(options.wait_timeout))
             .create_timeout(Some(options.connect_timeout))

@@ -1,6 +1,7 @@
 //! For tests: isolated databases and virtual hosts, a model of the broker, a fault proxy, a studio's back-end, a
 //! provider's API, builders.
 
+mod authority;
 mod broker;
 mod database;
 mod dice;
@@ -11,6 +12,7 @@ mod provider_api;
 mod studio;
 mod trial;
 
+pub use authority::{Authority, Identity};
 pub use broker::{Answer, Vhost};
 pub use database::Database;
 pub use dice::Dice;

@@ -37,6 +37,7 @@ fn of_settings(settings: &Settings, options: StoreOptions) -> StoreOptions {
 pub fn bus_options(settings: &Settings, service: &str) -> BusOptions {
     let broker = &settings.broker;
     BusOptions {
+        tls_ca: broker.tls_ca.clone(),
         heartbeat: Duration::from_secs(broker.heartbeat_s.into()),
         connection_timeout: Duration::from_millis(broker.connect_timeout_ms),
         reconnect_min: Duration::from_millis(broker.reconnect_min_ms),
@@ -44,6 +45,7 @@ pub fn bus_options(settings: &Settings, service: &str) -> BusOptions {
         confirm_timeout: Duration::from_millis(broker.confirm_timeout_ms),
         waiting_max: usize::try_from(broker.unconfirmed_max).unwrap_or(usize::MAX),
         group_max_events: usize::from(broker.group_max_events),
+        declare: broker.declare,
         shards: broker.shards,
         take_shards: broker.take_shards.clone(),
         prefetch: broker.prefetch,

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties, Event};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -17,6 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::address::Address;
 use super::error::{RabbitError, TopologyError};
 use super::topology;
 use crate::backoff::Backoff;
@@ -41,7 +41,7 @@ const RELEASE_LOOK: Duration = Duration::from_millis(5);
 
 /// lapin keeps buffers of 32 frames for each direction; the broker's usual 128 KiB would make that 8 MiB a
 /// connection. Bodies longer than a frame are sent in several.
-const FRAME_MAX: u32 = 32 * 1024;
+pub(super) const FRAME_MAX: u32 = 32 * 1024;
 
 /// A connection, or what is to become one; clones share it.
 #[derive(Clone)]
@@ -53,11 +53,16 @@ pub(crate) struct Link {
 
 impl Link {
     /// Starts the supervisor, which ends with its guard. `role` is what operators read beside the connection.
-    pub(crate) fn start(uri: AMQPUri, role: &str, options: &BusOptions, status: Status) -> (Self, LinkGuard) {
+    pub(crate) fn start(
+        address: Address,
+        role: &str,
+        options: &BusOptions,
+        status: Status,
+    ) -> (Self, LinkGuard) {
         let (publish, current) = watch::channel(None);
         let (shutdown, suspicion) = (CancellationToken::new(), Arc::new(Notify::new()));
         let supervisor = Supervisor {
-            uri,
+            address,
             name: format!("{} {role}", options.service),
             options: options.clone(),
             status: status.clone(),
@@ -116,31 +121,20 @@ impl LinkGuard {
     }
 }
 
-/// Reads a URL, and fills in what it leaves open.
-pub(crate) fn parse_url(url: &str, options: &BusOptions) -> Result<AMQPUri, RabbitError> {
-    let mut uri: AMQPUri = url.parse().map_err(RabbitError::Url)?;
-    let heartbeat = u16::try_from(options.heartbeat.as_secs()).unwrap_or(u16::MAX);
-    uri.query.heartbeat.get_or_insert(heartbeat.max(1));
-    let millis = u64::try_from(options.connection_timeout.as_millis()).unwrap_or(u64::MAX);
-    uri.query.connection_timeout.get_or_insert(millis);
-    uri.query.frame_max.get_or_insert(FRAME_MAX);
-    Ok(uri)
-}
-
 /// Connects once and declares the topology: for commands that prepare or examine a broker.
 ///
 /// # Errors
 /// [`RabbitError`].
 pub async fn declare_topology(url: &str, options: &BusOptions) -> Result<(), RabbitError> {
-    let uri = parse_url(url, options)?;
-    let connection = connect(&uri, &options.service, options.connection_timeout).await?;
+    let address = Address::new(url, options)?;
+    let connection = connect(&address, &options.service, options.connection_timeout).await?;
     let declared = topology::declare(&connection, options.shards).await;
     close(&connection).await;
     Ok(declared?)
 }
 
 struct Supervisor {
-    uri: AMQPUri,
+    address: Address,
     name: String,
     options: BusOptions,
     status: Status,
@@ -192,10 +186,10 @@ impl Supervisor {
     async fn open(&self, silent: bool) -> Option<Result<Connection, RabbitError>> {
         let opening = async {
             if silent {
-                probe(&self.uri, self.options.connection_timeout).await?;
+                probe(&self.address, self.options.connection_timeout).await?;
             }
-            let connection = connect(&self.uri, &self.name, self.options.connection_timeout).await?;
-            match topology::declare(&connection, self.options.shards).await {
+            let connection = connect(&self.address, &self.name, self.options.connection_timeout).await?;
+            match topology::ensure(&connection, &self.options).await {
                 Ok(()) => Ok(connection),
                 Err(error) => {
                     close(&connection).await;
@@ -265,7 +259,7 @@ impl Supervisor {
     async fn declare_again(&self, connection: &Connection) -> Result<(), TopologyError> {
         let mut state = self.status.subscribe();
         tokio::select! {
-            declared = topology::declare(connection, self.options.shards) => declared,
+            declared = topology::ensure(connection, &self.options) => declared,
             _ = state.wait_for(|state| state.blocked) => Ok(()),
         }
     }
@@ -299,13 +293,13 @@ fn show(gauge: &'static str, connection: &str, yes: bool) {
 }
 
 pub(super) async fn connect(
-    uri: &AMQPUri,
+    address: &Address,
     name: &str,
     patience: Duration,
 ) -> Result<Connection, RabbitError> {
     let properties = ConnectionProperties::default().with_connection_name(name.into());
     // lapin limits the TCP connection, but not the handshake.
-    let connecting = tokio::time::timeout(patience * 2, Connection::connect_uri(uri.clone(), properties));
+    let connecting = tokio::time::timeout(patience * 2, address.open(properties));
     match connecting.await {
         Ok(connected) => connected.map_err(|error| RabbitError::Connect(error.into())),
         Err(_) => Err(RabbitError::Handshake(patience * 2)),
@@ -314,9 +308,13 @@ pub(super) async fn connect(
 
 /// Asks whether anybody speaks AMQP, without lapin: a handshake that is given up keeps a thread and a socket of
 /// lapin's for as long as the other side is silent, so one is risked only when the other side has spoken.
-async fn probe(uri: &AMQPUri, patience: Duration) -> Result<(), RabbitError> {
+async fn probe(address: &Address, patience: Duration) -> Result<(), RabbitError> {
+    if address.begins_by_itself() {
+        return Ok(());
+    }
+    let authority = &address.uri.authority;
     let speaks = async {
-        let mut stream = TcpStream::connect((uri.authority.host.as_str(), uri.authority.port)).await?;
+        let mut stream = TcpStream::connect((authority.host.as_str(), authority.port)).await?;
         stream.write_all(b"AMQP\x00\x00\x09\x01").await?;
         stream.read_u8().await
     };

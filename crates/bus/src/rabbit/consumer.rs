@@ -7,11 +7,11 @@ use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
-use lapin::uri::AMQPUri;
 use lapin::{Channel, Connection, Consumer};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::address::Address;
 use super::connection::Link;
 use super::convert::Incoming;
 use super::topology;
@@ -38,14 +38,14 @@ pub(super) trait BatchSink: Send + Sync {
 
 /// Takes from `queue` until `shutdown`; then the batch in hand is finished first.
 pub(super) async fn consume(
-    uri: AMQPUri,
+    address: Address,
     queue: &str,
     sink: &dyn BatchSink,
     options: &BusOptions,
     status: Status,
     shutdown: &CancellationToken,
 ) {
-    let (mut link, guard) = Link::start(uri, queue, options, status.clone());
+    let (mut link, guard) = Link::start(address, queue, options, status.clone());
     let mut backoff = Backoff::new(options.reconnect_min, options.reconnect_max);
     loop {
         let connection = tokio::select! {
@@ -68,7 +68,7 @@ pub(super) async fn consume(
             () = shutdown.cancelled() => break,
         }
         if connection.status().connected() {
-            declare_again(&connection, queue, options.shards, &status, shutdown).await;
+            declare_again(&connection, queue, options, &status, shutdown).await;
         }
     }
     guard.close().await;
@@ -78,12 +78,12 @@ pub(super) async fn consume(
 async fn declare_again(
     connection: &Connection,
     queue: &str,
-    shards: u16,
+    options: &BusOptions,
     status: &Status,
     shutdown: &CancellationToken,
 ) {
     tokio::select! {
-        declared = topology::declare(connection, shards) => if let Err(error) = declared {
+        declared = topology::ensure(connection, options) => if let Err(error) = declared {
             status.set_idle(chain(&error));
             tracing::error!(queue, error = chain(&error), "the topology cannot be declared");
         },

@@ -1,6 +1,8 @@
 use std::error::Error;
 use std::time::Duration;
 
+use matchpurse_tls::TlsError;
+
 /// The client library's error; boxed, so that nobody outside comes to depend on the library.
 type Source = Box<dyn Error + Send + Sync>;
 
@@ -10,6 +12,9 @@ pub enum RabbitError {
     /// The URL is no AMQP URL. It is not shown, because it has a password.
     #[error("the broker's URL cannot be read: {0}")]
     Url(String),
+    /// The certificates to believe for `amqps` cannot be had.
+    #[error("the broker cannot be reached over TLS")]
+    Tls(#[from] TlsError),
     /// No connection.
     #[error("failed to connect to the broker")]
     Connect(#[source] Source),

@@ -9,7 +9,8 @@ use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ExchangeKind};
 use matchpurse_contracts::topology::{DEAD_LETTER_EXCHANGE, DEAD_LETTER_QUEUE, EVENTS_EXCHANGE, Queue};
 
-use super::connection::{close, connect, parse_url};
+use super::address::Address;
+use super::connection::{close, connect};
 use super::error::RabbitError;
 use super::topology::{DELAY_LEVELS, short};
 use crate::BusOptions;
@@ -78,8 +79,8 @@ impl Expected {
 /// # Errors
 /// [`RabbitError`], when there is no connection. What is missing is no error but found.
 pub async fn inspect(url: &str, options: &BusOptions) -> Result<BrokerReport, RabbitError> {
-    let uri = parse_url(url, options)?;
-    let connection = connect(&uri, &options.service, options.connection_timeout).await?;
+    let address = Address::new(url, options)?;
+    let connection = connect(&address, &options.service, options.connection_timeout).await?;
     let report = look(&connection, options).await;
     close(&connection).await;
     report.map_err(|error| RabbitError::Connect(error.into()))

@@ -1,5 +1,6 @@
 //! RabbitMQ.
 
+mod address;
 mod confirms;
 mod connection;
 mod consumer;
@@ -9,7 +10,9 @@ mod error;
 mod gather;
 mod inspect;
 mod lane;
+mod permissions;
 mod publisher;
+mod secure;
 mod settle;
 mod shards;
 mod ticket;
@@ -20,5 +23,6 @@ mod worker;
 pub use connection::declare_topology;
 pub use error::{RabbitError, TopologyError};
 pub use inspect::{BrokerReport, Expected, QueueReport, inspect};
+pub use permissions::{Permissions, permissions};
 pub use publisher::RabbitPublisher;
 pub use transport::RabbitTransport;

@@ -10,7 +10,8 @@ use matchpurse_contracts::wire::Message;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::connection::{Link, LinkGuard, parse_url};
+use super::address::Address;
+use super::connection::{Link, LinkGuard};
 use super::convert::Outgoing;
 use super::error::RabbitError;
 use super::lane::{Batch, Lane, Letter};
@@ -49,9 +50,9 @@ impl RabbitPublisher {
     /// # Errors
     /// [`RabbitError::Url`].
     pub fn start(url: &str, options: &BusOptions) -> Result<Arc<Self>, RabbitError> {
-        let uri = parse_url(url, options)?;
+        let address = Address::new(url, options)?;
         let status = Status::new();
-        let (link, guard) = Link::start(uri, "publisher", options, status.clone());
+        let (link, guard) = Link::start(address, "publisher", options, status.clone());
         let lanes =
             (0..options.publish_channels.max(1)).map(|_| Lane::start(link.clone(), options)).collect();
         let messages_max = options.waiting_max.clamp(1, Semaphore::MAX_PERMITS);

@@ -30,6 +30,7 @@ use super::error::TopologyError;
 use super::topology::{
     PATIENCE, bind, declare_exchange, declare_queue, failed, set, short, text, worker_arguments,
 };
+use crate::BusOptions;
 
 /// Declares the shards of a worker.
 pub(super) async fn declare(channel: &Channel, queue: Queue, shards: u16) -> Result<(), TopologyError> {
@@ -60,28 +61,31 @@ pub(super) async fn declare(channel: &Channel, queue: Queue, shards: u16) -> Res
     Ok(())
 }
 
-/// Takes away the bindings of another number of shards. Returns the shards beyond this number that exist: what is in their
+/// Takes away the bindings of another number of shards, where it declares. Returns the shards beyond this number that exist: what is in their
 /// queues still has to be taken.
 pub(super) async fn rearrange(
     connection: &Connection,
     queue: Queue,
-    shards: u16,
+    options: &BusOptions,
 ) -> Result<Range<u16>, TopologyError> {
-    let rearranged = tokio::time::timeout(PATIENCE, rearrange_all(connection, queue, shards));
+    let rearranged = tokio::time::timeout(PATIENCE, rearrange_all(connection, queue, options));
     rearranged.await.unwrap_or(Err(TopologyError::TimedOut(PATIENCE)))
 }
 
 async fn rearrange_all(
     connection: &Connection,
     queue: Queue,
-    shards: u16,
+    options: &BusOptions,
 ) -> Result<Range<u16>, TopologyError> {
+    let shards = options.shards;
     let channel = open(connection).await?;
     let mut beyond = if shards > 1 { shards } else { 0 };
     while beyond < SLOTS && exists(connection, &queue.shard_name(beyond)).await? {
         beyond += 1;
     }
-    if shards > 1 {
+    if !options.declare {
+        // Bindings are somebody else's, too.
+    } else if shards > 1 {
         for key in queue.binding_keys() {
             unbind(&channel, queue.name(), EVENTS_EXCHANGE, &key).await?;
         }

@@ -28,7 +28,9 @@ use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
 use matchpurse_contracts::topology::{DEAD_LETTER_EXCHANGE, DEAD_LETTER_QUEUE, EVENTS_EXCHANGE, Queue};
 
 use super::error::TopologyError;
+use super::inspect::Expected;
 use super::shards;
+use crate::BusOptions;
 
 /// How often the broker hands one message out again before it gives it up. Attempts are counted in PostgreSQL
 /// and end there long before; this is the last fence. It is high because the broker also counts what a crashed
@@ -59,6 +61,34 @@ pub(crate) const DELAY_LEVELS: [DelayLevel; 4] = [
 pub(crate) fn delay_level(wait: Duration) -> &'static DelayLevel {
     let [.., longest] = &DELAY_LEVELS;
     DELAY_LEVELS.iter().find(|level| level.wait >= wait).unwrap_or(longest)
+}
+
+/// Declares everything, or looks whether it is there where somebody else declares it.
+pub(crate) async fn ensure(connection: &Connection, options: &BusOptions) -> Result<(), TopologyError> {
+    if options.declare {
+        return declare(connection, options.shards).await;
+    }
+    let looked = tokio::time::timeout(PATIENCE, look_for_all(connection, options.shards));
+    looked.await.unwrap_or(Err(TopologyError::TimedOut(PATIENCE)))
+}
+
+/// Passive declarations, for which the broker wants no right.
+async fn look_for_all(connection: &Connection, shards: u16) -> Result<(), TopologyError> {
+    let opened = connection.create_channel().await;
+    let channel = opened.map_err(failed("channel", "of the look at the topology"))?;
+    let Expected { exchanges, queues, .. } = Expected::new(shards);
+    for name in exchanges {
+        let passive = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
+        let found =
+            channel.exchange_declare(short(&name), ExchangeKind::Topic, passive, FieldTable::default()).await;
+        found.map_err(failed("exchange", &name))?;
+    }
+    for name in queues {
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let found = channel.queue_declare(short(&name), passive, FieldTable::default()).await;
+        found.map_err(failed("queue", &name))?;
+    }
+    channel.close(200, "seen".into()).await.map_err(failed("channel", "of the look at the topology"))
 }
 
 /// Declares everything, with so many shards a worker; changes nothing that exists, and removes nothing.

@@ -2,11 +2,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use lapin::uri::AMQPUri;
 use matchpurse_contracts::topology::{DEAD_LETTER_QUEUE, Queue};
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Link, parse_url};
+use super::address::Address;
+use super::connection::Link;
 use super::consumer::{LOOK_EVERY, consume};
 use super::dead_letters::DeadLetters;
 use super::error::RabbitError;
@@ -23,10 +23,10 @@ const ARRANGE_EVERY: u32 = 4;
 
 /// Workers on RabbitMQ. Consumers have connections of their own: the broker blocks a connection that publishes
 /// when it runs short of memory or disk, and on that one acknowledgements could not be sent either.
-// No `Debug`: the URI has the password.
+// No `Debug`: the address has the password.
 #[derive(Clone)]
 pub struct RabbitTransport {
-    uri: AMQPUri,
+    address: Address,
     options: BusOptions,
     publisher: Arc<RabbitPublisher>,
 }
@@ -38,7 +38,7 @@ impl RabbitTransport {
     /// [`RabbitError::Url`].
     pub fn start(url: &str, options: &BusOptions) -> Result<Self, RabbitError> {
         let publisher = RabbitPublisher::start(url, options)?;
-        Ok(Self { uri: parse_url(url, options)?, options: options.clone(), publisher })
+        Ok(Self { address: Address::new(url, options)?, options: options.clone(), publisher })
     }
 
     /// The publisher; also the one that delays retries.
@@ -57,7 +57,8 @@ impl RabbitTransport {
         let (publisher, name) = (self.publisher.clone(), queue.name().to_owned());
         let worker = Worker { queue, name, handler, failure_log, publisher, shutdown: shutdown.clone() };
         if !queue.can_be_sharded() {
-            return consume(self.uri.clone(), queue.name(), &worker, &self.options, status, &shutdown).await;
+            return consume(self.address.clone(), queue.name(), &worker, &self.options, status, &shutdown)
+                .await;
         }
         let (first, shards) = self.taken();
         let taking =
@@ -68,7 +69,8 @@ impl RabbitTransport {
             tokio::join!(taking, others);
             return;
         }
-        let rest = consume(self.uri.clone(), queue.name(), &worker, &self.options, status.part(), &shutdown);
+        let rest =
+            consume(self.address.clone(), queue.name(), &worker, &self.options, status.part(), &shutdown);
         let left = self.take_what_is_left(&worker, &status, &shutdown);
         tokio::join!(taking, rest, left, others);
     }
@@ -99,7 +101,7 @@ impl RabbitTransport {
         let status = status.part();
         status.set_reading();
         let role = format!("{} others", worker.queue.worker());
-        let (link, guard) = Link::start(self.uri.clone(), &role, &self.options, Status::new());
+        let (link, guard) = Link::start(self.address.clone(), &role, &self.options, Status::new());
         loop {
             status.progressed();
             if first
@@ -119,13 +121,13 @@ impl RabbitTransport {
     async fn take_shard(&self, worker: &Worker, shard: u16, status: Status, shutdown: &CancellationToken) {
         let name = worker.queue.shard_name(shard);
         let worker = Worker { name: name.clone(), ..worker.clone() };
-        consume(self.uri.clone(), &name, &worker, &self.options, status, shutdown).await;
+        consume(self.address.clone(), &name, &worker, &self.options, status, shutdown).await;
     }
 
     /// Takes away the bindings of another number of shards, and takes from the queues that it left behind.
     async fn take_what_is_left(&self, worker: &Worker, status: &Status, shutdown: &CancellationToken) {
         let role = format!("{} shards", worker.queue.worker());
-        let (link, guard) = Link::start(self.uri.clone(), &role, &self.options, Status::new());
+        let (link, guard) = Link::start(self.address.clone(), &role, &self.options, Status::new());
         let arranged = tokio::select! {
             left = self.arrange(link.clone(), worker.queue) => left,
             () = shutdown.cancelled() => 0..0,
@@ -153,7 +155,7 @@ impl RabbitTransport {
     async fn arrange(&self, mut link: Link, queue: Queue) -> Range<u16> {
         let mut backoff = Backoff::new(self.options.reconnect_min, self.options.reconnect_max);
         while let Some(connection) = link.connection().await {
-            match shards::rearrange(&connection, queue, self.options.shards).await {
+            match shards::rearrange(&connection, queue, &self.options).await {
                 Ok(left) => return left,
                 Err(error) => {
                     let (queue, error) = (queue.name(), chain(&error));
@@ -173,6 +175,6 @@ impl RabbitTransport {
         shutdown: CancellationToken,
     ) {
         let drain = DeadLetters { failure_log, options: self.options.clone(), shutdown: shutdown.clone() };
-        consume(self.uri.clone(), DEAD_LETTER_QUEUE, &drain, &self.options, status, &shutdown).await;
+        consume(self.address.clone(), DEAD_LETTER_QUEUE, &drain, &self.options, status, &shutdown).await;
     }
 }

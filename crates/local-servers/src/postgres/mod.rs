@@ -21,6 +21,7 @@ use crate::account::{Account, is_root};
 use crate::error::Error;
 use crate::folder::{self, Folder};
 use crate::process::{Launch, Process, Signal};
+use crate::tls::ServerTls;
 use crate::{output, ports};
 
 /// Recovery after a crash may take longer than a start; a server that needs more than this is stuck.
@@ -42,11 +43,13 @@ pub struct PostgresOptions {
     pub binaries: Option<PostgresBinaries>,
     /// `None`: a free port.
     pub port: Option<u16>,
+    /// What it shows who asks for TLS; it takes plain text besides.
+    pub tls: Option<ServerTls>,
 }
 
 impl Default for PostgresOptions {
     fn default() -> Self {
-        Self { data_dir: ".matchpurse/postgres".into(), binaries: None, port: None }
+        Self { data_dir: ".matchpurse/postgres".into(), binaries: None, port: None, tls: None }
     }
 }
 
@@ -58,6 +61,7 @@ pub struct Postgres {
     binaries: PostgresBinaries,
     account: Option<Account>,
     port: u16,
+    tls: Option<ServerTls>,
 }
 
 impl Postgres {
@@ -70,7 +74,8 @@ impl Postgres {
         let folder = Folder::open(&options.data_dir, account.as_ref())?;
         let tools = options.data_dir.parent().unwrap_or(Path::new("."));
         let binaries = binaries::choose(options.binaries, &folder.path().join("data"), tools)?;
-        Self::start_in(folder, binaries, account, options.port).await
+        let tls = options.tls.map(|tls| tls.settle(&folder, account.as_ref())).transpose()?;
+        Self::start_in(folder, binaries, account, options.port, tls).await
     }
 
     /// Starts on a new folder that is deleted when the server stops. Durable like any other: what is
@@ -84,7 +89,7 @@ impl Postgres {
     pub async fn start_temporary_with(binaries: PostgresBinaries) -> Result<Self, Error> {
         let account = is_root().then(Account::unprivileged).transpose()?;
         let folder = Folder::temporary(account.as_ref())?;
-        Self::start_in(folder, binaries, account, None).await
+        Self::start_in(folder, binaries, account, None, None).await
     }
 
     async fn start_in(
@@ -92,6 +97,7 @@ impl Postgres {
         binaries: PostgresBinaries,
         account: Option<Account>,
         port: Option<u16>,
+        tls: Option<ServerTls>,
     ) -> Result<Self, Error> {
         cluster::create_if_missing(&folder, &binaries, account.as_ref()).await?;
         let log = log_file(&folder);
@@ -99,8 +105,8 @@ impl Postgres {
             let old = log.with_extension("old.log");
             fs::rename(&log, &old).map_err(Error::file("rename the log to", &old))?;
         }
-        let (process, port) = launch(&folder, &binaries, account.as_ref(), port).await?;
-        Ok(Self { process, folder, binaries, account, port })
+        let (process, port) = launch(&folder, &binaries, account.as_ref(), port, tls.as_ref()).await?;
+        Ok(Self { process, folder, binaries, account, port, tls })
     }
 
     /// For the superuser and the database `postgres`; both may be changed in the URL once others exist.
@@ -165,7 +171,8 @@ impl Postgres {
     pub async fn restart(&mut self) -> Result<(), Error> {
         self.process.stop(Signal::Interrupt, STOP_PATIENCE).await?;
         let (process, port) =
-            launch(&self.folder, &self.binaries, self.account.as_ref(), Some(self.port)).await?;
+            launch(&self.folder, &self.binaries, self.account.as_ref(), Some(self.port), self.tls.as_ref())
+                .await?;
         self.process = process;
         self.port = port;
         Ok(())
@@ -195,6 +202,7 @@ async fn launch(
     binaries: &PostgresBinaries,
     account: Option<&Account>,
     fixed_port: Option<u16>,
+    tls: Option<&ServerTls>,
 ) -> Result<(Process, u16), Error> {
     let data = folder.path().join("data");
     let log = log_file(folder);
@@ -214,7 +222,7 @@ async fn launch(
         let process = Process::start(Launch {
             name: NAME,
             program: &binaries.postgres,
-            args: settings::arguments(&data, port, compression),
+            args: settings::arguments(&data, port, compression, tls),
             env: settings::environment(),
             folder: folder.path(),
             account,

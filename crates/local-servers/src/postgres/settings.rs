@@ -6,13 +6,19 @@ use std::path::Path;
 use super::binaries::PostgresBinaries;
 use crate::account::Account;
 use crate::output;
+use crate::tls::ServerTls;
 
 /// The kernel's limit for the path of a socket, with its closing zero.
 const SOCKET_PATH_MAX: usize = 107;
 /// Tests give many small pools to one server.
 const CONNECTIONS_MAX: u32 = 300;
 
-pub(super) fn arguments(data: &Path, port: u16, wal_compression: &str) -> Vec<OsString> {
+pub(super) fn arguments(
+    data: &Path,
+    port: u16,
+    wal_compression: &str,
+    tls: Option<&ServerTls>,
+) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec!["-D".into(), data.into()];
     let mut set = |setting: String| arguments.extend(["-c".into(), setting.into()]);
     set("listen_addresses=127.0.0.1".to_owned());
@@ -38,6 +44,11 @@ pub(super) fn arguments(data: &Path, port: u16, wal_compression: &str) -> Vec<Os
     set("lc_messages=C".to_owned());
     set("log_line_prefix=%m [%p] ".to_owned());
     set("logging_collector=off".to_owned());
+    if let Some(tls) = tls {
+        set("ssl=on".to_owned());
+        set(format!("ssl_cert_file={}", tls.certificate.display()));
+        set(format!("ssl_key_file={}", tls.key.display()));
+    }
     arguments
 }
 

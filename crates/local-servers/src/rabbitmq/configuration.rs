@@ -9,6 +9,7 @@ use std::path::Path;
 
 use crate::error::Error;
 use crate::ports;
+use crate::tls::ServerTls;
 
 /// Delayed retries need no plugin: they are a time to live and a dead-letter exchange.
 const PLUGINS: &str = "[rabbitmq_management,rabbitmq_prometheus,rabbitmq_consistent_hash_exchange].\n";
@@ -16,6 +17,7 @@ const PLUGINS: &str = "[rabbitmq_management,rabbitmq_prometheus,rabbitmq_consist
 #[derive(Clone, Debug)]
 pub(super) struct Ports {
     pub(super) amqp: u16,
+    pub(super) amqps: u16,
     pub(super) management: u16,
     pub(super) prometheus: u16,
     distribution: u16,
@@ -24,23 +26,23 @@ pub(super) struct Ports {
 
 impl Ports {
     pub(super) fn choose(amqp: Option<u16>) -> Result<Self, Error> {
-        let [free, management, prometheus, distribution, epmd] = ports::free()?;
-        Ok(Self { amqp: amqp.unwrap_or(free), management, prometheus, distribution, epmd })
+        let [free, amqps, management, prometheus, distribution, epmd] = ports::free()?;
+        Ok(Self { amqp: amqp.unwrap_or(free), amqps, management, prometheus, distribution, epmd })
     }
 
     pub(super) fn any_taken(&self) -> bool {
-        [self.amqp, self.management, self.prometheus, self.distribution, self.epmd]
+        [self.amqp, self.amqps, self.management, self.prometheus, self.distribution, self.epmd]
             .into_iter()
             .any(ports::is_taken)
     }
 }
 
-pub(super) fn write(folder: &Path, ports: &Ports) -> Result<(), Error> {
+pub(super) fn write(folder: &Path, ports: &Ports, tls: Option<&ServerTls>) -> Result<(), Error> {
     for name in ["log", "mnesia", "home", "generated"] {
         let path = folder.join(name);
         fs::create_dir_all(&path).map_err(Error::file("create the folder", &path))?;
     }
-    write_file(&folder.join("rabbitmq.conf"), &configuration(ports))?;
+    write_file(&folder.join("rabbitmq.conf"), &configuration(ports, tls))?;
     write_file(&folder.join("enabled_plugins"), PLUGINS)?;
     let cookie = folder.join("home/.erlang.cookie");
     if !cookie.exists() {
@@ -59,8 +61,20 @@ fn write_cookie(path: &Path, word: &str) -> Result<(), Error> {
         .map_err(Error::file("write the cookie", path))
 }
 
-fn configuration(ports: &Ports) -> String {
-    let Ports { amqp, management, prometheus, .. } = ports;
+fn configuration(ports: &Ports, tls: Option<&ServerTls>) -> String {
+    let Ports { amqp, amqps, management, prometheus, .. } = ports;
+    let over_tls = tls.map_or_else(String::new, |tls| {
+        let (certificate, key) = (tls.certificate.display(), tls.key.display());
+        format!(
+            "\
+listeners.ssl.1 = 127.0.0.1:{amqps}
+ssl_options.certfile = {certificate}
+ssl_options.keyfile = {key}
+ssl_options.verify = verify_none
+ssl_options.fail_if_no_peer_cert = false
+"
+        )
+    });
     format!(
         "\
 listeners.tcp.1 = 127.0.0.1:{amqp}
@@ -74,7 +88,7 @@ vm_memory_high_watermark.relative = 0.4
 log.console = false
 log.file = rabbitmq.log
 log.file.level = info
-"
+{over_tls}"
     )
 }
 

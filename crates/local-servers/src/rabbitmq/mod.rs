@@ -20,6 +20,7 @@ use configuration::Ports;
 use crate::error::Error;
 use crate::folder::Folder;
 use crate::process::{Launch, Process, Signal};
+use crate::tls::ServerTls;
 use crate::{output, ports};
 
 /// A start takes 3 to 8 s on an idle machine.
@@ -38,11 +39,13 @@ pub struct RabbitmqOptions {
     pub binaries: Option<RabbitmqBinaries>,
     /// The AMQP port; `None`: a free one.
     pub port: Option<u16>,
+    /// What it shows on a port of its own for AMQP over TLS; without it there is none.
+    pub tls: Option<ServerTls>,
 }
 
 impl Default for RabbitmqOptions {
     fn default() -> Self {
-        Self { data_dir: ".matchpurse/rabbitmq".into(), binaries: None, port: None }
+        Self { data_dir: ".matchpurse/rabbitmq".into(), binaries: None, port: None, tls: None }
     }
 }
 
@@ -60,22 +63,29 @@ impl Rabbitmq {
     /// Starts on a kept folder and waits until AMQP and management answer.
     pub async fn start(options: RabbitmqOptions) -> Result<Self, Error> {
         let binaries = binaries::choose(options.binaries)?;
-        Self::start_in(Folder::open(&options.data_dir, None)?, binaries, options.port).await
+        let folder = Folder::open(&options.data_dir, None)?;
+        let tls = options.tls.map(|tls| tls.settle(&folder, None)).transpose()?;
+        Self::start_in(folder, binaries, options.port, tls).await
     }
 
     /// Starts on a new folder that is deleted when the server stops.
     pub async fn start_temporary() -> Result<Self, Error> {
-        Self::start_in(Folder::temporary(None)?, binaries::choose(None)?, None).await
+        Self::start_in(Folder::temporary(None)?, binaries::choose(None)?, None, None).await
     }
 
-    async fn start_in(folder: Folder, binaries: RabbitmqBinaries, port: Option<u16>) -> Result<Self, Error> {
+    async fn start_in(
+        folder: Folder,
+        binaries: RabbitmqBinaries,
+        port: Option<u16>,
+        tls: Option<ServerTls>,
+    ) -> Result<Self, Error> {
         if let Some(port) = port.filter(|port| ports::is_taken(*port)) {
             return Err(Error::PortTaken { port });
         }
         let mut tries = 0;
         loop {
             let ports = Ports::choose(port)?;
-            configuration::write(folder.path(), &ports)?;
+            configuration::write(folder.path(), &ports, tls.as_ref())?;
             let started = match start_port_mapper(&folder, &binaries, &ports).await {
                 Ok(port_mapper) => {
                     launch(&folder, &binaries, &ports).await.map(|broker| (broker, port_mapper))
@@ -110,6 +120,11 @@ impl Rabbitmq {
 
     pub fn port(&self) -> u16 {
         self.ports.amqp
+    }
+
+    /// The port for AMQP over TLS, where it was started with [`RabbitmqOptions::tls`].
+    pub fn tls_port(&self) -> u16 {
+        self.ports.amqps
     }
 
     /// The process id of the broker.

@@ -16,3 +16,4 @@ mod parked;
 mod rebuild;
 mod samples;
 mod spool;
+mod tls;
