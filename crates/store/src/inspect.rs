@@ -56,7 +56,8 @@ pub struct Waiting {
     pub late: Vec<(Queue, i64, Option<Timestamp>)>,
 }
 
-/// What every service reads and writes, and what it needs for that. The rest it has as well where these are there.
+/// What the services read and write, and what they need for that. The rest they have as well where these are there. Who is
+/// a member of one service's role has what `rights.sql` gives that one, and lacks the rest with intent.
 const NEEDED: &str = "('SELECT', 'archive'), ('INSERT', 'archive'), ('INSERT', 'archive_event'), ('SELECT', 'inbox'),
   ('INSERT', 'inbox'), ('INSERT', 'transfer'), ('UPDATE', 'account'), ('INSERT', 'match'), ('UPDATE', 'match'),
   ('INSERT', 'outbox'), ('UPDATE', 'outbox'), ('INSERT', 'spool'), ('DELETE', 'spool'), ('INSERT', 'parked'),
@@ -83,6 +84,11 @@ pub async fn server(client: &Client) -> Result<ServerReport> {
         "SELECT right_name || ' on ' || table_name FROM (VALUES {NEEDED}) needed (right_name, table_name)
           WHERE to_regclass(table_name) IS NOT NULL
             AND NOT has_table_privilege(to_regclass(table_name), right_name)
+            AND NOT EXISTS (SELECT FROM pg_roles r
+                             WHERE r.rolname IN ('matchpurse_ingress', 'matchpurse_match_escrow',
+                                   'matchpurse_reward_fulfillment', 'matchpurse_player_stats', 'matchpurse_offer_removal',
+                                   'matchpurse_event_archive', 'matchpurse_dispatcher', 'matchpurse_api',
+                                   'matchpurse_operator') AND pg_has_role(r.oid, 'USAGE'))
           ORDER BY 1"
     );
     let missing = client.query(&sql, &[]).await?;

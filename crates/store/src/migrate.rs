@@ -19,6 +19,9 @@ mod embedded {
 /// The key of the advisory lock under which the schema changes: the letters `matchpur`.
 const LOCK: i64 = 0x6d61_7463_6870_7572;
 
+/// The roles of services, and what each may do.
+const RIGHTS: &str = include_str!("rights.sql");
+
 /// How long the question what is lacking may take.
 const PENDING_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -26,7 +29,8 @@ const PENDING_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Migrations;
 
 impl Migrations {
-    /// Brings the database up to date and returns the names of what was applied; nothing to do is no error.
+    /// Brings the database and the services' rights in it up to date and returns the names of the migrations that were
+    /// applied; nothing to do is no error.
     /// Any number of processes may call it at once: one works, the others wait.
     ///
     /// # Errors
@@ -54,6 +58,10 @@ impl Migrations {
             .run_async(&mut client)
             .await
             .map_err(|e| Error::Migration(Box::new(e)))?;
+        // Always: a role may have been made since, and a version may grant another thing without another table.
+        if matches!(target, Target::Latest) {
+            client.batch_execute(RIGHTS).await?;
+        }
         Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
     }
 
@@ -85,11 +93,12 @@ impl Migrations {
         Ok(pending.into_iter().map(ToString::to_string).collect())
     }
 
-    /// A number that changes with any migration; names a database that was made from them.
+    /// A number that changes with any migration and any right; names a database that was made from them.
     pub fn fingerprint() -> u64 {
         let mut migrations = embedded::migrations::runner().get_migrations().clone();
         migrations.sort_by_key(refinery::Migration::version);
-        migrations.iter().fold(0, |sum: u64, m| sum.rotate_left(7) ^ m.checksum())
+        let sum = migrations.iter().fold(0, |sum: u64, m| sum.rotate_left(7) ^ m.checksum());
+        RIGHTS.bytes().fold(sum, |sum, byte| sum.rotate_left(5) ^ u64::from(byte))
     }
 }
 

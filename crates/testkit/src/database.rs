@@ -65,11 +65,16 @@ impl Database {
         with_name(&self.server, &self.name)
     }
 
-    /// The database's URL with the rights that a service has, and no more.
+    /// The database's URL with the rights that services have together, and no more.
     pub fn service_url(&self) -> String {
+        self.url_as(SERVICES_ROLE)
+    }
+
+    /// The database's URL with the rights of a role, as `matchpurse_ingress`.
+    pub fn url_as(&self, role: &str) -> String {
         let url = self.url();
         let separator = if url.contains('?') { '&' } else { '?' };
-        format!("{url}{separator}options=-c%20role%3D{SERVICES_ROLE}")
+        format!("{url}{separator}options=-c%20role%3D{role}")
     }
 
     /// A store on the database, with a pool of its own and the rights that a service has: what a worker may not do

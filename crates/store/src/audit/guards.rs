@@ -99,6 +99,9 @@ pub(super) const RIGHTS: Check = Check {
                              ('archive_detached'), ('conversion_answer'), ('dispatch_operation'),
                              ('dispatch_request'), ('board_operation'), ('offer_start_withdrawal')) kept (table_name)
            CROSS JOIN (VALUES ('UPDATE'), ('DELETE'), ('TRUNCATE')) taken (right_name)
-           WHERE r.rolname = 'matchpurse_app'
+           WHERE r.rolname IN ('matchpurse_app', 'matchpurse_ingress', 'matchpurse_match_escrow',
+                               'matchpurse_reward_fulfillment', 'matchpurse_player_stats', 'matchpurse_offer_removal',
+                               'matchpurse_event_archive', 'matchpurse_dispatcher', 'matchpurse_api',
+                               'matchpurse_operator')
              AND has_table_privilege(r.oid, to_regclass(table_name), right_name)",
 };

@@ -15,5 +15,6 @@ mod outage;
 mod parked;
 mod rebuild;
 mod samples;
+mod rights;
 mod spool;
 mod tls;
