@@ -115,7 +115,7 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Ending> {
     }
     if let Some(error) = cause.downcast_ref::<RabbitError>() {
         return match error {
-            RabbitError::Url(_) => Some(Ending::Usage),
+            RabbitError::Url(_) | RabbitError::Tls(_) => Some(Ending::Usage),
             RabbitError::Connect(_) | RabbitError::Handshake(_) => Some(Ending::Unreachable),
             RabbitError::Topology(_) => None,
         };
@@ -129,7 +129,7 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Ending> {
 
 fn of_store(error: &StoreError) -> Option<Ending> {
     match error {
-        StoreError::Url => Some(Ending::Usage),
+        StoreError::Url | StoreError::SslMode(_) | StoreError::Tls(_) => Some(Ending::Usage),
         StoreError::Pool(_) | StoreError::Connection(_) | StoreError::Silent(_) => Some(Ending::Unreachable),
         _ => None,
     }

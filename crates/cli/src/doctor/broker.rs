@@ -26,7 +26,7 @@ pub(super) async fn look(settings: &Settings, url: &str, management: Option<&str
     let shown = settings.broker.url.as_ref().map(|url| url.redacted()).unwrap_or_default();
     let found = match inspect(url, &bus_options(settings, "matchpurse-doctor")).await {
         Ok(found) => found,
-        Err(error @ RabbitError::Url(_)) => {
+        Err(error @ (RabbitError::Url(_) | RabbitError::Tls(_))) => {
             report.failed(area, "connection", error.to_string(), "mend `broker.url`");
             return;
         }
