@@ -1,9 +1,12 @@
-//! What the ingress says of itself at its operators' port: the deliveries that nobody vouched for. They are in its memory
-//! only, because nothing is stored for who is not believed.
+//! What the ingresses say of themselves at their operators' ports: the deliveries that nobody vouched for. They are in
+//! their memory only, because nothing is stored for who is not believed.
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use actix_web::web::Bytes;
+use futures_util::future::join_all;
 use http::Request;
 use matchpurse_domain::time::Timestamp;
 use matchpurse_service_kit::http_client::{HttpClient, HttpClientOptions};
@@ -15,13 +18,13 @@ const TIME_LIMIT: Duration = Duration::from_millis(700);
 /// A thousand lines are 120 kB.
 const LOG_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Where the ingress is.
+/// Where the ingresses are.
 pub(crate) struct Ingress {
     client: Option<HttpClient>,
-    /// Where it takes deliveries, as the configuration says.
+    /// Where they take deliveries, as the configuration says.
     listen: String,
-    /// The log of refused deliveries; none where it has no such port.
-    log: Option<String>,
+    /// Their operators' ports; none where they have no such port.
+    admins: Vec<String>,
 }
 
 /// A delivery that was refused.
@@ -58,9 +61,13 @@ impl Ingress {
         });
         // It is no more than a look at something else: without it a page says so.
         let client = client.inspect_err(|error| tracing::warn!(%error, "the ingress cannot be asked")).ok();
-        let admin = settings.ingress.admin_listen.as_deref().filter(|listen| !listen.is_empty());
-        let log = admin.map(|listen| format!("http://{}/rejected", reachable(listen)));
-        Self { client, listen: reachable(&settings.ingress.listen), log }
+        let own = settings.ingress.admin_listen.iter().filter(|listen| !listen.is_empty());
+        let admins = if settings.api.ingress_addresses.is_empty() {
+            own.map(|listen| reachable(listen)).collect()
+        } else {
+            settings.api.ingress_addresses.clone()
+        };
+        Self { client, listen: reachable(&settings.ingress.listen), admins }
     }
 
     /// A source's address on this machine.
@@ -68,25 +75,49 @@ impl Ingress {
         format!("http://{}/hooks/{source}", self.listen)
     }
 
-    /// Where the log of refused deliveries can be read.
-    pub(crate) fn log(&self) -> Option<&str> {
-        self.log.as_deref()
+    /// Where the logs of refused deliveries can be read, in words.
+    pub(crate) fn log(&self) -> Option<String> {
+        let logs: Vec<String> = self.admins.iter().map(|admin| format!("http://{admin}/rejected")).collect();
+        (!logs.is_empty()).then(|| logs.join(", "))
     }
 
-    /// The refused deliveries that it still knows, the newest first; none where it cannot be asked.
+    /// The refused deliveries that those who answer still know, the newest first; none where nobody answers.
     pub(crate) async fn rejected(&self) -> Option<Vec<Rejected>> {
-        let request = Request::get(self.log.as_deref()?).body(Bytes::new()).ok()?;
-        let answer =
-            self.client.as_ref()?.send(request).await.ok().filter(|answer| answer.status().is_success())?;
-        let log: Log = serde_json::from_slice(answer.body()).ok()?;
-        let rejected = log.last.into_iter().rev().map(|row| Rejected {
-            at: Timestamp::from_micros(row.at_unix_ms.saturating_mul(1000)),
-            source: row.source,
-            reason: row.reason,
-            remote: row.remote,
-        });
-        Some(rejected.collect())
+        let client = self.client.as_ref()?;
+        let addresses = join_all(self.admins.iter().map(|admin| addresses(admin))).await;
+        let addresses: BTreeSet<SocketAddr> = addresses.into_iter().flatten().collect();
+        let logs = join_all(addresses.into_iter().map(|address| log_of(client, address))).await;
+        let logs: Vec<Log> = logs.into_iter().flatten().collect();
+        if logs.is_empty() {
+            return None;
+        }
+        let rows = logs.into_iter().flat_map(|log| log.last.into_iter().rev());
+        let mut rejected: Vec<Rejected> = rows
+            .map(|row| Rejected {
+                at: Timestamp::from_micros(row.at_unix_ms.saturating_mul(1000)),
+                source: row.source,
+                reason: row.reason,
+                remote: row.remote,
+            })
+            .collect();
+        // Each log is in order already, and equal times keep it.
+        rejected.sort_by_key(|rejected| std::cmp::Reverse(rejected.at));
+        Some(rejected)
     }
+}
+
+/// All that a name stands for: replicas may share one.
+async fn addresses(admin: &str) -> Vec<SocketAddr> {
+    match tokio::time::timeout(TIME_LIMIT, tokio::net::lookup_host(admin)).await {
+        Ok(Ok(found)) => found.collect(),
+        Ok(Err(_)) | Err(_) => Vec::new(),
+    }
+}
+
+async fn log_of(client: &HttpClient, address: SocketAddr) -> Option<Log> {
+    let request = Request::get(format!("http://{address}/rejected")).body(Bytes::new()).ok()?;
+    let answer = client.send(request).await.ok().filter(|answer| answer.status().is_success())?;
+    serde_json::from_slice(answer.body()).ok()
 }
 
 /// What listens on every address is asked at this machine's own.

@@ -154,6 +154,7 @@ pub(crate) fn sections(document: &Document, add: &mut dyn FnMut(&str, String)) {
     jwt(api, add);
     origins(api, add);
     transport::check(database, broker, add);
+    ingresses(api, add);
 }
 
 /// A token can be guessed when it is short, and two that are equal make two actors of one.
@@ -239,6 +240,19 @@ fn jwt(api: &ApiSettings, add: &mut dyn FnMut(&str, String)) {
     }
     if jwt.leeway_s > LEEWAY_MAX_S {
         add("api.jwt.leeway_s", format!("{} is above {LEEWAY_MAX_S}, the most", jwt.leeway_s));
+    }
+}
+
+/// Where the console asks ingresses: a name and a port, no URL.
+fn ingresses(api: &ApiSettings, add: &mut dyn FnMut(&str, String)) {
+    for address in &api.ingress_addresses {
+        let parts = address.rsplit_once(':').filter(|(host, _)| !host.is_empty() && !host.contains('/'));
+        if parts.and_then(|(_, port)| port.parse::<u16>().ok()).is_none_or(|port| port == 0) {
+            let what = format!(
+                "{address:?} is no address: expected \"host:port\", as of the ingress's admin_listen"
+            );
+            add("api.ingress_addresses", what);
+        }
     }
 }
 

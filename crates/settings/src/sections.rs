@@ -129,6 +129,9 @@ pub struct ApiSettings {
     pub requests_burst: u32,
     /// The origins whose pages may read the answers in a browser.
     pub cors_origins: Vec<String>,
+    /// The operators' ports of the ingresses, as `host:port`, where the console asks for what they refused; empty for
+    /// `ingress.admin_listen`.
+    pub ingress_addresses: Vec<String>,
     /// What the sessions of the console are sealed with; the same for all replicas.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub console_secret: Option<SecretValue>,

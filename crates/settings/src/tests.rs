@@ -257,6 +257,16 @@ fn an_origin_is_written_as_browsers_write_it() {
 }
 
 #[test]
+fn an_ingress_is_named_by_host_and_port() {
+    let given = |address: &str| format!("[api]\ningress_addresses = [{address:?}]");
+    assert_eq!(settings(&given("ingress:9100")).api.ingress_addresses, ["ingress:9100"]);
+    for bad in ["ingress", "http://ingress:9100", "ingress:", ":9100", "ingress:9100/rejected"] {
+        let said = refused(&given(bad));
+        assert!(said.contains("`api.ingress_addresses`"), "{bad}: {said}");
+    }
+}
+
+#[test]
 fn every_problem_of_the_values_is_told_at_once() {
     let text = r#"
 [broker]
@@ -444,6 +454,7 @@ options.issuer = "https://issuer.example"
     requests_per_second = 1000
     requests_burst = 2000
     cors_origins = []
+    ingress_addresses = []
 
     [api.tokens.ops]
     secret = "[redacted]"

@@ -12,8 +12,8 @@ use serde::Deserialize;
 
 use super::components::grouped;
 use super::{
-    Chip, Chrome, Money, Pager, Section, Select, Tone, Visitor, When, address, count, encoded, given, html,
-    players,
+    Act, Chip, Chrome, Money, Pager, Section, Select, Tone, Visitor, When, address, count, done, encoded,
+    given, html, players,
 };
 use crate::api::Api;
 use crate::failure::Result;
@@ -62,6 +62,8 @@ struct BoardPageView {
     rows: Vec<Row>,
     pager: Pager,
     excluded: Vec<Excluded>,
+    /// Whose players can be taken off.
+    sources: Vec<String>,
 }
 
 struct Row {
@@ -176,8 +178,55 @@ pub(super) async fn one(
         rows: (first_rank..).zip(&lines).map(|(rank, line)| Row::of(&api, &board, rank, line)).collect(),
         pager: Pager::new(&own, cursor.is_none(), next),
         excluded: excluded.into_iter().map(Excluded::of).collect(),
+        sources: api.sources().map(str::to_owned).collect(),
         board: view,
     })
+}
+
+/// Whose place is decided, and why.
+#[derive(Deserialize)]
+pub(super) struct Decision {
+    source: String,
+    player: String,
+    reason: String,
+}
+
+/// `POST /console/leaderboards/{board}/exclude`
+pub(super) async fn exclude(
+    api: web::Data<Api>,
+    visitor: Visitor,
+    path: web::Path<String>,
+    form: Act<Decision>,
+) -> Result<HttpResponse> {
+    decide(&api, visitor, path.into_inner(), form.0, true).await
+}
+
+/// `POST /console/leaderboards/{board}/readmit`
+pub(super) async fn readmit(
+    api: web::Data<Api>,
+    visitor: Visitor,
+    path: web::Path<String>,
+    form: Act<Decision>,
+) -> Result<HttpResponse> {
+    decide(&api, visitor, path.into_inner(), form.0, false).await
+}
+
+async fn decide(
+    api: &Api,
+    visitor: Visitor,
+    board: String,
+    form: Decision,
+    excluded: bool,
+) -> Result<HttpResponse> {
+    let to = format!("{HOME}/{}", encoded(&board));
+    let Decision { source, player, reason } = form;
+    let said = match excluded {
+        true => format!("{player} is taken off, in all seasons."),
+        false => format!("{player} is let back."),
+    };
+    let decided =
+        leaderboards::decide(api, visitor.actor, (board, source, player), &reason, excluded).await?;
+    Ok(done(&to, if decided.changed { &said } else { "It was so before: nothing changed." }))
 }
 
 /// What decides who is on it, in sentences.

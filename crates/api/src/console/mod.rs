@@ -97,6 +97,8 @@ pub(crate) fn scope() -> impl HttpServiceFactory {
         .look("/players/{source}/{player}", to(players::one))
         .look("/leaderboards", to(leaderboards::list))
         .look("/leaderboards/{board}", to(leaderboards::one))
+        .act("/leaderboards/{board}/exclude", to(leaderboards::exclude))
+        .act("/leaderboards/{board}/readmit", to(leaderboards::readmit))
         .look("/offers", to(offers::list))
         .look("/offers/{source}/{offer}", to(offers::one))
         .look("/endpoints", to(endpoints::list))

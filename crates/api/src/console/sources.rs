@@ -116,7 +116,7 @@ async fn log(api: &Api, source: Option<&str>) -> (Log, Option<Vec<Rejected>>) {
         let own = all.iter().filter(|rejected| source.is_none_or(|source| rejected.source == source));
         own.take(REFUSED).map(Refused::of).collect()
     };
-    (Log { at: api.ingress.log().map(str::to_owned), refused: found.as_ref().map(of) }, found)
+    (Log { at: api.ingress.log(), refused: found.as_ref().map(of) }, found)
 }
 
 fn custody(policy: &SourcePolicy) -> &'static str {

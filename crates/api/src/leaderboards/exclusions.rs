@@ -42,7 +42,7 @@ pub(crate) struct Decided {
     source: String,
     player_id: String,
     excluded: bool,
-    changed: bool,
+    pub(crate) changed: bool,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -61,7 +61,7 @@ pub(crate) async fn exclude(
     path: web::Path<(String, String, String)>,
     body: Body<ReasonBody>,
 ) -> Result<HttpResponse> {
-    decide(&api, actor, path.into_inner(), &body.0, true).await
+    Ok(answer(StatusCode::OK, &decide(&api, actor, path.into_inner(), &body.0.reason, true).await?))
 }
 
 /// `DELETE /leaderboards/{board}/exclusions/{source}/{player}`
@@ -71,54 +71,51 @@ pub(crate) async fn readmit(
     path: web::Path<(String, String, String)>,
     body: Body<ReasonBody>,
 ) -> Result<HttpResponse> {
-    decide(&api, actor, path.into_inner(), &body.0, false).await
+    Ok(answer(StatusCode::OK, &decide(&api, actor, path.into_inner(), &body.0.reason, false).await?))
 }
 
-async fn decide(
+/// Takes a player off a board, or lets one back.
+///
+/// # Errors
+///
+/// What the request is answered with: an unknown board or player, or no reason.
+pub(crate) async fn decide(
     api: &Api,
     actor: Actor,
     path: (String, String, String),
-    body: &ReasonBody,
+    why: &str,
     excluded: bool,
-) -> Result<HttpResponse> {
+) -> Result<Decided> {
     let (board, source, player) = whose(path)?;
     let decision = Decision {
         board,
         player: player.key(&source),
         actor: actor.as_str().to_owned(),
-        reason: reason(&body.reason)?,
+        reason: reason(why)?,
     };
     let unknown = api.not_found(&source, unknown_player());
     let store = api.store.clone();
-    let decided = api
-        .run(async move {
-            let mut client = store.client().await?;
-            find(&client, &decision.board).await?;
-            if !is_known(&client, decision.player).await? {
-                return Err(unknown);
-            }
-            let tx = client.begin().await?;
-            let changed = match excluded {
-                true => exclude_in_tx(&tx, &decision, now()).await?,
-                false => readmit_in_tx(&tx, &decision, now()).await?,
-            };
-            tx.commit().await?;
-            let board = decision.board.as_str().to_owned();
-            if changed {
-                let (actor, source) = (decision.actor.as_str(), source.as_str());
-                tracing::info!(
-                    board,
-                    actor,
-                    source,
-                    excluded,
-                    "a player's place on a leaderboard was decided"
-                );
-            }
-            let (source, player_id) = (source.as_str().to_owned(), player.as_str().to_owned());
-            Ok(Decided { board, source, player_id, excluded, changed })
-        })
-        .await?;
-    Ok(answer(StatusCode::OK, &decided))
+    api.run(async move {
+        let mut client = store.client().await?;
+        find(&client, &decision.board).await?;
+        if !is_known(&client, decision.player).await? {
+            return Err(unknown);
+        }
+        let tx = client.begin().await?;
+        let changed = match excluded {
+            true => exclude_in_tx(&tx, &decision, now()).await?,
+            false => readmit_in_tx(&tx, &decision, now()).await?,
+        };
+        tx.commit().await?;
+        let board = decision.board.as_str().to_owned();
+        if changed {
+            let (actor, source) = (decision.actor.as_str(), source.as_str());
+            tracing::info!(board, actor, source, excluded, "a player's place on a leaderboard was decided");
+        }
+        let (source, player_id) = (source.as_str().to_owned(), player.as_str().to_owned());
+        Ok(Decided { board, source, player_id, excluded, changed })
+    })
+    .await
 }
 
 /// `GET /leaderboards/{board}/exclusions`

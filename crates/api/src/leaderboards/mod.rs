@@ -21,7 +21,7 @@ use crate::problems::Kind;
 use crate::request::{self, Query};
 use crate::wire::{Page, answer};
 
-pub(crate) use exclusions::{exclude, list as excluded, readmit};
+pub(crate) use exclusions::{decide, exclude, list as excluded, readmit};
 use view::{Around, BoardView, Entry, Neighbours, Rank, Ranked, SeasonView, Top};
 
 /// Players on each side of one, where nothing else is asked for, and the most.

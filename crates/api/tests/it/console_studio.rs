@@ -1,8 +1,12 @@
 //! The console's pages about rewards, players, boards, offers, endpoints and sources, as a browser gets them.
 
-use anyhow::{Context as _, Result};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::harness::{ANN, Api, READER, deposit};
+use anyhow::{Context as _, Result};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use crate::harness::{ANN, Api, READER, SETTINGS, deposit};
 use crate::http::{Answer, Request};
 use crate::world::World;
 
@@ -163,6 +167,41 @@ async fn where_there_is_nothing_a_page_says_what_to_do_next() -> Result<()> {
     api.stop().await
 }
 
+/// An ingress's port for operators, with one refused delivery in its log.
+async fn ingress(remote: &str, ago_ms: i64) -> Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?.to_string();
+    let at = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
+    let log = serde_json::json!({ "total": 1, "last": [{
+        "at_unix_ms": i64::try_from(at)? - ago_ms, "source": "ours", "reason": "signature_mismatch", "remote": remote,
+    }]});
+    let body = log.to_string();
+    let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            // Its request is one packet, and what it says does not matter.
+            let _asked = connection.read(&mut [0; 4096]).await;
+            let _told = connection.write_all(format!("{head}{body}").as_bytes()).await;
+        }
+    });
+    Ok(address)
+}
+
+#[tokio::test]
+async fn what_every_ingress_refused_is_on_the_pages_the_newest_first() -> Result<()> {
+    let (old, new) = (ingress("192.0.2.1", 60_000).await?, ingress("192.0.2.2", 1_000).await?);
+    // The third one is away.
+    let text = format!("[api]\ningress_addresses = [{old:?}, {new:?}, \"127.0.0.1:1\"]\n");
+    let api = Api::start_with(&SETTINGS.replace("[api]\n", &text)).await?;
+    let ann = Browser::log_in(&api, ANN).await?;
+    for path in ["/console/sources/ours", "/console/flow?verdict=refused"] {
+        let page = ann.page(path).await?;
+        let places = (page.find("192.0.2.2"), page.find("192.0.2.1"));
+        assert!(matches!(places, (Some(new), Some(old)) if new < old), "{path}: {places:?}\n{page}");
+    }
+    api.stop().await
+}
+
 #[tokio::test]
 async fn who_may_only_read_is_shown_nothing_to_do_and_does_nothing() -> Result<()> {
     let world = World::new().await?;
@@ -183,6 +222,41 @@ async fn who_may_only_read_is_shown_nothing_to_do_and_does_nothing() -> Result<(
         assert_eq!(answer.status, 403, "{answer:?}");
     }
     assert!(ann.page(&held).await?.contains("Give it"), "nothing was done");
+    world.backend.api.stop().await
+}
+
+#[tokio::test]
+async fn people_decide_who_is_on_a_board() -> Result<()> {
+    let world = World::new().await?;
+    let ann = Browser::log_in(&world.backend.api, ANN).await?;
+    let board = "/console/leaderboards/weekly-net";
+    let (off, back) = (format!("{board}/exclude"), format!("{board}/readmit"));
+    let player = [("source", "main-game"), ("player", "player-1"), ("reason", "two accounts")];
+
+    let page = ann.act(board, &off, &player).await?;
+    assert!(page.contains("player-1 is taken off") && page.contains("two accounts"), "{page}");
+    assert!(page.contains("Let player-1 back"), "{page}");
+    let page = ann.act(board, &off, &player).await?;
+    assert!(page.contains("nothing changed"), "{page}");
+    // The form has whom it is about.
+    let page = ann.act(board, &back, &[("reason", "it was his brother")]).await?;
+    assert!(page.contains("player-1 is let back") && !page.contains("two accounts"), "{page}");
+
+    // What cannot be is said, and nothing is done.
+    let reason = ("reason", "because");
+    let csrf =
+        hidden(&ann.page(board).await?.split("<form").find(|form| form.contains(&off)).unwrap_or_default());
+    let csrf = csrf.iter().find(|(name, _)| name == "csrf").context("no field csrf")?.1.clone();
+    for (fields, status) in [
+        ([("source", "main-game"), ("player", "nobody"), reason], 404),
+        ([("source", "main-game"), ("player", "player-1"), ("reason", " ")], 422),
+    ] {
+        let fields = [&[("csrf", csrf.as_str())][..], &fields].concat();
+        let answer = ann.post(&off, &fields).await?;
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
+    let reader = Browser::log_in(&world.backend.api, READER).await?;
+    assert!(!reader.page(board).await?.contains("Take the player off"));
     world.backend.api.stop().await
 }
 
