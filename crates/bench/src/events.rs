@@ -1,6 +1,8 @@
 //! Backlogs for the workers alone: events as an ingress would publish them, and what must come of them.
 
 use std::ops::Range;
+use std::sync::LazyLock;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
@@ -14,7 +16,6 @@ use matchpurse_domain::event::{
 use matchpurse_domain::ids::{EventId, PlayerId, SourceName};
 use matchpurse_domain::money::{CurrencyCode, Money};
 use matchpurse_domain::time::Timestamp;
-use matchpurse_simulator::PlanOptions;
 use prost::Message as _;
 
 use crate::broker::Parcel;
@@ -120,11 +121,15 @@ impl Maker {
     }
 }
 
-/// One event a millisecond, from the day on which the simulator's plans begin.
+/// One event a millisecond, all of them lately: what came long ago would be past its deadline, and a match that waits for
+/// its end in a long backlog would be refunded meanwhile.
 fn at(number: usize) -> Timestamp {
+    static BEGIN: LazyLock<i64> = LazyLock::new(|| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+        i64::try_from(now).unwrap_or(0).saturating_sub(3_600_000_000)
+    });
     let millis = i64::try_from(number).unwrap_or(0);
-    let begin = PlanOptions::new(0, Vec::new()).epoch.micros();
-    Timestamp::from_micros(begin.saturating_add(millis.saturating_mul(1_000)))
+    Timestamp::from_micros(BEGIN.saturating_add(millis.saturating_mul(1_000)))
 }
 
 fn player(game: usize, seat: usize) -> PlayerId {
