@@ -19,7 +19,7 @@ use actix_web::{App, HttpResponse, HttpServer, web};
 use anyhow::{Context as _, Result, bail, ensure};
 use matchpurse_domain::ids::{PlayerId, SourceName};
 use matchpurse_local_servers::Postgres;
-use matchpurse_settings::Settings;
+use matchpurse_settings::ConfigFiles;
 use matchpurse_store::offers::{self, Question};
 use matchpurse_store::{Store, StoreOptions};
 use matchpurse_testkit::{Database, Dice};
@@ -41,8 +41,9 @@ async fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     match (arguments.next().as_deref(), arguments.next()) {
         (Some("serve"), Some(config)) => {
-            let settings = Settings::load(Some(config.as_ref()), std::iter::empty())?;
-            matchpurse_api::run(&settings).await
+            let mut files = ConfigFiles::new(Some(config.as_ref()), std::iter::empty());
+            let settings = files.load()?;
+            matchpurse_api::run(&settings, files).await
         }
         (Some("empty"), Some(answer)) => empty(answer).await,
         (seconds, None) => {

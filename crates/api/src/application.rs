@@ -1,5 +1,6 @@
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::time::Duration;
 
 use actix_web::dev::Server;
@@ -8,7 +9,8 @@ use actix_web::{App, HttpServer, web};
 use matchpurse_service_kit::admin::{AdminServer, ListenError};
 use matchpurse_service_kit::health::{Check, Health};
 use matchpurse_service_kit::metrics::{self, MetricsError};
-use matchpurse_settings::{ApiSettings, Settings};
+use matchpurse_service_kit::reload::follow;
+use matchpurse_settings::{ApiSettings, ConfigFiles, Settings};
 use matchpurse_store::{Migrations, Store, chain};
 use matchpurse_wiring::store_options;
 use tokio::task::JoinHandle;
@@ -17,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::Api;
 use crate::auth::KeysError;
 use crate::console::Sealer;
+use crate::reloading::Reloading;
 use crate::{body, conditional, cors, observe, routes, standing};
 
 /// The name by which the database knows this service.
@@ -38,6 +41,8 @@ pub struct Application {
     settings: Settings,
     serving: Check,
     database: Check,
+    health: Health,
+    reloading: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 /// Why the API cannot start.
@@ -88,9 +93,30 @@ impl Application {
             .map_err(|source| BuildError::Listen { address: settings.api.listen.clone(), source })?;
         let admin = match &settings.api.admin_listen {
             None => None,
-            Some(listen) => Some(AdminServer::bind(listen, "api.admin_listen", health, metrics).await?),
+            Some(listen) => {
+                Some(AdminServer::bind(listen, "api.admin_listen", health.clone(), metrics).await?)
+            }
         };
-        Ok(Self { address, server, admin, api, settings: settings.clone(), serving, database })
+        Ok(Self {
+            address,
+            server,
+            admin,
+            api,
+            settings: settings.clone(),
+            serving,
+            database,
+            health,
+            reloading: None,
+        })
+    }
+
+    /// Takes over what changes in these files while it serves, looking at them every so often.
+    #[must_use]
+    pub fn with_reload(mut self, files: ConfigFiles, every: Duration) -> Self {
+        let (loaded, shown) = (files.loaded(), self.health.note("configuration"));
+        let reloading = Reloading { api: self.api.clone(), files, started: self.settings.clone() };
+        self.reloading = Some(Box::pin(follow(reloading, loaded, every, shown)));
+        self
     }
 
     /// Where requests are taken, with the real port.
@@ -125,6 +151,7 @@ impl Application {
         let admin = self.admin.map(|admin| tokio::spawn(admin.run(ended.clone())));
         let followed = self.api.clone();
         let following = tokio::spawn(async move { followed.access.follow_keys().await });
+        let reloading = self.reloading.map(tokio::spawn);
         let watching = watch(&self.settings, self.api.store.clone(), self.database);
         let standing = tokio::spawn(standing::follow(self.api.store.clone()));
         let handle = self.server.handle();
@@ -150,6 +177,9 @@ impl Application {
         server.abort();
         watching.abort();
         following.abort();
+        if let Some(reloading) = reloading {
+            reloading.abort();
+        }
         standing.abort();
         ended.cancel();
         if let Some(Err(panic)) = match admin {

@@ -5,7 +5,7 @@ mod keys;
 mod tokens;
 
 use std::future::{Ready, ready};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use actix_web::body::BoxBody;
@@ -28,9 +28,20 @@ use crate::problems::Kind;
 
 /// Everybody who may ask.
 pub(crate) struct Access {
-    tokens: Tokens,
+    configured: RwLock<Arc<Configured>>,
     jwt: Option<Jwt>,
+}
+
+/// The tokens of the configuration, and how much everybody may ask.
+struct Configured {
+    tokens: Tokens,
     limiter: Limiter,
+}
+
+impl Configured {
+    fn new(settings: &ApiSettings) -> Arc<Self> {
+        Arc::new(Self { tokens: Tokens::new(&settings.tokens), limiter: Limiter::new(settings) })
+    }
 }
 
 /// Who shows a token, and what it allows.
@@ -92,15 +103,25 @@ impl Access {
     /// When the keys of JWTs cannot be read.
     pub(crate) fn new(settings: &ApiSettings) -> Result<Self, KeysError> {
         Ok(Self {
-            tokens: Tokens::new(&settings.tokens),
+            configured: RwLock::new(Configured::new(settings)),
             jwt: settings.jwt.as_ref().map(Jwt::new).transpose()?,
-            limiter: Limiter::new(settings),
         })
+    }
+
+    /// Takes over the tokens and the limits of a changed configuration. A token that is not in it any more is refused
+    /// from now on, in the sessions of the console too; all are counted anew.
+    pub(crate) fn take_over(&self, settings: &ApiSettings) {
+        *self.configured.write().unwrap_or_else(PoisonError::into_inner) = Configured::new(settings);
+    }
+
+    fn configured(&self) -> Arc<Configured> {
+        // A panic elsewhere leaves a whole state behind: it is replaced by one assignment.
+        Arc::clone(&self.configured.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether nobody at all is known.
     pub(crate) fn is_empty(&self) -> bool {
-        self.tokens.is_empty() && self.jwt.is_none()
+        self.configured().tokens.is_empty() && self.jwt.is_none()
     }
 
     /// Keeps the keys of JWTs up to date, for ever.
@@ -137,8 +158,9 @@ impl Access {
         secret: &[u8],
         now: Instant,
     ) -> Result<(Actor, Vec<ApiScope>, GoodUntil)> {
-        let Bearer { actor, bucket, scopes, ends } = self.bearer(secret)?;
-        self.limiter.take(&bucket, now).map_err(|wait| {
+        let configured = self.configured();
+        let Bearer { actor, bucket, scopes, ends } = self.bearer(&configured.tokens, secret)?;
+        configured.limiter.take(&bucket, now).map_err(|wait| {
             let detail = format!("this token has made too many requests; wait {} ms", wait.as_millis());
             // Whole seconds are all that the header has; rounded up, so that it is no invitation to be refused again.
             let wait_s = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
@@ -147,15 +169,15 @@ impl Access {
         Ok((actor, scopes, GoodUntil::new(ends)))
     }
 
-    fn bearer(&self, secret: &[u8]) -> Result<Bearer> {
-        if let Some(known) = self.tokens.find(secret) {
+    fn bearer(&self, tokens: &Tokens, secret: &[u8]) -> Result<Bearer> {
+        if let Some(known) = tokens.find(secret) {
             return Ok(known);
         }
         let Some(jwt) = self.jwt.as_ref().filter(|_| secret.contains(&b'.')) else {
             return Err(Failure::unauthorized(Some("no token has this secret")));
         };
         let known = jwt.bearer(secret, now().seconds()).and_then(|known| {
-            if self.tokens.names(&known.actor) { Err(Refusal::SubjectTaken) } else { Ok(known) }
+            if tokens.names(&known.actor) { Err(Refusal::SubjectTaken) } else { Ok(known) }
         });
         known.map_err(|refusal| {
             tracing::debug!(reason = %refusal, "a JWT was refused");

@@ -86,6 +86,7 @@ mod problems;
 mod process;
 mod ratings;
 mod refusal;
+mod reloading;
 mod request;
 mod rewards;
 mod routes;

@@ -1,17 +1,18 @@
 use anyhow::Context as _;
+use matchpurse_service_kit::reload::LOOK_EVERY;
 use matchpurse_service_kit::{healthcheck, shutdown, telemetry};
-use matchpurse_settings::Settings;
+use matchpurse_settings::{ConfigFiles, Settings};
 
 use crate::Application;
 
-/// Runs the API as a process of its own until a signal stops it.
+/// Runs the API as a process of its own until a signal stops it; `settings` were read from `files`, which are followed.
 ///
 /// # Errors
 /// When it cannot start, or its server ends by itself.
-pub async fn run(settings: &Settings) -> anyhow::Result<()> {
+pub async fn run(settings: &Settings, files: ConfigFiles) -> anyhow::Result<()> {
     telemetry::init("api", settings.telemetry.log_format, &settings.telemetry.log_filter)?;
     let stop = shutdown::on_signals().context("cannot listen for signals")?;
-    let application = Application::build(settings).await?;
+    let application = Application::build(settings).await?.with_reload(files, LOOK_EVERY);
     application.run_until_stopped(stop).await.context("the API ended")
 }
 

@@ -175,6 +175,7 @@ fn workers(settings: &Settings, context: &Context) -> Result<JoinSet<Result<()>>
         settings: Arc::clone(&context.settings),
         health: context.health.clone(),
         shutdown: context.shutdown.clone(),
+        files: None,
     });
     let mut workers = JoinSet::new();
     for handle in handles.into_iter().chain([dispatching]) {

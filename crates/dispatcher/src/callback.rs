@@ -148,6 +148,24 @@ impl Callers {
         Ok(Self { client, all })
     }
 
+    /// Those of changed settings, with the same client.
+    ///
+    /// # Errors
+    /// As [`check_callbacks`].
+    pub(crate) fn of(settings: &Settings, client: &HttpClient) -> Result<Self, ConfigError> {
+        Ok(Self { client: client.clone(), all: callers(settings)? })
+    }
+
+    pub(crate) fn client(&self) -> &HttpClient {
+        &self.client
+    }
+
+    /// Whether these are the same sources with the same limits: then a place among them stands for the same one.
+    pub(crate) fn same_as(&self, other: &Self) -> bool {
+        let whose = |caller: &Caller| (caller.source.clone(), caller.budget, caller.window_s);
+        self.all.iter().map(whose).eq(other.all.iter().map(whose))
+    }
+
     pub(crate) fn all(&self) -> &[Caller] {
         &self.all
     }

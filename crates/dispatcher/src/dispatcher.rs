@@ -5,10 +5,10 @@ use std::time::Duration;
 use anyhow::Result;
 use matchpurse_domain::time::Timestamp;
 use matchpurse_domain::webhook::{EndpointName, SigningKey};
-use matchpurse_settings::{DispatcherSettings, Settings};
+use matchpurse_settings::{DispatcherSettings, EndpointSettings, Settings};
 use matchpurse_store::dispatch::{
-    self, Claimed, Configured, Endpoint, EndpointId, EndpointSpec, FannedOut, LeftBehind, NewNotice, Origin,
-    Wanted,
+    self, Claimed, Configured, Endpoint, EndpointId, EndpointSpec, FannedOut, LeftBehind, NameTaken,
+    NewNotice, Origin, Wanted,
 };
 use matchpurse_store::redemptions::{self, Audience};
 use matchpurse_store::{ExposeSecret as _, Store, chain};
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::attempt::Sending;
 use crate::breaker::{self, BreakerOptions, Gate};
 use crate::callback::{Callers, Calling};
+use crate::reloading::{Change, ChangeError, Changes};
 use crate::send::{Sender, Target};
 use crate::{body, metric, slots};
 
@@ -54,6 +55,9 @@ pub struct Dispatcher {
     next_pruning: Timestamp,
     /// When it is looked next for what is left of endpoints that were removed.
     next_left: Timestamp,
+    /// Changed settings, and the one that is being taken over.
+    changes: Option<Changes>,
+    change: Option<Change>,
 }
 
 /// What a turn has done.
@@ -74,6 +78,46 @@ impl Turn {
     }
 }
 
+fn keys(settings: &Settings) -> BTreeMap<EndpointName, Vec<SigningKey>> {
+    settings.endpoints.iter().map(|(name, own)| (name.clone(), own.keys.clone())).collect()
+}
+
+fn configured(settings: &Settings) -> Vec<Configured> {
+    let configured = |(name, endpoint): (&EndpointName, &EndpointSettings)| Configured {
+        spec: EndpointSpec {
+            name: name.clone(),
+            url: endpoint.url.clone(),
+            events: endpoint.events.clone(),
+            sources: endpoint.sources.clone(),
+            ordered: endpoint.ordered,
+            status_url: endpoint.status_url.clone(),
+        },
+        allow_private: endpoint.allow_private,
+    };
+    settings.endpoints.iter().map(configured).collect()
+}
+
+/// Brings the configuration's endpoints, and the limits of the providers that are called, into the database. The inner
+/// error is that of a configuration which it cannot have.
+async fn bring(shared: &Shared) -> matchpurse_store::Result<Result<(), NameTaken>> {
+    let now = (shared.clock)();
+    let mut client = shared.store.client().await?;
+    let brought = match dispatch::bring(&mut client, &shared.configured, now).await? {
+        Ok(brought) => brought,
+        Err(error) => return Ok(Err(error)),
+    };
+    for caller in shared.callers.all() {
+        redemptions::prepare(&client, caller.budget).await?;
+    }
+    tracing::info!(
+        endpoints = shared.configured.len(),
+        changed = brought.changed,
+        removed = brought.removed,
+        "the endpoints of the configuration"
+    );
+    Ok(Ok(()))
+}
+
 pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) sender: Sender,
@@ -85,7 +129,7 @@ pub(crate) struct Shared {
     pub(crate) breaker: BreakerOptions,
     pub(crate) settings: DispatcherSettings,
     pub(crate) clock: Clock,
-    pub(crate) callers: Callers,
+    pub(crate) callers: Arc<Callers>,
     pub(crate) audience: Audience,
 }
 
@@ -101,23 +145,11 @@ impl Dispatcher {
             Duration::from_millis(own.request_timeout_ms),
         )?;
         let callers = Callers::new(settings)?;
-        let configured =
-            |(name, endpoint): (&EndpointName, &matchpurse_settings::EndpointSettings)| Configured {
-                spec: EndpointSpec {
-                    name: name.clone(),
-                    url: endpoint.url.clone(),
-                    events: endpoint.events.clone(),
-                    sources: endpoint.sources.clone(),
-                    ordered: endpoint.ordered,
-                    status_url: endpoint.status_url.clone(),
-                },
-                allow_private: endpoint.allow_private,
-            };
         let shared = Shared {
             store,
             sender,
-            keys: settings.endpoints.iter().map(|(name, own)| (name.clone(), own.keys.clone())).collect(),
-            configured: settings.endpoints.iter().map(configured).collect(),
+            keys: keys(settings),
+            configured: configured(settings),
             api_may_be_private: settings.api.endpoints_allow_private,
             breaker: BreakerOptions {
                 failures: own.breaker_failures,
@@ -128,7 +160,7 @@ impl Dispatcher {
             settings: own.clone(),
             clock,
             audience: callers.audience(),
-            callers,
+            callers: Arc::new(callers),
         };
         Ok(Self {
             shared: Arc::new(shared),
@@ -138,7 +170,15 @@ impl Dispatcher {
             turns: 0,
             next_pruning: Timestamp::from_micros(i64::MIN),
             next_left: Timestamp::from_micros(i64::MIN),
+            changes: None,
+            change: None,
         })
+    }
+
+    /// Where changed settings are given to it while it runs.
+    pub(crate) fn follow(mut self, changes: Changes) -> Self {
+        self.changes = Some(changes);
+        self
     }
 
     /// Brings the configuration's endpoints, and the limits of the providers that are called, into the database. To be
@@ -147,19 +187,34 @@ impl Dispatcher {
     /// # Errors
     /// When the database is away, or one of their names belongs to the API.
     pub async fn bring_endpoints(&self) -> Result<()> {
-        let now = (self.shared.clock)();
-        let mut client = self.shared.store.client().await?;
-        let brought = dispatch::bring(&mut client, &self.shared.configured, now).await??;
-        for caller in self.shared.callers.all() {
-            redemptions::prepare(&client, caller.budget).await?;
+        bring(&self.shared).await?.map_err(anyhow::Error::new)
+    }
+
+    /// Takes over changed settings, if there are any, between two turns. While the database is away they wait.
+    async fn take_over(&mut self) {
+        if self.change.is_none() {
+            self.change = self.changes.as_mut().and_then(|changes| changes.try_recv().ok());
         }
-        tracing::info!(
-            endpoints = self.shared.configured.len(),
-            changed = brought.changed,
-            removed = brought.removed,
-            "the endpoints of the configuration"
-        );
-        Ok(())
+        let Some(change) = &self.change else { return };
+        let taken = match self.shared.with(&change.settings) {
+            Err(error) => Err(error),
+            Ok(shared) => match bring(&shared).await {
+                Err(error) => {
+                    let reason = chain(&error);
+                    tracing::warn!(reason, "the changed configuration waits for the database");
+                    return;
+                }
+                Ok(Err(error)) => Err(ChangeError::Endpoints(Box::new(error))),
+                Ok(Ok(())) => {
+                    self.shared = Arc::new(shared);
+                    Ok(())
+                }
+            },
+        };
+        if let Some(change) = self.change.take() {
+            // Nobody waits for the answer any more when the process ends.
+            change.answer.send(taken).ok();
+        }
     }
 
     /// One turn: hands out new notices, claims what is due for the slots that are free, and begins to send it; so for
@@ -228,6 +283,7 @@ impl Dispatcher {
     ) {
         let poll = Duration::from_millis(self.shared.settings.poll_ms);
         while !stop.is_cancelled() {
+            self.take_over().await;
             let turn = self.turn().await;
             let (more, failed) = (turn.as_ref().is_ok_and(|turn| turn.more()), turn.is_err());
             turned(turn);
@@ -440,6 +496,26 @@ impl Shared {
                 tracing::warn!(endpoint, %webhook_id, reason, "not sent; it is withdrawn when its lease ends");
             }
         }
+    }
+
+    /// The same with the endpoints and keys of changed settings. Which providers are called does not change while calls
+    /// may be under way: only with what.
+    fn with(&self, settings: &Settings) -> Result<Self, ChangeError> {
+        let callers = Callers::of(settings, self.callers.client())?;
+        let callers =
+            if callers.same_as(&self.callers) { Arc::new(callers) } else { Arc::clone(&self.callers) };
+        Ok(Self {
+            store: self.store.clone(),
+            sender: self.sender.clone(),
+            keys: keys(settings),
+            configured: configured(settings),
+            api_may_be_private: self.api_may_be_private,
+            breaker: self.breaker,
+            settings: self.settings.clone(),
+            clock: Arc::clone(&self.clock),
+            audience: callers.audience(),
+            callers,
+        })
     }
 
     /// Hands new notices to the endpoints that want them; returns how many notices there were.

@@ -35,6 +35,7 @@ mod dispatcher;
 pub mod metric;
 pub mod policy;
 mod process;
+mod reloading;
 mod send;
 mod service;
 pub mod slots;

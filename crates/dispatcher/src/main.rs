@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use matchpurse_dispatcher::{check_callbacks, healthcheck, serve};
-use matchpurse_settings::{Settings, process_environment};
+use matchpurse_settings::{ConfigFiles, process_environment};
 
 /// Sends the studio's back-end what it must know, signed by Standard Webhooks.
 #[derive(Parser)]
@@ -40,9 +40,10 @@ async fn main() -> ExitCode {
 }
 
 async fn execute(arguments: Arguments) -> anyhow::Result<()> {
-    let settings = Settings::load(arguments.config.as_deref(), process_environment())?;
+    let mut files = ConfigFiles::new(arguments.config.as_deref(), process_environment());
+    let settings = files.load()?;
     match arguments.command.unwrap_or(Command::Run) {
-        Command::Run => serve(settings).await?,
+        Command::Run => serve(settings, files).await?,
         Command::CheckConfig => {
             check_callbacks(&settings)?;
             print!("{}", settings.render());

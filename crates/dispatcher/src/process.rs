@@ -4,18 +4,19 @@ use anyhow::{Context as _, Result};
 use matchpurse_service_kit::admin::AdminServer;
 use matchpurse_service_kit::health::Health;
 use matchpurse_service_kit::{healthcheck, metrics, shutdown, telemetry};
-use matchpurse_settings::Settings;
+use matchpurse_settings::{ConfigFiles, Settings};
 use tokio_util::sync::CancellationToken;
 
 use crate::service::{Context, SERVICE, run};
 
 const ADMIN_SETTING: &str = "dispatcher.admin_listen";
 
-/// Runs the dispatcher as a process of its own until a signal stops it.
+/// Runs the dispatcher as a process of its own until a signal stops it; `settings` were read from `files`, which are
+/// followed.
 ///
 /// # Errors
 /// When it cannot start.
-pub async fn serve(settings: Settings) -> Result<()> {
+pub async fn serve(settings: Settings, files: ConfigFiles) -> Result<()> {
     telemetry::init(SERVICE, settings.telemetry.log_format, &settings.telemetry.log_filter)?;
     let metrics = metrics::install()?;
     let shutdown = shutdown::on_signals().context("cannot listen for signals")?;
@@ -32,7 +33,7 @@ pub async fn serve(settings: Settings) -> Result<()> {
             Some(tokio::spawn(server.run(ended.clone())))
         }
     };
-    let outcome = run(Context { settings: Arc::new(settings), health, shutdown }).await;
+    let outcome = run(Context { settings: Arc::new(settings), health, shutdown, files: Some(files) }).await;
     ended.cancel();
     if let Some(admin) = admin {
         admin.await.context("the admin port's task panicked")?;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use matchpurse_service_kit::health::{Check, Health};
-use matchpurse_settings::Settings;
+use matchpurse_service_kit::reload::{LOOK_EVERY, follow};
+use matchpurse_settings::{ConfigFiles, Settings};
 use matchpurse_store::{Migrations, Store, StoreOptions, chain, dispatch, now};
 use matchpurse_wiring::worker_store_options;
 use tokio::sync::Notify;
@@ -13,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use crate::reloading::Reloading;
 use crate::{Clock, Dispatcher};
 
 /// The name by which the database and the health report know this service.
@@ -30,6 +32,8 @@ pub struct Context {
     pub health: Health,
     /// Tripped when it is time to end.
     pub shutdown: CancellationToken,
+    /// Where the settings were read from, if they are to be followed.
+    pub files: Option<ConfigFiles>,
 }
 
 /// Runs a dispatcher in the background of this process; see [`run`].
@@ -42,7 +46,7 @@ pub fn spawn(context: Context) -> JoinHandle<Result<()>> {
 /// # Errors
 /// When it cannot start: the database's URL or an endpoint of the configuration will not do.
 pub async fn run(context: Context) -> Result<()> {
-    let Context { settings, health, shutdown } = context;
+    let Context { settings, health, shutdown, files } = context;
     let migrated = health.check("migrations");
     let stall_after = Duration::from_millis(settings.dispatcher.stall_after_ms);
     let options = worker_store_options(&settings, SERVICE);
@@ -54,6 +58,13 @@ pub async fn run(context: Context) -> Result<()> {
         () = shutdown.cancelled() => return Ok(()),
     }
     dispatcher.bring_endpoints().await.context("cannot bring in the endpoints of the configuration")?;
+    let mut following = None;
+    if let Some(files) = files {
+        let (loaded, shown) = (files.loaded(), health.note("configuration"));
+        let (reloading, changes) = Reloading::new(files, Settings::clone(&settings));
+        dispatcher = dispatcher.follow(changes);
+        following = Some(tokio::spawn(follow(reloading, loaded, LOOK_EVERY, shown)));
+    }
     let woken = Arc::new(Notify::new());
     let listening = tokio::spawn(listen(options, Arc::clone(&woken)));
     let turning = health.check_with_progress("dispatching", stall_after);
@@ -68,6 +79,9 @@ pub async fn run(context: Context) -> Result<()> {
     dispatcher.run(&woken, &shutdown, turned).await;
     turning.not_ready("shutting down");
     listening.abort();
+    if let Some(following) = following {
+        following.abort();
+    }
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use actix_web::http::ConnectionType;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpResponse, web};
 use matchpurse_bus::{Publisher, Status};
@@ -41,6 +42,11 @@ impl IngressHealth {
         self.relay.get_or_init(|| (status, self.health.note("spool relay")));
     }
 
+    /// Shows whether the configuration in the files is the one in force.
+    pub(crate) fn configuration(&self) -> Check {
+        self.health.note("configuration")
+    }
+
     /// Deliveries are taken.
     pub(crate) fn serving(&self) {
         self.serving_check.ready();
@@ -74,10 +80,18 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
         .route("/rejected", web::get().to(rejected));
 }
 
-/// Whether the process is alive; on the public port too, for load balancers that can ask nothing else.
+/// Whether the process is alive.
 pub(crate) async fn healthz(health: web::Data<IngressHealth>) -> HttpResponse {
     let report = health.report();
     answer(report.alive, &report)
+}
+
+/// The same on the public port, for load balancers that can ask nothing else, where anybody may ask: the connection ends with the answer (see
+/// [`crate::caller::Caller::hang_up_on_a_stranger`]).
+pub(crate) async fn public_healthz(health: web::Data<IngressHealth>) -> HttpResponse {
+    let mut answer = healthz(health).await;
+    answer.head_mut().set_connection_type(ConnectionType::Close);
+    answer
 }
 
 async fn readyz(health: web::Data<IngressHealth>) -> HttpResponse {

@@ -1,5 +1,6 @@
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,15 +10,18 @@ use matchpurse_bus::{Publisher, Status};
 use matchpurse_service_kit::config::ConfigError;
 use matchpurse_service_kit::http_client::HttpError;
 use matchpurse_service_kit::metrics::{self, MetricsError};
-use matchpurse_settings::{IngressSettings, Settings};
+use matchpurse_service_kit::reload::follow;
+use matchpurse_settings::{ConfigFiles, IngressSettings, Settings};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Admin, IngressHealth};
+use crate::connections::Connections;
 use crate::hooks::Hooks;
 use crate::receive::Ingress;
 use crate::rejected::RejectedLog;
+use crate::reloading::Reloading;
 
 /// How long an idle connection is kept. Longer than load balancers keep theirs (60 s is usual), so that it is
 /// never us who closes a connection on which a delivery is just being sent.
@@ -37,6 +41,7 @@ pub struct Application {
     drain_delay: Duration,
     drain_timeout: Duration,
     max_in_flight: u32,
+    reloading: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 /// Why the ingress cannot start.
@@ -98,7 +103,18 @@ impl Application {
             drain_delay: Duration::from_millis(own.drain_delay_ms),
             drain_timeout: Duration::from_millis(own.drain_timeout_ms),
             max_in_flight: own.max_in_flight,
+            reloading: None,
         })
+    }
+
+    /// Takes over what changes in these files while it serves, looking at them every so often; `settings` are those of
+    /// the start.
+    #[must_use]
+    pub fn with_reload(mut self, files: ConfigFiles, settings: Settings, every: Duration) -> Self {
+        let (loaded, shown) = (files.loaded(), self.health.configuration());
+        let reloading = Reloading { ingress: self.ingress.clone(), files, started: settings };
+        self.reloading = Some(Box::pin(follow(reloading, loaded, every, shown)));
+        self
     }
 
     /// Shows the relay from the spool to the broker beside the ingress's own checks. The ingress is ready without
@@ -131,7 +147,12 @@ impl Application {
     /// # Errors
     /// When a server ends by itself.
     pub async fn run_until_stopped(self, stop: CancellationToken) -> io::Result<()> {
-        let key_fetchers = self.fetch_keys();
+        let mut background = JoinSet::new();
+        let fetching = self.ingress.clone();
+        background.spawn(async move { fetching.sources.keep_keys_fresh().await });
+        if let Some(reloading) = self.reloading {
+            background.spawn(reloading);
+        }
         let (handle, admin_handle) = (self.server.handle(), self.admin.as_ref().map(Server::handle));
         let mut servers = JoinSet::new();
         servers.spawn(self.server);
@@ -165,7 +186,7 @@ impl Application {
         if let Some(admin_handle) = admin_handle {
             admin_handle.stop(false).await;
         }
-        drop(key_fetchers);
+        drop(background);
         tracing::info!("stopped");
         match ended {
             None => Ok(()),
@@ -174,22 +195,6 @@ impl Application {
             Some(Ok(Ok(()))) => Err(io::Error::other("a server ended by itself")),
         }
     }
-
-    /// Keeps the public keys of the sources fresh until the set is dropped.
-    fn fetch_keys(&self) -> JoinSet<()> {
-        let mut fetchers = JoinSet::new();
-        let names: Vec<String> =
-            self.ingress.sources.iter().map(|source| source.name.as_str().to_owned()).collect();
-        for name in names {
-            let ingress = self.ingress.clone();
-            fetchers.spawn(async move {
-                if let Some(source) = ingress.sources.get(&name) {
-                    source.keyring.keep_fresh().await;
-                }
-            });
-        }
-        fetchers
-    }
 }
 
 fn public_server(
@@ -197,13 +202,19 @@ fn public_server(
     hooks: &Hooks,
     health: &Arc<IngressHealth>,
 ) -> Result<(SocketAddr, Server), BuildError> {
+    let connections = Connections::new(settings);
+    // The server counts those of each of its threads, of which it starts as many as there are processors.
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let connections_max = usize::try_from(settings.connections_max).unwrap_or(usize::MAX).div_ceil(threads);
     let (hooks, health) = (hooks.clone(), web::Data::from(Arc::clone(health)));
     let server = HttpServer::new(move || {
         App::new()
             .app_data(health.clone())
-            .route("/healthz", web::get().to(admin::healthz))
+            .route("/healthz", web::get().to(admin::public_healthz))
             .configure(|config| hooks.configure(config))
     })
+    .on_connect(move |connection, data| connections.opened(connection, data))
+    .max_connections(connections_max)
     .client_request_timeout(Duration::from_millis(settings.request_timeout_ms))
     .keep_alive(KEEP_ALIVE)
     // Whole seconds are all that it takes; rounded up, so that what was promised is kept.

@@ -5,23 +5,28 @@ use std::time::Duration;
 
 use actix_web::web;
 use matchpurse_bus::Publisher;
-use matchpurse_service_kit::http_client::{HttpClient, HttpClientOptions};
+use matchpurse_service_kit::http_client::HttpClient;
 use matchpurse_settings::Settings;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::BuildError;
 use crate::answers::Answers;
-use crate::keyring::FETCH_PAUSE;
+use crate::keyring::{FETCH_PAUSE, client_options};
 use crate::log_gate::LogGate;
 use crate::memory::BodyMemory;
 use crate::metrics::Meter;
 use crate::receive::{self, Ingress, Limits};
 use crate::rejected::RejectedLog;
 use crate::sources::Sources;
+use crate::strangers::Strangers;
 
 /// What a publish may take beyond the limits of broker and database, which end it first when they work.
 const PUBLISH_SLACK_MS: u64 = 1000;
+
+/// This part of the places, and of the memory for bodies, is kept from strangers: a quarter.
+const KNOWN_SHARE: u32 = 4;
+const KNOWN_SHARE_BYTES: u64 = 4;
 
 /// Deliveries, from the request to the answer, for whoever serves them: [`crate::Application`] on ports, a test in
 /// memory. Clones are the same ingress.
@@ -34,17 +39,24 @@ impl Hooks {
     /// # Errors
     /// [`BuildError`].
     pub fn new(settings: &Settings, publisher: Arc<dyn Publisher>) -> Result<Self, BuildError> {
-        let client = HttpClient::new(&HttpClientOptions { user_agent: "matchpurse", ..Default::default() })
-            .map_err(BuildError::HttpClient)?;
+        let client = HttpClient::new(&client_options()).map_err(BuildError::HttpClient)?;
         let sources = Sources::new(settings, &client, FETCH_PAUSE)?;
-        let own = &settings.ingress;
+        let (own, memory) = (&settings.ingress, settings.ingress.body_memory_max_bytes);
+        let largest = u64::try_from(sources.largest_body()).unwrap_or(u64::MAX);
+        let places = |count| Arc::new(Semaphore::new(self::count(count).min(Semaphore::MAX_PERMITS)));
         Ok(Self(web::Data::new(Ingress {
             sources,
             answers: Answers::new(settings, Handle::current()).map_err(BuildError::Database)?,
             publisher,
             runtime: Handle::current(),
-            places: Arc::new(Semaphore::new(count(own.max_in_flight).min(Semaphore::MAX_PERMITS))),
-            body_memory: BodyMemory::new(own.body_memory_max_bytes),
+            places: places(own.max_in_flight),
+            stranger_places: places(own.max_in_flight.saturating_sub(own.max_in_flight / KNOWN_SHARE)),
+            body_memory: BodyMemory::new(
+                memory,
+                memory.saturating_sub(memory / KNOWN_SHARE_BYTES).max(largest),
+            ),
+            strangers: Strangers::new(own),
+            trusted_proxies: own.trusted_proxies.clone(),
             rejected: Arc::new(RejectedLog::new(count(own.rejected_log_max))),
             limits: limits(settings),
             meter: Meter::new(),

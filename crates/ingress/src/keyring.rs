@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use matchpurse_domain::ids::SourceName;
 use matchpurse_providers::{KeyError, KeySet, Keys, Provider, RemoteKeys};
-use matchpurse_service_kit::http_client::{HttpClient, HttpError};
+use matchpurse_service_kit::http_client::{HttpClient, HttpClientOptions, HttpError};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -26,6 +26,20 @@ const FETCH_EVERY: Duration = Duration::from_secs(600);
 /// A delivery waits for the fetch that it caused, and senders wait seconds at most.
 const FETCH_TIME_LIMIT: Duration = Duration::from_secs(3);
 
+/// The largest answer that is read, in bytes: a realm's description is about one thousand.
+const KEY_BYTES_MAX: usize = 64 * 1024;
+
+/// The bounds of the client that keys are fetched with.
+pub(crate) fn client_options() -> HttpClientOptions {
+    HttpClientOptions {
+        time_limit: FETCH_TIME_LIMIT,
+        connect_time_limit: FETCH_TIME_LIMIT,
+        response_bytes_max: KEY_BYTES_MAX,
+        user_agent: "matchpurse",
+        ..HttpClientOptions::default()
+    }
+}
+
 /// The keys of one source.
 pub(crate) struct Keyring {
     source: SourceName,
@@ -39,6 +53,8 @@ pub(crate) struct Keyring {
 pub(crate) struct Known {
     /// The keys.
     pub(crate) keys: Arc<Keys>,
+    /// Those of them that were fetched, once any were.
+    fetched: Option<Vec<Bytes>>,
     /// Grows with every answer of the endpoint that brought other keys.
     generation: u64,
 }
@@ -69,7 +85,7 @@ enum FetchError {
 impl Keyring {
     /// The keys of the configuration only.
     pub(crate) fn new(source: SourceName, configured: Keys) -> Self {
-        let known = Known { keys: Arc::new(configured.clone()), generation: 0 };
+        let known = Known { keys: Arc::new(configured.clone()), fetched: None, generation: 0 };
         Self { source, configured, known: RwLock::new(known), remote: None }
     }
 
@@ -82,6 +98,23 @@ impl Keyring {
         pause: Duration,
     ) -> Self {
         self.remote = Some(Remote { adapter, url: remote.url, client, pause, last: Mutex::default() });
+        self
+    }
+
+    /// Takes over what `old` has fetched, where it is fetched from the same place: whoever changes another key must not
+    /// make us forget these, for nobody knows when they can be fetched again.
+    pub(crate) async fn taking_over(self, old: &Self) -> Self {
+        if let (Some(remote), Some(before)) = (&self.remote, &old.remote)
+            && remote.url == before.url
+            && remote.adapter.id() == before.adapter.id()
+        {
+            // Whoever fetches at this moment is waited for, so that its answer is not lost.
+            *remote.last.lock().await = *before.last.lock().await;
+            let fetched = old.known.read().unwrap_or_else(PoisonError::into_inner).fetched.clone();
+            if let Some(fetched) = fetched {
+                self.replace(fetched);
+            }
+        }
         self
     }
 
@@ -133,12 +166,12 @@ impl Keyring {
 
     fn replace(&self, fetched: Vec<Bytes>) {
         let configured = self.configured.webhook.iter().map(Bytes::copy_from_slice);
-        let webhook = KeySet::new(configured.chain(fetched));
+        let webhook = KeySet::new(configured.chain(fetched.iter().cloned()));
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let same = known.generation > 0 && known.keys.webhook.iter().eq(webhook.iter());
         if !same {
             let keys = Arc::new(Keys { webhook, ..self.configured.clone() });
-            *known = Known { keys, generation: known.generation.saturating_add(1) };
+            *known = Known { keys, fetched: Some(fetched), generation: known.generation.saturating_add(1) };
             tracing::info!(source = self.source.as_str(), "public keys fetched");
         }
     }

@@ -11,13 +11,15 @@
 //! | nobody vouches for it | 401, without the reason | no; counted, and in the rejected log |
 //! | unknown source, wrong method | 404, 405 | no |
 //! | body too large, too slow, not whole | 413, 408, 400 | no |
-//! | as many deliveries, or bytes of bodies, in work as may be | 429 with `Retry-After` | no |
+//! | as many deliveries, or bytes of bodies, in work as may be; a stranger who was refused too often | 429 with `Retry-After` | no |
 //! | no public key known yet, no durable storage confirms, or an answer about money cannot be kept | 503 with `Retry-After` | no |
 
 mod admin;
 mod answers;
 mod application;
 mod body;
+mod caller;
+mod connections;
 mod egress;
 mod envelope;
 mod hooks;
@@ -30,7 +32,9 @@ mod process;
 mod receive;
 mod refusal;
 mod rejected;
+mod reloading;
 mod sources;
+mod strangers;
 mod traceparent;
 
 pub use application::{Application, BuildError};

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use matchpurse_ingress::{check_sources, healthcheck, run};
-use matchpurse_settings::{Settings, process_environment};
+use matchpurse_settings::{ConfigFiles, process_environment};
 
 /// Takes the providers' webhooks at /hooks/{source}: verifies, normalizes and publishes them.
 #[derive(Parser)]
@@ -40,9 +40,10 @@ async fn main() -> ExitCode {
 }
 
 async fn execute(arguments: Arguments) -> anyhow::Result<()> {
-    let settings = Settings::load(arguments.config.as_deref(), process_environment())?;
+    let mut files = ConfigFiles::new(arguments.config.as_deref(), process_environment());
+    let settings = files.load()?;
     match arguments.command.unwrap_or(Command::Run) {
-        Command::Run => run(&settings).await,
+        Command::Run => run(&settings, files).await,
         Command::CheckConfig => {
             check_sources(&settings)?;
             print!("{}", settings.render());

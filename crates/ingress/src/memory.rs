@@ -9,27 +9,34 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::refusal::Refusal;
 
-/// All the memory that there is for bodies; clones share it.
+/// All the memory that there is for bodies; clones share it. Strangers have a part of it, so that there is always some
+/// left for those who have signed before.
 #[derive(Debug, Clone)]
-pub(crate) struct BodyMemory(Arc<Semaphore>);
+pub(crate) struct BodyMemory {
+    all: Arc<Semaphore>,
+    strangers: Arc<Semaphore>,
+}
 
 /// What one delivery has taken of it; given back when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Taken {
     memory: BodyMemory,
+    known: bool,
     permit: Option<OwnedSemaphorePermit>,
+    strangers: Option<OwnedSemaphorePermit>,
 }
 
 impl BodyMemory {
-    /// So many bytes.
-    pub(crate) fn new(bytes: u64) -> Self {
-        let permits = usize::try_from(bytes).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
-        Self(Arc::new(Semaphore::new(permits)))
+    /// So many bytes, of which strangers may take so many.
+    pub(crate) fn new(bytes: u64, strangers: u64) -> Self {
+        let permits = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        let semaphore = |bytes| Arc::new(Semaphore::new(permits(bytes)));
+        Self { all: semaphore(bytes), strangers: semaphore(strangers) }
     }
 
-    /// Nothing, to begin with.
-    pub(crate) fn none_taken(&self) -> Taken {
-        Taken { memory: self.clone(), permit: None }
+    /// Nothing, to begin with, for somebody who is known or not.
+    pub(crate) fn none_taken(&self, known: bool) -> Taken {
+        Taken { memory: self.clone(), known, permit: None, strangers: None }
     }
 }
 
@@ -41,12 +48,18 @@ impl Taken {
     pub(crate) fn grow_to(&mut self, bytes: usize) -> Result<(), Refusal> {
         let more = bytes.saturating_sub(self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
         let more = u32::try_from(more).map_err(|_| Refusal::NoMemory)?;
-        let permit =
-            Arc::clone(&self.memory.0).try_acquire_many_owned(more).map_err(|_| Refusal::NoMemory)?;
-        match &mut self.permit {
-            Some(taken) => taken.merge(permit),
-            None => self.permit = Some(permit),
+        if !self.known {
+            take(&self.memory.strangers, more, &mut self.strangers)?;
         }
-        Ok(())
+        take(&self.memory.all, more, &mut self.permit)
     }
+}
+
+fn take(memory: &Arc<Semaphore>, more: u32, taken: &mut Option<OwnedSemaphorePermit>) -> Result<(), Refusal> {
+    let permit = Arc::clone(memory).try_acquire_many_owned(more).map_err(|_| Refusal::NoMemory)?;
+    match taken {
+        Some(taken) => taken.merge(permit),
+        None => *taken = Some(permit),
+    }
+    Ok(())
 }

@@ -18,6 +18,8 @@ pub const KEY_FETCHES_TOTAL: &str = "matchpurse_ingress_key_fetches_total";
 pub const REQUEST_SECONDS: &str = "matchpurse_ingress_request_seconds";
 /// Seconds from handing events to the publisher to its answer, whatever it is.
 pub const PUBLISH_SECONDS: &str = "matchpurse_ingress_publish_seconds";
+/// Connections that were ended because their address had too many.
+pub const CONNECTIONS_ENDED_TOTAL: &str = "matchpurse_ingress_connections_ended_total";
 /// Deliveries in work.
 pub const IN_FLIGHT: &str = "matchpurse_ingress_in_flight";
 
@@ -94,11 +96,17 @@ pub(crate) fn key_fetch(source: &SourceName, outcome: &'static str) {
     counter!(KEY_FETCHES_TOTAL, "source" => source.as_str().to_owned(), "outcome" => outcome).increment(1);
 }
 
+/// Counts a connection that was ended because its address had too many.
+pub(crate) fn connection_ended() {
+    counter!(CONNECTIONS_ENDED_TOTAL).increment(1);
+}
+
 fn outcome(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::UnknownPath => "unknown_path",
         Refusal::UnknownSource => "unknown_source",
         Refusal::MethodNotAllowed { .. } => "method_not_allowed",
+        Refusal::RefusedTooOften { .. } => "refused_too_often",
         Refusal::TooMany => "too_many",
         Refusal::NoMemory => "no_memory",
         Refusal::TooLarge { .. } => "too_large",

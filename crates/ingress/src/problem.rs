@@ -29,6 +29,9 @@ pub(crate) fn answer(refusal: &Refusal, source: Option<&Source>, retry_after_s: 
         Refusal::MethodNotAllowed { allow } => {
             response.insert_header((ALLOW, allow.as_str()));
         }
+        Refusal::RefusedTooOften { wait_s } => {
+            response.insert_header((RETRY_AFTER, HeaderValue::from(*wait_s)));
+        }
         Refusal::TooMany | Refusal::NoMemory => {
             response.insert_header((RETRY_AFTER, HeaderValue::from(RETRY_AFTER_TOO_MANY_S)));
         }
@@ -47,6 +50,9 @@ fn kind(refusal: &Refusal) -> (StatusCode, &'static str, &'static str) {
         Refusal::UnknownSource => (StatusCode::NOT_FOUND, "unknown-source", "No such source"),
         Refusal::MethodNotAllowed { .. } => {
             (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed")
+        }
+        Refusal::RefusedTooOften { .. } => {
+            (StatusCode::TOO_MANY_REQUESTS, "refused-too-often", "Refused too often")
         }
         Refusal::TooMany => (StatusCode::TOO_MANY_REQUESTS, "too-many-deliveries", "Too many deliveries"),
         Refusal::NoMemory => (StatusCode::TOO_MANY_REQUESTS, "too-many-bytes", "Too many bytes"),
@@ -76,6 +82,9 @@ fn detail(refusal: &Refusal) -> String {
         Refusal::UnknownPath => "deliveries go to /hooks/{source}".to_owned(),
         Refusal::UnknownSource => "no source of this name is configured".to_owned(),
         Refusal::MethodNotAllowed { allow } => format!("this source takes {allow}"),
+        Refusal::RefusedTooOften { wait_s } => {
+            format!("too much from here was refused; wait {wait_s} s")
+        }
         Refusal::TooMany => "as many deliveries are in work as may be; send it again".to_owned(),
         Refusal::NoMemory => "the bodies in work take as much memory as they may; send it again".to_owned(),
         Refusal::TooLarge { limit } => format!("this source takes bodies of up to {limit} bytes"),

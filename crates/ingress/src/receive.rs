@@ -16,10 +16,12 @@ use matchpurse_contracts::wire::Message;
 use matchpurse_domain::event::Payload;
 use matchpurse_domain::time::Timestamp;
 use matchpurse_providers::{Delivery, Headers, Method, Outcome, Reply, Verified, VerifyError};
+use matchpurse_service_kit::network::Network;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::answers::Answers;
+use crate::caller::Caller;
 use crate::envelope::Envelope;
 use crate::log_gate::LogGate;
 use crate::memory::{BodyMemory, Taken};
@@ -27,6 +29,7 @@ use crate::metrics::Meter;
 use crate::refusal::Refusal;
 use crate::rejected::{Rejected, RejectedLog};
 use crate::sources::{Source, Sources};
+use crate::strangers::Strangers;
 use crate::{body, metrics, problem, traceparent};
 
 /// What every request needs; one for the process.
@@ -38,7 +41,11 @@ pub(crate) struct Ingress {
     /// that the publisher opens there would stand still while that thread is busy.
     pub(crate) runtime: Handle,
     pub(crate) places: Arc<Semaphore>,
+    /// Those of them that strangers may take together.
+    pub(crate) stranger_places: Arc<Semaphore>,
     pub(crate) body_memory: BodyMemory,
+    pub(crate) strangers: Strangers,
+    pub(crate) trusted_proxies: Vec<Network>,
     pub(crate) rejected: Arc<RejectedLog>,
     pub(crate) limits: Limits,
     pub(crate) meter: Meter,
@@ -62,6 +69,7 @@ struct Place {
     meter: Meter,
     memory: Taken,
     _permit: OwnedSemaphorePermit,
+    _stranger: Option<OwnedSemaphorePermit>,
 }
 
 /// `/hooks/{source}`, with any method.
@@ -71,39 +79,45 @@ pub(crate) async fn deliver(
     payload: web::Payload,
     ingress: web::Data<Ingress>,
 ) -> HttpResponse {
-    let retry_after_s = ingress.limits.retry_after_s;
-    let Some(source) = ingress.sources.get(&name) else {
-        metrics::astray(&Refusal::UnknownSource);
-        return problem::answer(&Refusal::UnknownSource, None, retry_after_s);
-    };
     let began = Instant::now();
-    match receive(&ingress, source, &request, payload).await {
+    let caller = ingress.caller(&request, began);
+    let Some(source) = ingress.sources.get(&name) else {
+        return ingress.lost(caller, Refusal::UnknownSource, began);
+    };
+    let outcome = match ingress.shuts_out(caller, Some(&source.name), began) {
+        Some(refusal) => Err(refusal),
+        None => receive(&ingress, &source, caller, &request, payload).await,
+    };
+    let caller = ingress.learn(caller, Some(&source.name), outcome.as_ref().err(), Instant::now());
+    match outcome {
         Ok(reply) => {
             source.meter.kept(began.elapsed());
             respond(reply)
         }
         Err(refusal) => {
             source.meter.refused(&refusal, began.elapsed());
-            ingress.note(source, &request, &refusal);
-            problem::answer(&refusal, Some(source), retry_after_s)
+            ingress.note(&source, caller, &refusal);
+            let answer = problem::answer(&refusal, Some(&source), ingress.limits.retry_after_s);
+            caller.hang_up_on_a_stranger(answer)
         }
     }
 }
 
 /// Every other path.
-pub(crate) async fn astray(ingress: web::Data<Ingress>) -> HttpResponse {
-    metrics::astray(&Refusal::UnknownPath);
-    problem::answer(&Refusal::UnknownPath, None, ingress.limits.retry_after_s)
+pub(crate) async fn astray(request: HttpRequest, ingress: web::Data<Ingress>) -> HttpResponse {
+    let now = Instant::now();
+    ingress.lost(ingress.caller(&request, now), Refusal::UnknownPath, now)
 }
 
 async fn receive(
     ingress: &Ingress,
     source: &Source,
+    caller: Caller,
     request: &HttpRequest,
     payload: web::Payload,
 ) -> Result<Reply, Refusal> {
     let method = allowed_method(source, request)?;
-    let mut place = ingress.place()?;
+    let mut place = ingress.place(caller)?;
     let (limit, time_limit) = (source.max_body, ingress.limits.body_time);
     let body = body::read(request.headers(), payload, limit, time_limit, &mut place.memory).await?;
     let received_at = now();
@@ -174,10 +188,29 @@ async fn verify(source: &Source, delivery: &Delivery, now: Timestamp) -> Result<
 impl Ingress {
     /// A place among the deliveries in work, if there is one now: nobody waits in line, because who sends
     /// can wait better than who receives.
-    fn place(&self) -> Result<Place, Refusal> {
+    fn place(&self, caller: Caller) -> Result<Place, Refusal> {
+        let stranger = if caller.known {
+            None
+        } else {
+            let permit = Arc::clone(&self.stranger_places).try_acquire_owned();
+            Some(permit.map_err(|_| Refusal::TooMany)?)
+        };
         let permit = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Refusal::TooMany)?;
         self.meter.in_flight.increment(1.0);
-        Ok(Place { meter: self.meter.clone(), memory: self.body_memory.none_taken(), _permit: permit })
+        Ok(Place {
+            meter: self.meter.clone(),
+            memory: self.body_memory.none_taken(caller.known),
+            _permit: permit,
+            _stranger: stranger,
+        })
+    }
+
+    /// The answer to what came to no source.
+    fn lost(&self, caller: Caller, refusal: Refusal, now: Instant) -> HttpResponse {
+        let refusal = self.shuts_out(caller, None, now).unwrap_or(refusal);
+        metrics::astray(&refusal);
+        self.learn(caller, None, Some(&refusal), now);
+        caller.hang_up_on_a_stranger(problem::answer(&refusal, None, self.limits.retry_after_s))
     }
 
     /// Publishes, in a task of its own: a sender who hangs up does not take back what it has sent, and its
@@ -197,12 +230,12 @@ impl Ingress {
     }
 
     /// One line a failure where somebody may have to act; a flood of the same is one line a second.
-    fn note(&self, source: &Source, request: &HttpRequest, refusal: &Refusal) {
+    fn note(&self, source: &Source, caller: Caller, refusal: &Refusal) {
         let name = source.name.as_str();
         let error = refusal as &dyn std::error::Error;
         match refusal {
             Refusal::NotBelieved(reason) => {
-                let remote = request.peer_addr().map(|address| address.ip());
+                let remote = caller.address;
                 let rejected = Rejected { at: now(), source: source.name.clone(), reason: *reason, remote };
                 self.rejected.add(rejected);
                 if let Some(held_back) = self.not_believed_log.pass() {

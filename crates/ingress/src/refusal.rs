@@ -18,6 +18,12 @@ pub(crate) enum Refusal {
         /// The methods that it uses, as the `Allow` header has them.
         allow: String,
     },
+    /// A stranger who was refused too often.
+    #[error("too many requests of a stranger were refused")]
+    RefusedTooOften {
+        /// How long to wait, in seconds.
+        wait_s: u64,
+    },
     /// As many deliveries are in work as may be.
     #[error("too many deliveries are in work")]
     TooMany,

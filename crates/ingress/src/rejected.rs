@@ -31,7 +31,8 @@ pub struct Rejected {
     pub source: SourceName,
     /// Why it was not believed.
     pub reason: VerifyError,
-    /// The peer's address: the proxy's, where there is one, because what a proxy adds anybody can add too.
+    /// The peer's address, or the one that a trusted proxy tells; of other proxies their own, because what they add anybody
+    /// can add too.
     pub remote: Option<IpAddr>,
 }
 

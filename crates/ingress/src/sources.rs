@@ -1,6 +1,7 @@
 //! The configured sources, each with its adapter and its keys, or every reason why they cannot work.
 
 use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +11,8 @@ use matchpurse_reading::adapter_settings;
 use matchpurse_service_kit::config::{ConfigError, Problem, Reason, join, nearest};
 use matchpurse_service_kit::http_client::HttpClient;
 use matchpurse_settings::{SecretValue, Settings, SourceSettings};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::keyring::Keyring;
 use crate::metrics::SourceMeter;
@@ -30,8 +33,18 @@ pub(crate) struct Source {
     pub(crate) meter: SourceMeter,
 }
 
-/// The configured sources by name.
-pub(crate) struct Sources(HashMap<String, Source>);
+/// The configured sources.
+pub(crate) struct Sources {
+    by_name: RwLock<Arc<ByName>>,
+    client: HttpClient,
+    fetch_pause: Duration,
+    /// Of all bodies, in bytes.
+    body_memory: u64,
+    /// Tells who keeps their keys fresh that they are others.
+    replaced: watch::Sender<()>,
+}
+
+type ByName = HashMap<String, Arc<Source>>;
 
 impl Sources {
     /// Checks the sources and makes them ready. Public keys are fetched later, by `client`, each source's at
@@ -44,21 +57,71 @@ impl Sources {
         client: &HttpClient,
         fetch_pause: Duration,
     ) -> Result<Self, ConfigError> {
+        let body_memory = settings.ingress.body_memory_max_bytes;
         let ready = |checked: Checked| {
             let source = checked.into_source(client, fetch_pause);
-            (source.name.as_str().to_owned(), source)
+            (source.name.as_str().to_owned(), Arc::new(source))
         };
-        Ok(Self(check(settings)?.into_iter().map(ready).collect()))
+        let by_name: ByName = check(settings, body_memory)?.into_iter().map(ready).collect();
+        Ok(Self {
+            by_name: RwLock::new(Arc::new(by_name)),
+            client: client.clone(),
+            fetch_pause,
+            body_memory,
+            replaced: watch::Sender::new(()),
+        })
     }
 
     /// The source of this name.
-    pub(crate) fn get(&self, name: &str) -> Option<&Source> {
-        self.0.get(name)
+    pub(crate) fn get(&self, name: &str) -> Option<Arc<Source>> {
+        self.all().get(name).cloned()
     }
 
-    /// All of them.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Source> {
-        self.0.values()
+    /// The largest body that any of them takes, in bytes.
+    pub(crate) fn largest_body(&self) -> usize {
+        self.all().values().map(|source| source.max_body).max().unwrap_or(0)
+    }
+
+    /// Takes over what may change while deliveries come: keys, the adapter's options, the size of bodies. A delivery in
+    /// work goes on with what it began with. Everything else of a source (which there are, and the rules by which money
+    /// moves) is the workers' business too, and stays as it is until all are started anew.
+    ///
+    /// # Errors
+    /// As [`check_sources`]; then nothing has changed.
+    pub(crate) async fn take_over(&self, settings: &Settings) -> Result<(), ConfigError> {
+        let mut by_name = ByName::clone(&self.all());
+        for checked in check(settings, self.body_memory)? {
+            let Some(before) = by_name.get(checked.name.as_str()) else { continue };
+            if checked.adapter.id() != before.adapter.id() {
+                continue;
+            }
+            let mut source = checked.into_source(&self.client, self.fetch_pause);
+            source.settings.policy = before.settings.policy.clone();
+            source.keyring = source.keyring.taking_over(&before.keyring).await;
+            by_name.insert(source.name.as_str().to_owned(), Arc::new(source));
+        }
+        *self.by_name.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(by_name);
+        self.replaced.send_replace(());
+        Ok(())
+    }
+
+    /// Keeps the public keys of the sources fresh, for ever.
+    pub(crate) async fn keep_keys_fresh(&self) {
+        let mut replaced = self.replaced.subscribe();
+        loop {
+            let mut fetchers = JoinSet::new();
+            for source in self.all().values().cloned() {
+                fetchers.spawn(async move { source.keyring.keep_fresh().await });
+            }
+            if replaced.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn all(&self) -> Arc<ByName> {
+        // A panic elsewhere leaves a whole state behind: it is replaced by one assignment.
+        Arc::clone(&self.by_name.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -68,10 +131,10 @@ impl Sources {
 /// # Errors
 /// [`ConfigError::Problems`], with the problems of all sources.
 pub fn check_sources(settings: &Settings) -> Result<(), ConfigError> {
-    check(settings).map(drop)
+    check(settings, settings.ingress.body_memory_max_bytes).map(drop)
 }
 
-fn check(settings: &Settings) -> Result<Vec<Checked>, ConfigError> {
+fn check(settings: &Settings, body_memory: u64) -> Result<Vec<Checked>, ConfigError> {
     let mut problems = Vec::new();
     let mut add = |key: String, what: String| {
         problems.push(Problem { key, origin: None, reason: Reason::Invalid(what) });
@@ -87,7 +150,7 @@ fn check(settings: &Settings) -> Result<Vec<Checked>, ConfigError> {
         .iter()
         .filter_map(|(name, source)| {
             let table = join("sources", name.as_str());
-            Checked::new(name, source, settings.ingress.body_memory_max_bytes, &mut |key, what| {
+            Checked::new(name, source, body_memory, &mut |key, what| {
                 add(if key.is_empty() { table.clone() } else { join(&table, key) }, what);
             })
         })

@@ -50,6 +50,10 @@ pub(crate) fn sections(document: &Document, add: &mut dyn FnMut(&str, String)) {
         ("broker.group_max_events", broker.group_max_events.into()),
         ("broker.shards", broker.shards.into()),
         ("broker.batch_max", broker.batch_max.into()),
+        ("ingress.connections_max", ingress.connections_max.into()),
+        ("ingress.connections_per_address_max", ingress.connections_per_address_max.into()),
+        ("ingress.refusals_per_address_burst", ingress.refusals_per_address_burst.into()),
+        ("ingress.refusals_per_source_burst", ingress.refusals_per_source_burst.into()),
         ("ingress.max_in_flight", ingress.max_in_flight.into()),
         ("ingress.body_memory_max_bytes", ingress.body_memory_max_bytes),
         ("ingress.request_timeout_ms", ingress.request_timeout_ms),
@@ -149,11 +153,11 @@ pub(crate) fn sections(document: &Document, add: &mut dyn FnMut(&str, String)) {
     if !(1..=2).contains(&operations.correction_approvals) {
         add("operations.correction_approvals", "must be 1 or 2".to_owned());
     }
+    transport::check(database, broker, add);
     tokens(api, add);
     console(api, add);
     jwt(api, add);
     origins(api, add);
-    transport::check(database, broker, add);
     ingresses(api, add);
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use matchpurse_service_kit::config::{SecretUrl, SecretValue};
+use matchpurse_service_kit::network::Network;
 use matchpurse_service_kit::telemetry::LogFormat;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -14,10 +15,10 @@ pub struct DatabaseSettings {
     /// `postgres://…`
     #[serde(deserialize_with = "database_url")]
     pub url: SecretUrl,
-    /// Connections of one service.
     /// Whose certificates are believed, as a file of PEM; without it, those of the system's authorities.
     #[serde(deserialize_with = "optional_path")]
     pub tls_ca: Option<PathBuf>,
+    /// Connections of one service.
     pub pool_size: u16,
     /// For a free connection of the pool.
     pub pool_wait_ms: u64,
@@ -46,10 +47,10 @@ pub struct BrokerSettings {
     /// `amqp://…`; without it the transport is the spool.
     #[serde(deserialize_with = "broker_url")]
     pub url: Option<SecretUrl>,
-    /// For a connection.
     /// Whose certificates are believed for `amqps`, as a file of PEM; without it, those of the system's authorities.
     #[serde(deserialize_with = "optional_path")]
     pub tls_ca: Option<PathBuf>,
+    /// For a connection.
     pub connect_timeout_ms: u64,
     /// AMQP heartbeat.
     pub heartbeat_s: u16,
@@ -63,9 +64,9 @@ pub struct BrokerSettings {
     pub unconfirmed_max: u32,
     /// Events in one message; 1: none travel together.
     pub group_max_events: u16,
-    /// Queues of each worker, but the archive.
     /// Whether the services declare what has to be on the broker.
     pub declare: bool,
+    /// Queues of each worker, but the archive.
     pub shards: u16,
     /// Which of them this process takes from; empty: all.
     pub take_shards: Vec<u16>,
@@ -84,6 +85,20 @@ pub struct IngressSettings {
     pub listen: String,
     /// `host:port` for health and metrics.
     pub admin_listen: Option<String>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
+    /// Connections at once, in all and from one address.
+    pub connections_max: u32,
+    /// Those of one address that is no trusted proxy's.
+    pub connections_per_address_max: u32,
+    /// Refusals of one strange address, over longer times; 0 for any number.
+    pub refusals_per_address_per_second: u32,
+    /// And at once after a pause.
+    pub refusals_per_address_burst: u32,
+    /// Refusals of all strangers at one source, over longer times; 0 for any number.
+    pub refusals_per_source_per_second: u32,
+    /// And at once after a pause.
+    pub refusals_per_source_burst: u32,
     /// Deliveries in work at once.
     pub max_in_flight: u32,
     /// Bytes of their bodies at once.
@@ -340,6 +355,12 @@ fn database_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretUrl,
     }
 }
 
+/// An empty text is a path that is not given.
+fn optional_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    let path = Option::<PathBuf>::deserialize(deserializer)?;
+    Ok(path.filter(|path| !path.as_os_str().is_empty()))
+}
+
 fn broker_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretUrl>, D::Error> {
     let url = Option::<SecretUrl>::deserialize(deserializer)?;
     match url.as_ref().and_then(|url| url.expose().split_once("://")) {
@@ -347,9 +368,3 @@ fn broker_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secre
         Some(_) => Err(D::Error::custom("must begin with `amqp://` or `amqps://`")),
     }
 }
-/// An empty text is a path that is not given.
-fn optional_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
-    let path = Option::<PathBuf>::deserialize(deserializer)?;
-    Ok(path.filter(|path| !path.as_os_str().is_empty()))
-}
-

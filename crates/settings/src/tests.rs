@@ -432,6 +432,13 @@ options.issuer = "https://issuer.example"
     [ingress]
     listen = "127.0.0.1:8080"
     admin_listen = "127.0.0.1:9100"
+    trusted_proxies = []
+    connections_max = 10000
+    connections_per_address_max = 1000
+    refusals_per_address_per_second = 20
+    refusals_per_address_burst = 200
+    refusals_per_source_per_second = 0
+    refusals_per_source_burst = 2000
     max_in_flight = 2048
     body_memory_max_bytes = 67108864
     request_timeout_ms = 10000

@@ -2,13 +2,18 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use matchpurse_api::Application;
+use matchpurse_settings::ConfigFiles;
 use matchpurse_testkit::Database;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
 
-use crate::harness::{ANN, SETTINGS, deposit, on};
+use crate::harness::{ANN, SETTINGS, deposit, on, request};
+use crate::http::Request;
 
 /// A configuration file that goes with the test.
 struct File(PathBuf);
@@ -32,6 +37,52 @@ fn program(config: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_matchpurse-api"));
     command.env("MATCHPURSE_CONFIG", config).kill_on_drop(true);
     command
+}
+
+/// A token is given and taken back without a restart, and a mistake in between changes nothing.
+#[tokio::test]
+async fn tokens_are_changed_while_it_serves() -> Result<()> {
+    const ADDED: &str = "somebody-new-may-read-0123456789abcdef";
+    let database = Database::create().await?;
+    let text = on(&database.url(), SETTINGS);
+    let config = File::new("tokens", &text)?;
+    let mut files = ConfigFiles::new(Some(&config.0), std::iter::empty());
+    let application = Application::build(&files.load()?).await?.with_reload(files, Duration::from_millis(5));
+    let (address, admin) = (application.address().to_string(), application.admin_address().context("none")?);
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(application.run_until_stopped(stop.clone()));
+    let admin = admin.to_string();
+    let metric = async |line: &str| -> Result<()> {
+        while !Request::new("GET", "/metrics", b"")
+            .send(&admin)
+            .await?
+            .body
+            .lines()
+            .any(|found| found == line)
+        {
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    };
+    let status = async |secret: &str| {
+        anyhow::Ok(request(secret, "GET", "/v1/anomalies", "").send(&address).await?.status)
+    };
+
+    assert_eq!((status(ANN).await?, status(ADDED).await?), (200, 401));
+    let more = format!("{text}\n[api.tokens.new]\nsecret = \"{ADDED}\"\nscopes = [\"read\"]\n");
+    std::fs::write(&config.0, &more)?;
+    metric("matchpurse_config_reloads_total{outcome=\"taken\"} 1").await?;
+    assert_eq!((status(ANN).await?, status(ADDED).await?), (200, 200));
+
+    std::fs::write(&config.0, more.replace(ADDED, "too short"))?;
+    metric("matchpurse_config_good 0").await?;
+    assert_eq!((status(ANN).await?, status(ADDED).await?), (200, 200));
+
+    std::fs::write(&config.0, more.replace(ANN, "another-that-ann-has-now-0123456789ab"))?;
+    metric("matchpurse_config_good 1").await?;
+    assert_eq!((status(ANN).await?, status(ADDED).await?), (401, 200));
+    stop.cancel();
+    Ok(running.await??)
 }
 
 async fn outcome(config: &Path, command: &str) -> Result<Output> {

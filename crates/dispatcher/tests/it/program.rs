@@ -6,9 +6,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use matchpurse_service_kit::http_client::{HttpClient, HttpClientOptions};
 use matchpurse_testkit::{Database, Studio};
+use standardwebhooks::Webhook;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::stage::{SECRET, Stage, ids, notices};
+use crate::stage::{SECRET, Stage, ids, notice, notices};
 
 fn program(database: &Database, studio: &Studio, admin: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_matchpurse-dispatcher"));
@@ -75,6 +77,51 @@ async fn the_program_shows_no_secret_answers_for_itself_and_stops_when_asked() -
     for output in [shown, up, stopped] {
         assert!(!text(&output).contains("hunter2") && !text(&output).contains("C2FVs"), "{}", text(&output));
     }
+    Ok(())
+}
+
+/// The endpoint's secret is in a file; what is sent after that has changed is signed by the new one.
+#[tokio::test]
+async fn a_secret_that_changes_signs_what_is_sent_from_then_on() -> Result<()> {
+    let next = "whsec_bmV4dC1uZXh0LW5leHQtbmV4dC1uZXh0LW5leHQ=";
+    let (stage, studio) = (Stage::new().await?, Studio::start().await?);
+    let file = std::env::temp_dir().join(format!("matchpurse-dispatcher-secret-{}", std::process::id()));
+    std::fs::write(&file, SECRET)?;
+    let mut child = program(&stage.database, &studio, "")
+        .env("MATCHPURSE_ENDPOINTS__GAME__SECRETS", format!("[{{ file = {file:?} }}]"))
+        .env("MATCHPURSE_TELEMETRY__LOG_FORMAT", "json")
+        .spawn()?;
+    let signed_by = |secret: &str, place: usize| -> Result<bool> {
+        let requests = studio.requests();
+        let request = requests.get(place).context("nothing was sent")?;
+        let mut headers = http::HeaderMap::new();
+        for name in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
+            headers.insert(name, request.header(name).parse()?);
+        }
+        Ok(Webhook::new(secret)?.verify(&request.body, &headers).is_ok())
+    };
+    stage.tell(&[notice("match.held", "m", 1)]).await?;
+    tokio::time::timeout(Duration::from_secs(60), studio.received(1)).await??;
+    assert!(signed_by(SECRET, 0)?);
+
+    std::fs::write(&file, next)?;
+    let mut log = BufReader::new(child.stdout.take().context("piped")?).lines();
+    let mut errors = BufReader::new(child.stderr.take().context("piped")?).lines();
+    let again = |line: Option<String>| line.is_some_and(|line| line.contains("read again and is in force"));
+    loop {
+        let said = tokio::select! {
+            line = log.next_line() => again(line?),
+            line = errors.next_line() => again(line?),
+        };
+        if said {
+            break;
+        }
+    }
+    stage.tell(&[notice("match.held", "m", 2)]).await?;
+    tokio::time::timeout(Duration::from_secs(60), studio.received(2)).await??;
+    assert!(signed_by(next, 1)? && !signed_by(SECRET, 1)?);
+    std::fs::remove_file(&file)?;
+    child.kill().await?;
     Ok(())
 }
 

@@ -152,6 +152,7 @@ async fn what_nobody_vouches_for_is_answered_401_without_the_reason() {
     assert_snapshot!(ingress.send(&unsigned).await, @r#"
     401
     cache-control: no-store
+    connection: close
     content-length: 182
     content-type: application/problem+json
 

@@ -35,7 +35,7 @@ pub(crate) struct Ingress {
     pub(crate) rejected: Arc<RejectedLog>,
     pub(crate) stop: CancellationToken,
     pub(crate) running: JoinHandle<std::io::Result<()>>,
-    settings: Settings,
+    pub(crate) settings: Settings,
 }
 
 impl Ingress {

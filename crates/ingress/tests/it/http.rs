@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// A request; `content-length` is added unless a header of its own says how long the body is.
 #[derive(Clone)]
@@ -56,8 +56,20 @@ impl Connection {
         Self(TcpStream::connect(address).await.unwrap())
     }
 
+    /// From another address of this machine.
+    pub(crate) async fn open_from(own: &str, address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(own.parse().unwrap(), 0)).unwrap();
+        Self(socket.connect(address).await.unwrap())
+    }
+
     pub(crate) async fn write(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).await.unwrap();
+    }
+
+    /// Writes, if the server still takes it.
+    pub(crate) async fn try_write(&mut self, bytes: &[u8]) -> bool {
+        self.0.write_all(bytes).await.is_ok()
     }
 
     /// The next answer; `None` when the server closed the connection instead.

@@ -69,6 +69,7 @@ async fn without_a_key_it_is_not_the_senders_fault() {
     assert_snapshot!(ingress.send(&good).await, @r#"
     503
     cache-control: no-store
+    connection: close
     content-length: 191
     content-type: application/problem+json
     retry-after: 2

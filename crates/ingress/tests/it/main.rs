@@ -19,4 +19,6 @@ mod limits;
 mod operators;
 mod process;
 mod publisher;
+mod reload;
 mod start;
+mod strangers;

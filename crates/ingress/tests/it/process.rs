@@ -65,6 +65,21 @@ impl Running {
         panic!("the log ended before it took deliveries");
     }
 
+    /// Waits until this is in its log.
+    async fn said(&mut self, message: &str) {
+        while let Some(line) = self.log.next_line().await.unwrap() {
+            if line.contains(message) {
+                return;
+            }
+        }
+        panic!("the log ended without {message:?}");
+    }
+
+    async fn signal(&self, name: &str) {
+        let pid = self.child.id().unwrap().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().await.unwrap().success());
+    }
+
     async fn ask(address: SocketAddr, request: &Request) -> Answer {
         let mut connection = Connection::open(address).await;
         connection.write(&request.bytes()).await;
@@ -100,6 +115,36 @@ async fn it_serves_without_a_broker_and_ends_well_on_sigterm() {
     let refused = outcome(&asking.0, "healthcheck").await;
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("does not answer"));
+}
+
+#[tokio::test]
+async fn a_hangup_makes_it_read_its_files_again() {
+    const READ_AGAIN: &str = "the configuration has been read again and is in force";
+    let text = SOURCES.replace("[ingress]", NO_STORAGE);
+    let config = File::new("hangup", &text);
+    let mut running = Running::start(&config.0).await;
+    // Nothing has changed, so only the signal can be the reason.
+    running.signal("-HUP").await;
+    running.said(READ_AGAIN).await;
+
+    let (old, new) = ("Bearer 8f6a2c0b5d1e4f7a9c3b", "Bearer another-that-is-new");
+    let address = running.address;
+    let status = async |secret: &str| {
+        let request = Request::new("POST", "/hooks/servers", b"{}").header("authorization", secret);
+        Running::ask(address, &request).await.status
+    };
+    // Nothing can be kept, so what is believed is answered 503.
+    assert_eq!((status(old).await, status(new).await), (503, 401));
+    std::fs::write(&config.0, text.replace(old, new)).unwrap();
+    running.signal("-HUP").await;
+    running.said(READ_AGAIN).await;
+    assert_eq!((status(old).await, status(new).await), (401, 503));
+
+    std::fs::write(&config.0, "nonsense").unwrap();
+    running.signal("-HUP").await;
+    running.said("the old one stays in force").await;
+    let ready = Running::ask(running.admin, &Request::new("GET", "/readyz", b"")).await;
+    assert!(ready.body.contains("the changed configuration is not in force"), "{ready}");
 }
 
 /// The broker is away and so is the database of the spool.
