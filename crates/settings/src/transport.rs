@@ -98,7 +98,7 @@ fn parameter<'a>(url: &'a str, name: &str) -> Option<&'a str> {
         .filter_map(|pair| pair.split_once('='))
         .filter(|(key, _)| *key == name)
         .map(|(_, value)| value)
-        .last()
+        .next_back()
 }
 
 /// Whether all hosts of the URL are this machine: a loopback address, or a socket in the file system.
