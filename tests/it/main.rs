@@ -19,5 +19,7 @@ mod kill;
 mod observability;
 mod orders;
 mod replay;
+mod rights;
 mod spool;
 mod system;
+mod tls;

@@ -62,6 +62,11 @@ impl System {
     pub(super) fn variables_of(&self, service: Service) -> Vec<(String, String)> {
         let [planned, varied] = [&self.variables, &self.varied]
             .map(|variables| variables.get(&service).into_iter().flatten().cloned());
-        planned.chain(varied).collect()
+        // Each has the rights of its own role, as in production: a right that is missing fails a test.
+        let own = self.database.as_ref().map(|database| {
+            let role = format!("matchpurse_{}", service.name().replace('-', "_"));
+            ("MATCHPURSE_DATABASE__URL".to_owned(), database.url_as(&role))
+        });
+        own.into_iter().chain(planned).chain(varied).collect()
     }
 }
