@@ -28,8 +28,8 @@ pub use options::BusOptions;
 pub use processing::process;
 pub use publish::{PublishError, Publisher};
 pub use rabbit::{
-    BrokerReport, Expected, Permissions, QueueReport, RabbitError, RabbitPublisher, RabbitTransport, TopologyError,
-    declare_topology, inspect, permissions,
+    BrokerReport, Expected, Permissions, QueueReport, RabbitError, RabbitPublisher, RabbitTransport,
+    TopologyError, declare_topology, inspect, permissions,
 };
 pub use relay::{EmbeddedTransport, Relay, relay_to_broker};
 pub use spool::{Destination, Spool, SpoolError, Spooled};

@@ -56,7 +56,8 @@ pub(crate) async fn run(args: DoctorArgs, out: Out) -> Result<Ending> {
 
 async fn look(settings: &Settings, args: &DoctorArgs, report: &mut Report) {
     for warning in settings.in_plain_text() {
-        let advice = "fine in a private network that nobody else is in; see docs/security/transport-and-roles.md";
+        let advice =
+            "fine in a private network that nobody else is in; see docs/security/transport-and-roles.md";
         report.warning(Area::Configuration, "plain text", warning, advice);
     }
     let store = database::look(settings, report).await;

@@ -23,11 +23,11 @@ mod output;
 mod ports;
 pub mod postgres;
 mod process;
-mod tls;
 pub mod rabbitmq;
+mod tls;
 
 pub use error::Error;
 pub use install::{Say, install_postgres, install_rabbitmq};
 pub use postgres::{Postgres, PostgresBinaries, PostgresOptions, find_postgres};
-pub use tls::ServerTls;
 pub use rabbitmq::{Rabbitmq, RabbitmqBinaries, RabbitmqOptions, find_rabbitmq};
+pub use tls::ServerTls;

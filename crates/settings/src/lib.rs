@@ -11,9 +11,9 @@ mod reload;
 mod rewards;
 mod sections;
 mod source;
-mod transport;
 #[cfg(test)]
 mod tests;
+mod transport;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -718,7 +718,11 @@ fn plain_text_to_other_machines_is_warned_of_and_contradictions_are_refused() {
         ("[database]\nurl = \"postgres://u@127.0.0.1/n\"".to_owned(), 0),
         ("[database]\nurl = \"postgres://u@db/n\"\n[broker]\nurl = \"amqp://u:p@mq\"".to_owned(), 2),
         ("[database]\nurl = \"postgres://u@db/n?sslmode=disable\"".to_owned(), 1),
-        ("[database]\nurl = \"postgres://u@db/n?sslmode=verify-full\"\n[broker]\nurl = \"amqps://mq\"".to_owned(), 0),
+        (
+            "[database]\nurl = \"postgres://u@db/n?sslmode=verify-full\"\n[broker]\nurl = \"amqps://mq\""
+                .to_owned(),
+            0,
+        ),
         (format!("[database]\nurl = \"postgres://u@db/n\"\n{ca}"), 0),
         (format!("[database]\nurl = \"postgres://u@db/n?sslmode=require\"\n{ca}"), 0),
     ] {

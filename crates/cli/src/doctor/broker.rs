@@ -27,7 +27,7 @@ pub(super) async fn look(settings: &Settings, url: &str, management: Option<&str
     let found = match inspect(url, &bus_options(settings, "matchpurse-doctor")).await {
         Ok(found) => found,
         Err(error @ (RabbitError::Url(_) | RabbitError::Tls(_))) => {
-            report.failed(area, "connection", error.to_string(), "mend `broker.url`");
+            report.failed(area, "connection", matchpurse_store::chain(&error), "mend `broker.url`");
             return;
         }
         Err(error) => {
