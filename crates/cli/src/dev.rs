@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use matchpurse_service_kit::{shutdown, telemetry};
-use matchpurse_settings::{Settings, process_environment};
+use matchpurse_settings::{SecretUrl, Settings, process_environment};
 use serde_json::{Value, json};
 
 use crate::config::WHERE;
@@ -87,8 +87,13 @@ pub(crate) fn places(services: &Services, database_url: &str) -> Value {
         "ingress_admin": services.admin_address.map(admin),
         "workers_admin": admin(services.workers_admin_address),
         "api_admin": services.api_admin_address.map(admin),
-        "database_url": database_url,
+        "database_url": shown(database_url),
     })
+}
+
+/// A database of ours has no password; one that somebody gave us is told without it.
+fn shown(database_url: &str) -> String {
+    SecretUrl::new(database_url).map_or_else(String::new, |url| url.redacted())
 }
 
 /// Where everything is.
@@ -103,7 +108,7 @@ pub(crate) fn tell(services: &Services, database_url: &str) {
     }
     say(&format!("the API is at http://{}/v1", services.api_address));
     say(&format!("the console is at http://{}/console", services.api_address));
-    say(&format!("the database is {database_url}"));
+    say(&format!("the database is {}", shown(database_url)));
 }
 
 /// What lets a newcomer in.

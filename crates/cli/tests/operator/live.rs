@@ -12,12 +12,12 @@ use serde_json::Value;
 use crate::ground::Played;
 
 /// Ports that nobody else has.
-const FREE_PORTS: &str = "[ingress]\nadmin_listen = \"127.0.0.1:0\"\n[api]\nadmin_listen = \"127.0.0.1:0\"\n";
+pub(crate) const FREE_PORTS: &str = "[ingress]\nadmin_listen = \"127.0.0.1:0\"\n[api]\nadmin_listen = \"127.0.0.1:0\"\n";
 
 const ADAPTERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../providers/src");
 
 /// A child that ends with the test.
-struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -66,7 +66,7 @@ fn lines(mut listening: Running) -> Result<Vec<Value>> {
     text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
 }
 
-fn send(played: &Played, places: &Value, args: &[&str]) -> Result<Output> {
+pub(crate) fn send(played: &Played, places: &Value, args: &[&str]) -> Result<Output> {
     let to = places["hooks"].as_str().unwrap().trim_end_matches("/hooks");
     played.run(&[&["send", "--json", "--to", to], args].concat())
 }
@@ -106,6 +106,12 @@ fn sources() -> Result<(String, BTreeMap<String, PathBuf>)> {
         }
     }
     Ok((text, keys))
+}
+
+/// The body of a built-in delivery.
+pub(crate) fn documented_body(provider: &str, name: &str) -> Result<String> {
+    let path = Path::new(ADAPTERS).join(provider).join("fixtures").join(format!("{name}.json"));
+    Ok(std::fs::read_to_string(path)?)
 }
 
 /// What the adapter's golden file says of a delivery: the status of the answer.

@@ -9,3 +9,4 @@ mod live;
 mod parked;
 mod people;
 mod rebuild;
+mod redaction;
