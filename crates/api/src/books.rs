@@ -11,11 +11,14 @@ use tokio::time::timeout;
 
 use crate::api::Api;
 
-/// So many times as long as it took, nobody adds it up again: a small ledger is as good as never old.
-const REST: u32 = 20;
-
-/// For so long a page waits for it.
+/// For so long a page waits for it. A ledger that takes no longer is added up for each page.
 const PATIENCE: Duration = Duration::from_millis(50);
+
+/// So long waits who comes first, when there is nothing to show instead.
+const PATIENCE_OF_THE_FIRST: Duration = Duration::from_secs(1);
+
+/// So many times as long as it took, nobody adds up a larger one again.
+const REST: u32 = 20;
 
 /// The ledger's sums, as they were added up last.
 pub(crate) struct Books {
@@ -40,11 +43,11 @@ pub(crate) struct Sums {
 impl Sums {
     /// Whether it is worth saying when that was.
     pub(crate) fn is_old(&self) -> bool {
-        self.begun.elapsed() > PATIENCE * REST
+        self.took > PATIENCE
     }
 
     fn rests(&self) -> bool {
-        self.begun.elapsed() < self.took * REST
+        self.took > PATIENCE && self.begun.elapsed() < self.took * REST
     }
 }
 
@@ -73,10 +76,10 @@ impl Books {
                 }
             });
         }
+        let patience = if last.is_some() { PATIENCE } else { PATIENCE_OF_THE_FIRST };
         // When it is over, what there is counts, whether it is new or not.
-        timeout(PATIENCE, made.changed()).await.ok();
-        let sums = made.borrow().clone();
-        sums
+        timeout(patience, made.changed()).await.ok();
+        made.borrow().clone()
     }
 
     async fn add_up(&self) -> matchpurse_store::Result<Sums> {

@@ -160,7 +160,11 @@ pub(super) async fn list(
         ],
         filtered: own.iter().any(|(_, value)| value.is_some()),
         player: player.unwrap_or_default(),
-        pager: Pager::new(&here, before.is_none(), page.next.map(match_list::cursor_of)),
+        pager: Pager::new(&here, before.is_none(), page.next.map(match_list::cursor_of)).short(
+            page.lines.len(),
+            ROWS,
+            page.next.map(|(at, _)| at),
+        ),
         rows: page.lines.into_iter().map(|line| Row::of(&api, line)).collect(),
     })
 }

@@ -4,6 +4,10 @@ use super::operation::{Operation, Text};
 use crate::problems::Kind;
 use crate::{anomalies, events, parked};
 
+/// Of lists of which an index knows only a part.
+const BOUNDED: &str = "A page looks at 10,000 of them at most. Where few of those are wanted it may have fewer \
+     rows than `limit`, or none, though more follow: `next` says whether.";
+
 fn state() -> Text<'static> {
     Text::Words(vec!["open", "resolved"])
 }
@@ -11,6 +15,7 @@ fn state() -> Text<'static> {
 pub(super) fn operations() -> Vec<Operation> {
     vec![
         Operation::get("/v1/parked", "listParked", "Deliveries that could not be applied, the newest first")
+            .details(BOUNDED)
             .query("state", state(), "Default: open.")
             .query("worker", Text::Any, "Only those of this worker.")
             .query("kind", Text::Words(vec!["technical", "unrecognized", "dead_letter"]), "Only those.")
@@ -25,6 +30,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .refuses([Kind::ParkedNoEvent, Kind::ParkedUnreadable]),
         decision("/v1/parked/{id}/discard", "discardParked", "Says that a parked delivery is not wanted"),
         Operation::get("/v1/anomalies", "listAnomalies", "What contradicts itself, the newest first")
+            .details(BOUNDED)
             .query("state", state(), "Default: open.")
             .query("kind", Text::Any, "Only those of this kind.")
             .query("source", Text::Any, "Only those of this source.")
@@ -42,6 +48,12 @@ pub(super) fn operations() -> Vec<Operation> {
         .answers::<anomalies::AnomalyView>(200, "As it is now.")
         .refuses([Kind::AnomalyResolved]),
         Operation::get("/v1/events", "listEvents", "The archive, the newest first")
+            .details(
+                "A page looks at 10,000 events at most: of one source in the order of its chain, the last \
+                 first, otherwise and between two times in the order in which they came. Where few of \
+                 them are of the wanted type, or of the wanted source between two times, it may have \
+                 fewer rows than `limit`, or none, though more follow: `next` says whether.",
+            )
             .query("source", Text::Any, "Only those of this source.")
             .query("subject", Text::Any, "Only those about this match, contest, offer or player.")
             .query("type", Text::Any, "Only those of this type, in the provider's words.")
