@@ -245,7 +245,7 @@ async fn people_decide_who_is_on_a_board() -> Result<()> {
     // What cannot be is said, and nothing is done.
     let reason = ("reason", "because");
     let csrf =
-        hidden(&ann.page(board).await?.split("<form").find(|form| form.contains(&off)).unwrap_or_default());
+        hidden(ann.page(board).await?.split("<form").find(|form| form.contains(&off)).unwrap_or_default());
     let csrf = csrf.iter().find(|(name, _)| name == "csrf").context("no field csrf")?.1.clone();
     for (fields, status) in [
         ([("source", "main-game"), ("player", "nobody"), reason], 404),
