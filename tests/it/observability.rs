@@ -217,8 +217,7 @@ fn every_runbook_says_the_four_things_by_commands_that_are_there() -> Result<()>
         }
         for command in text.split("`matchpurse ").skip(1) {
             let command = command.split('`').next().unwrap_or_default();
-            let words: Vec<&str> =
-                command.split_whitespace().take_while(is_word).take(2).collect();
+            let words: Vec<&str> = command.split_whitespace().take_while(is_word).take(2).collect();
             // A command of one word may be followed by an argument that looks like a second one.
             let known = (1..=words.len()).any(|count| {
                 let prefix = words.iter().take(count).copied().collect::<Vec<_>>().join(" ");

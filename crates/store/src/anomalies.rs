@@ -16,7 +16,8 @@ use crate::{Result, Tx};
 mod operate;
 
 pub use operate::{
-    AnomalyFilter, AnomalyLine, AnomalyPage, AnomalyPlace, Decided, find, list, lock_in_tx, page, resolve_in_tx,
+    AnomalyFilter, AnomalyLine, AnomalyPage, AnomalyPlace, Decided, find, list, lock_in_tx, page,
+    resolve_in_tx,
 };
 
 /// The longest subject that is kept, in characters; ids are shorter.

@@ -12,7 +12,8 @@ use serde_json::Value;
 use crate::ground::Played;
 
 /// Ports that nobody else has.
-pub(crate) const FREE_PORTS: &str = "[ingress]\nadmin_listen = \"127.0.0.1:0\"\n[api]\nadmin_listen = \"127.0.0.1:0\"\n";
+pub(crate) const FREE_PORTS: &str =
+    "[ingress]\nadmin_listen = \"127.0.0.1:0\"\n[api]\nadmin_listen = \"127.0.0.1:0\"\n";
 
 const ADAPTERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../providers/src");
 
