@@ -12,10 +12,11 @@ use crate::exit::{Ending, usage};
 use crate::out::Out;
 use crate::progress::Progress;
 
-/// Sends correct, repeated, reordered, forged, old and slow deliveries to an endpoint, and says what it does wrong
+/// Try a studio's endpoint and say what it does wrong with our webhooks
 ///
-/// They are about a source "endpoint-check" and about players that do not exist, but a correct endpoint acts on them:
-/// let it be a test system. The exit code is 1 when something is wrong.
+/// It sends correct, repeated, reordered, forged, old and slow deliveries. They are about a source "endpoint-check" and
+/// about players that do not exist, but a correct endpoint acts on them: let it be a test system. The exit code is 1 when
+/// something is wrong.
 #[derive(Debug, clap::Args)]
 pub(crate) struct VerifyEndpointArgs {
     /// Where the endpoint takes webhooks; it may be on this machine or in a private network
