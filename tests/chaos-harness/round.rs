@@ -195,16 +195,13 @@ pub(crate) async fn replay(rig: &mut Rig, schedule: &Schedule, options: &Options
     Ok(changes.into_iter().map(|change| format!("a replay changed something: {change}")).collect())
 }
 
-/// How far the search for what workers never got has looked. It goes on by the clock, whatever comes.
-const BY_THE_CLOCK: &[&str] = &["missed_search"];
-
 /// All tables, when what is made beside the workers has come to rest too.
 async fn tables(rig: &Rig) -> Result<Tables> {
     let deadline = Instant::now() + DRAIN_PATIENCE;
-    let mut last = rig.system.tables(BY_THE_CLOCK).await?;
+    let mut last = rig.system.tables(&[]).await?;
     loop {
         tokio::time::sleep(REST).await;
-        let now = rig.system.tables(BY_THE_CLOCK).await?;
+        let now = rig.system.tables(&[]).await?;
         if last == now {
             return Ok(now);
         }
