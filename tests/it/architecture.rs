@@ -13,6 +13,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("deadpool-postgres", &["store"]),
     ("refinery", &["store"]),
     ("actix-web", &["ingress", "api", "bench"]),
+    ("actix-http", &["ingress"]),
+    ("actix-service", &["ingress"]),
     ("reqwest", &["service-kit"]),
     ("jsonwebtoken", &["providers", "api"]),
     ("utoipa", &["api"]),
@@ -125,6 +127,67 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
+/// What only generated code names.
+const NAMED_BY_GENERATED: &[(&str, &str)] = &[("matchpurse-contracts", "pbjson")];
+
+/// Which files of other folders these have compiled in: a file by `#[path]`, or, where that is a `mod.rs`, its folder.
+fn compiled_in(files: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for file in files {
+        let Some(folder) = file.parent() else { continue };
+        for line in std::fs::read_to_string(file)?.lines() {
+            let path = line.trim().strip_prefix("#[path = \"").and_then(|rest| rest.strip_suffix("\"]"));
+            match path.map(|path| folder.join(path)) {
+                Some(module) if module.ends_with("mod.rs") => {
+                    rust_files(&module.with_file_name(""), &mut found)?
+                }
+                Some(module) => found.push(module),
+                None => {}
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Whatever is built and not used is somebody else's code for nothing.
+#[test]
+fn every_dependency_is_named_by_who_has_it() -> Result<()> {
+    let metadata = metadata()?;
+    let folders: Vec<&Path> = metadata
+        .packages
+        .iter()
+        .filter_map(|package| Some(package.manifest_path.parent()?.as_std_path()))
+        .collect();
+    let mut unused = Vec::new();
+    for package in &metadata.packages {
+        let Some(folder) = package.manifest_path.parent() else { continue };
+        let mut files = Vec::new();
+        rust_files(folder.as_std_path(), &mut files)?;
+        // A package may have another one in its folder.
+        let inner = |file: &PathBuf| {
+            let within = folders.iter().filter(|other| file.starts_with(other));
+            within.max_by_key(|other| other.as_os_str().len()).is_some_and(|own| *own == folder.as_std_path())
+        };
+        files.retain(inner);
+        files.extend(compiled_in(&files)?);
+        let mut words = BTreeSet::new();
+        for file in &files {
+            let text = std::fs::read_to_string(file)?;
+            let parts = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+            words.extend(parts.map(str::to_owned));
+        }
+        for dependency in &package.dependencies {
+            let name = dependency.rename.as_deref().unwrap_or(&dependency.name);
+            let excused = NAMED_BY_GENERATED.contains(&(package.name.as_str(), name));
+            if !excused && !words.contains(&name.replace('-', "_")) {
+                unused.push(format!("{} has {name} and does not name it", package.name));
+            }
+        }
+    }
+    assert_eq!(unused, [""; 0], "take them out of the Cargo.toml");
+    Ok(())
+}
+
 #[test]
 fn a_provider_is_named_in_its_own_folder_only() -> Result<()> {
     let providers = root().join("crates/providers/src");
@@ -168,6 +231,23 @@ fn only_the_store_says_what_was_kept() -> Result<()> {
         }
     }
     assert_eq!(told, ["crates/store/src/kept.rs"], "who else makes what counts as verified?");
+    Ok(())
+}
+
+/// From a transaction's `NOTIFY` to the end of its commit PostgreSQL lets nobody else commit who has one.
+#[test]
+fn only_what_comes_after_a_commit_notifies() -> Result<()> {
+    let mut files = Vec::new();
+    rust_files(&root().join("crates"), &mut files)?;
+    let mut told = Vec::new();
+    for file in files {
+        let shown = file.strip_prefix(root())?.to_string_lossy().replace('\\', "/");
+        let text = std::fs::read_to_string(&file)?;
+        if !shown.contains("/tests/") && (text.contains("pg_notify(") || text.contains("\"NOTIFY ")) {
+            told.push(shown);
+        }
+    }
+    assert_eq!(told, ["crates/store/src/tell.rs"], "`Tx::tell` does it");
     Ok(())
 }
 

@@ -18,6 +18,7 @@ mod forgeries;
 mod kill;
 mod observability;
 mod orders;
+mod programs;
 mod replay;
 mod rights;
 mod spool;

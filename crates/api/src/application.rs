@@ -20,7 +20,7 @@ use crate::api::Api;
 use crate::auth::KeysError;
 use crate::console::Sealer;
 use crate::reloading::Reloading;
-use crate::{body, conditional, cors, observe, routes, standing};
+use crate::{body, conditional, cors, erasures, observe, routes, standing};
 
 /// The name by which the database knows this service.
 const SERVICE: &str = "matchpurse-api";
@@ -154,6 +154,7 @@ impl Application {
         let reloading = self.reloading.map(tokio::spawn);
         let watching = watch(&self.settings, self.api.store.clone(), self.database);
         let standing = tokio::spawn(standing::follow(self.api.store.clone()));
+        let erasing = tokio::spawn(erasures::follow(self.api.store.clone()));
         let handle = self.server.handle();
         let mut server = tokio::spawn(self.server);
         self.serving.ready();
@@ -181,6 +182,7 @@ impl Application {
             reloading.abort();
         }
         standing.abort();
+        erasing.abort();
         ended.cancel();
         if let Some(Err(panic)) = match admin {
             Some(admin) => Some(admin.await),

@@ -7,6 +7,7 @@
 //! | `GET /v1/players/{source}/{player}/statistics?identity_only=` | sums, figures and streaks over all ids of the person, and over each | read |
 //! | `GET /v1/players/{source}/{player}/matches?identity_only=&cursor=&limit=` | the person's lines in counted matches, the latest first | read |
 //! | `GET`, `PUT /v1/players/{source}/{player}/links`, `DELETE …/links/{source}/{player}` | which ids are the same person's | read, operate |
+//! | `POST /v1/players/{source}/{player}/erasure`, `GET /v1/erasures/{id}` | takes a player's personal data out of everything | operate, read |
 //! | `GET /v1/matches/{source}/{match}/statistics` | both teams, every line with its figures, who was voted out, what happened | read |
 //! | `POST /v1/matches/{source}/{match}/statistics/corrections` | which of two ends of a match stands | operate |
 //! | `GET /v1/matches?source=&kind=&status=&player=&since=&until=&cursor=&limit=` | matches, the newest first | read |
@@ -60,6 +61,7 @@ mod cors;
 mod cursor;
 mod deliveries;
 mod endpoints;
+mod erasures;
 mod event_stream;
 mod events;
 mod failure;
@@ -84,6 +86,7 @@ mod player_statistics;
 mod players;
 mod problems;
 mod process;
+mod program;
 mod ratings;
 mod refusal;
 mod reloading;
@@ -98,3 +101,4 @@ mod wire;
 pub use application::{Application, BuildError};
 pub use auth::KeysError;
 pub use process::{healthcheck, run};
+pub use program::main;

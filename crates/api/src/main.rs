@@ -1,51 +1,7 @@
 //! The API as a program.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use matchpurse_api::{healthcheck, run};
-use matchpurse_settings::{ConfigFiles, process_environment};
-
-/// Serves /v1: players' money, matches, corrections and the ledger, to whoever has a token.
-#[derive(Parser)]
-#[command(version)]
-struct Arguments {
-    /// The configuration file; MATCHPURSE_* variables lie over it.
-    #[arg(long, env = "MATCHPURSE_CONFIG", global = true)]
-    config: Option<PathBuf>,
-    #[command(subcommand)]
-    command: Option<Command>,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Serve until SIGTERM or SIGINT (the default).
-    Run,
-    /// Check the configuration and print the one in effect, without its secrets.
-    CheckConfig,
-    /// Ask the API on this machine whether it is alive.
-    Healthcheck,
-}
-
-#[tokio::main]
-async fn main() -> ExitCode {
-    match execute(Arguments::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("api: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn execute(arguments: Arguments) -> anyhow::Result<()> {
-    let mut files = ConfigFiles::new(arguments.config.as_deref(), process_environment());
-    let settings = files.load()?;
-    match arguments.command.unwrap_or(Command::Run) {
-        Command::Run => run(&settings, files).await?,
-        Command::CheckConfig => print!("{}", settings.render()),
-        Command::Healthcheck => healthcheck(&settings).await?,
-    }
-    Ok(())
+fn main() -> ExitCode {
+    matchpurse_api::main()
 }

@@ -86,6 +86,8 @@ problems! {
         "none of this name is configured";
     NotOnBoard: 404 "not-on-board", "The player is not on the board",
         "the player has no match in this season that counts for it";
+    UnknownErasure: 404 "unknown-erasure", "No such erasure",
+        "there is none of this id";
     MethodNotAllowed: 405 "method-not-allowed", "Method not allowed",
         "the header `Allow` has those that are";
     BodyTooSlow: 408 "body-too-slow", "The body took too long",
@@ -100,6 +102,8 @@ problems! {
         "`state` says how";
     CorrectionOutdated: 409 "correction-outdated", "The match has changed",
         "reject the correction and propose it anew";
+    ErasureOpen: 409 "erasure-open", "Something of the player is open",
+        "`open` lists what must come to its end first; nothing was changed";
     IdempotencyKeyReused: 409 "idempotency-key-reused", "The Idempotency-Key was used before",
         "a new request needs a new key";
     InsufficientFunds: 409 "insufficient-funds", "Not enough money",

@@ -7,9 +7,9 @@ use actix_web::{HttpResponse, ResponseError as _, Route, Scope, guard};
 use self::Verb::{Delete, Get, Look, Patch, Post, Put};
 use crate::failure::Failure;
 use crate::{
-    anomalies, auth, console, corrections, deliveries, endpoints, event_stream, events, funds, leaderboards,
-    ledger, links, match_list, match_statistics, matches, offers, openapi, parked, player_statistics,
-    players, ratings, rewards,
+    anomalies, auth, console, corrections, deliveries, endpoints, erasures, event_stream, events, funds,
+    leaderboards, ledger, links, match_list, match_statistics, matches, offers, openapi, parked,
+    player_statistics, players, ratings, rewards,
 };
 
 /// Where the resources are that need a token.
@@ -54,6 +54,8 @@ fn table() -> Table {
         .at("/players/{source}/{player}/matches", [(Look, to(player_statistics::matches))])
         .at("/players/{source}/{player}/links", [(Look, to(links::list)), (Put, to(links::put))])
         .at("/players/{source}/{player}/links/{other_source}/{other_player}", [(Delete, to(links::remove))])
+        .at("/players/{source}/{player}/erasure", [(Post, to(erasures::erase))])
+        .at("/erasures/{id}", [(Look, to(erasures::one))])
         .at("/matches", [(Look, to(match_list::list))])
         .at("/matches/{source}/{match}/statistics", [(Look, to(match_statistics::one))])
         .at("/matches/{source}/{match}/statistics/corrections", [(Post, to(match_statistics::stand))])

@@ -37,6 +37,9 @@ use options::Options;
 use scenarios::Scenario;
 use servers::Servers;
 
+/// Percent of the machine's CPU time; ratios of what took turns bear less than this.
+const STOLEN_PERCENT_TOLD: u64 = 3;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = Options::parse();
@@ -89,9 +92,11 @@ async fn measure(options: &Options, wanted: &[Scenario], servers: &Servers) -> R
     let (mut all, mut notes) = (Vec::new(), Vec::new());
     for scenario in wanted {
         say(&format!("{}: {}", scenario.name(), scenario.about()));
+        let before = usage::given_and_stolen();
         let measured = scenario.measure(options, servers).await?;
         all.extend(measured.series);
         notes.extend(measured.notes);
+        notes.extend(stolen(*scenario, before, usage::given_and_stolen()));
     }
     let versions = servers.versions().await?;
     let told = table::text(options, &all, &notes, &versions, begun.elapsed());
@@ -102,6 +107,18 @@ async fn measure(options: &Options, wanted: &[Scenario], servers: &Servers) -> R
         table::write(&told)?;
     }
     Ok(held)
+}
+
+/// That the host of this machine gave its cores to others meanwhile, where it is enough to change figures.
+fn stolen(scenario: Scenario, before: (u64, u64), after: (u64, u64)) -> Option<String> {
+    let (given, stolen) = (after.0.saturating_sub(before.0), after.1.saturating_sub(before.1));
+    let percent = stolen * 100 / given.max(1);
+    (percent >= STOLEN_PERCENT_TOLD).then(|| {
+        format!(
+            "While *{}* was measured, the machine's host gave {percent} % of its CPU time to others.",
+            scenario.name()
+        )
+    })
 }
 
 /// Tells the person who waits.

@@ -50,6 +50,20 @@ pub(crate) fn resident_mib(pid: u32) -> f64 {
     field_kib(pid, "VmRSS:") / 1024.0
 }
 
+/// The CPU time that all cores had so far, and the part of it that this machine's host gave to others, in ticks. Zeros where
+/// nobody tells.
+pub(crate) fn given_and_stolen() -> (u64, u64) {
+    read_given_and_stolen(&fs::read_to_string("/proc/stat").unwrap_or_default())
+}
+
+fn read_given_and_stolen(stat: &str) -> (u64, u64) {
+    let line = stat.lines().next().and_then(|line| line.strip_prefix("cpu "));
+    let fields = line.unwrap_or_default().split_whitespace().filter_map(|field| field.parse().ok());
+    // User, nice, system, idle, waiting, two kinds of interrupts, stolen; guests' times are in the first two again.
+    let times: Vec<u64> = fields.take(8).collect();
+    (times.iter().sum(), times.get(7).copied().unwrap_or(0))
+}
+
 fn field_kib(pid: u32, field: &str) -> f64 {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix(field));
@@ -59,6 +73,14 @@ fn field_kib(pid: u32, field: &str) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_host_took_is_told_from_what_was_there() {
+        let stat = "cpu  10 20 30 40 1 2 3 44 5 6\ncpu0 1 1 1 1 1 1 1 1 1 1\n";
+        assert_eq!(read_given_and_stolen(stat), (150, 44));
+        assert_eq!(read_given_and_stolen("intr 5"), (0, 0));
+        assert!(given_and_stolen().0 > 0);
+    }
 
     #[test]
     fn this_process_has_used_something() {

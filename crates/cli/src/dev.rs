@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use matchpurse_service_kit::{shutdown, telemetry};
+use matchpurse_service_kit::{shutdown, telemetry, trace};
 use matchpurse_settings::{SecretUrl, Settings, process_environment};
 use serde_json::{Value, json};
 
@@ -38,6 +38,7 @@ pub(crate) async fn run(args: DevArgs, out: Out) -> Result<Ending> {
     let servers = Servers::start(&args.servers).await?;
     let settings = settings(&args, &servers)?;
     telemetry::init("matchpurse", settings.telemetry.log_format, &settings.telemetry.log_filter)?;
+    let traces = trace::install(settings.telemetry.otlp.options())?;
     for applied in waiting("migrating", config::bring_up_to_date(&settings)).await? {
         say(&format!("applied {applied}"));
     }
@@ -58,6 +59,7 @@ pub(crate) async fn run(args: DevArgs, out: Out) -> Result<Ending> {
         return Err(error);
     }
     services.stop().await?;
+    traces.flush().await;
     servers.stop().await?;
     Ok(Ending::Done)
 }

@@ -79,7 +79,13 @@ pub(crate) const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     ),
     (
         "players",
-        &[("matchpurse players show main-game ann", "all that is known, over all ids of the person")],
+        &[
+            ("matchpurse players show main-game ann", "all that is known, over all ids of the person"),
+            (
+                "matchpurse players erase main-game ann --actor me --reason 'ticket 12' --dry-run",
+                "what an erasure would change, or what is in its way",
+            ),
+        ],
     ),
     ("stats", &[("matchpurse stats show servers 6502a892", "the figures of a match, player by player")]),
     (

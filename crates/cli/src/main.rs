@@ -12,6 +12,7 @@ mod demo_sources;
 mod dev;
 mod doctor;
 mod endpoints;
+mod erase;
 mod exit;
 mod explain;
 mod figures;
@@ -27,6 +28,7 @@ mod offers;
 mod out;
 mod parked;
 mod players;
+mod program;
 mod progress;
 mod ratings;
 mod rebuild;
@@ -85,7 +87,7 @@ enum Command {
     Listen(listen::ListenArgs),
     /// Tell the whole story of one match, contest, offer or player
     Explain(explain::ExplainArgs),
-    /// See what is known of a player: balances, records, statistics
+    /// See what is known of a player: balances, records, statistics; or erase it
     Players(players::PlayersArgs),
     /// See the statistics of a match, and decide which of two ends of it stands
     Stats(stats::StatsArgs),
@@ -131,8 +133,15 @@ enum Command {
     Man(manual::ManArgs),
 }
 
+fn main() -> ExitCode {
+    match std::env::args_os().next().as_deref().and_then(program::called) {
+        Some(service) => service(),
+        None => command(),
+    }
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn command() -> ExitCode {
     let cli = match Cli::from_arg_matches(&help::matches()) {
         Ok(cli) => cli,
         Err(error) => error.exit(),

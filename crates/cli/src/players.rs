@@ -1,4 +1,4 @@
-//! `matchpurse players`: what is known of a player, over all ids that are the same person's.
+//! `matchpurse players`: what is known of a player, over all ids that are the same person's; and that nothing is any more.
 
 use anyhow::Result;
 use matchpurse_domain::ids::{PlayerId, SourceName};
@@ -13,13 +13,14 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::config::DatabaseArgs;
+use crate::erase::{self, EraseArgs};
 use crate::exit::{Ending, not_there};
 use crate::figures::{figures, figures_json, form, form_json, record};
 use crate::moment::{clock, printable, stamp};
 use crate::money::{Coins, amount};
 use crate::out::Out;
 
-/// See what is known of a player
+/// See what is known of a player, or erase it
 #[derive(Debug, clap::Args)]
 pub(crate) struct PlayersArgs {
     #[command(subcommand)]
@@ -43,6 +44,8 @@ enum Action {
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=1000))]
         matches: u32,
     },
+    /// Erase a player's personal data: what was counted stays, under a name that leads to nobody
+    Erase(EraseArgs),
 }
 
 /// What is known of one identity, or of several taken together.
@@ -64,7 +67,12 @@ struct Funds {
 
 /// Shows.
 pub(crate) async fn run(args: PlayersArgs, out: Out) -> Result<Ending> {
-    let Action::Show { database, source, player, identity_only, matches } = args.action;
+    let (database, source, player, identity_only, matches) = match args.action {
+        Action::Erase(args) => return erase::run(args, out).await,
+        Action::Show { database, source, player, identity_only, matches } => {
+            (database, source, player, identity_only, matches)
+        }
+    };
     let identity = Identity { source: SourceName::parse(&source)?, player_id: PlayerId::new(player) };
     let (store, settings) = database.open().await?;
     let client = store.client().await?;

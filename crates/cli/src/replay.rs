@@ -108,24 +108,32 @@ pub(crate) async fn run(args: ReplayArgs, out: Out) -> Result<Ending> {
         return Ok(Ending::Done);
     }
     let (actor, reason) = said(&args.actor.unwrap_or_default(), &args.reason.unwrap_or_default())?;
-    let (read, handed_on) = hand_on(&store, scope, &Author { actor, reason }, &mut pace, total).await?;
+    let (read, handed_on, erased) =
+        hand_on(&store, scope, &Author { actor, reason }, &mut pace, total).await?;
     out.thing(
-        || json!({ "events": read, "handed_on": handed_on }),
-        || format!("{read} events, {handed_on} handed on to workers and applied or parked"),
+        || json!({ "events": read, "handed_on": handed_on, "erased": erased }),
+        || {
+            let refused = match erased {
+                0 => String::new(),
+                _ => format!("; {erased} refused: they told of a player who was erased"),
+            };
+            format!("{read} events, {handed_on} handed on to workers and applied or parked{refused}")
+        },
     );
     Ok(Ending::Done)
 }
 
-/// Hands the events on and waits until the workers are done. Returns how many were read and handed on.
+/// Hands the events on and waits until the workers are done. Returns how many were read and handed on, and how many were
+/// not because they told of somebody who was erased.
 async fn hand_on(
     store: &Store,
     scope: Scope,
     author: &Author,
     pace: &mut Pace,
     total: u64,
-) -> Result<(u64, u64)> {
+) -> Result<(u64, u64, u64)> {
     let mut replaying = begin(store, scope, author).await?;
-    let (mut read, mut handed_on, mut place) = (0_u64, 0_u64, 0);
+    let (mut read, mut handed_on, mut erased, mut place) = (0_u64, 0_u64, 0_u64, 0);
     let progress = Progress::begin("handing on", Some(total));
     loop {
         let page = replaying.page(store, PAGE.min(pace.rate)).await?;
@@ -134,6 +142,7 @@ async fn hand_on(
         }
         read += page.read as u64;
         handed_on += page.handed_on as u64;
+        erased += page.erased as u64;
         place = page.place.max(place);
         pace.after(page.read).await;
         while replaying.waiting(store, place).await? > WAITING_MAX {
@@ -149,7 +158,7 @@ async fn hand_on(
         tokio::time::sleep(LOOK_EVERY).await;
     }
     replaying.finish(store).await?;
-    Ok((read, handed_on))
+    Ok((read, handed_on, erased))
 }
 
 async fn look(

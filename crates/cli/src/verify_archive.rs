@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use matchpurse_store::Store;
 use matchpurse_store::archive::{Segment, check_file};
+use matchpurse_store::erasure::seal_of;
 use serde::Serialize;
 
 use crate::config::DatabaseArgs;
@@ -197,6 +198,12 @@ async fn compare(
     segment: &Segment,
     teller: &mut Teller,
 ) -> Result<()> {
+    for (seq, seal) in &segment.erased {
+        if seal_of(&store.client().await?, source, *seq).await?.as_ref() != Some(seal) {
+            let problem = format!("source {source}: the database knows of no such erasure of row {seq}");
+            teller.found(file, &problem);
+        }
+    }
     let before = (segment.first - 1, &segment.before, "the row before the file's first");
     let last = (segment.last, &segment.hash, "the file's last row");
     for (seq, hash, what) in [before, last] {

@@ -117,6 +117,7 @@ async fn measure(notices: u32, per_second: u32, last_is_dead: bool) -> Result<Ve
             discriminator: String::new(),
             payload: serde_json::json!({"players": ["a", "b", "c", "d"], "prize": 900}),
             occurred_at: now(),
+            cause: None,
         };
         due.insert(notice.webhook_id().to_string(), at.into_std());
         let mut client = store.client().await?;

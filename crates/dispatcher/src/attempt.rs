@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use crate::dispatcher::Shared;
 use crate::policy::{self, Answer, Decision};
 use crate::send::Target;
-use crate::{breaker, metric};
+use crate::{breaker, metric, spans};
 
 /// Between attempts to write down what came of a send, while the database is away.
 const WRITE_AGAIN_AFTER: Duration = Duration::from_millis(250);
@@ -35,7 +35,11 @@ impl Shared {
             return;
         }
         let (at, began) = ((self.clock)(), Instant::now());
-        let answer = self.sender.send(&target, claimed.webhook_id, &claimed.body, claimed.unknown, at).await;
+        let (span, traceparent) = spans::notice(&self.tracer, name, &claimed);
+        let answer = self
+            .sender
+            .send(&target, claimed.webhook_id, &claimed.body, claimed.unknown, at, traceparent.as_deref())
+            .await;
         let now = (self.clock)();
         let decision = policy::decide(claimed.webhook_id, claimed.attempts, &answer, now);
         let took_ms = i32::try_from(began.elapsed().as_millis()).unwrap_or(i32::MAX);
@@ -44,6 +48,7 @@ impl Shared {
             Answer::NotSent { reason } | Answer::Unknown { reason } => (None, reason),
             Answer::Confirmed => (None, String::new()),
         };
+        spans::sent(span, decision.outcome, status);
         let attempt = Attempt { at, took_ms, outcome: decision.outcome, status, detail };
         histogram!(metric::ATTEMPT_SECONDS, "endpoint" => name.to_owned())
             .record(began.elapsed().as_secs_f64());

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use matchpurse_domain::time::Timestamp;
 use matchpurse_domain::webhook::{EndpointName, SigningKey};
+use matchpurse_service_kit::trace::{self, Tracer};
 use matchpurse_settings::{DispatcherSettings, EndpointSettings, Settings};
 use matchpurse_store::dispatch::{
     self, Claimed, Configured, Endpoint, EndpointId, EndpointSpec, FannedOut, LeftBehind, NameTaken,
@@ -14,7 +15,7 @@ use matchpurse_store::redemptions::{self, Audience};
 use matchpurse_store::{ExposeSecret as _, Store, chain};
 use metrics::{counter, gauge};
 use tokio::task::{Id, JoinError, JoinSet};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::attempt::Sending;
@@ -22,6 +23,7 @@ use crate::breaker::{self, BreakerOptions, Gate};
 use crate::callback::{Callers, Calling};
 use crate::reloading::{Change, ChangeError, Changes};
 use crate::send::{Sender, Target};
+use crate::service::SERVICE;
 use crate::{body, metric, slots};
 
 /// How many notices are handed to their endpoints in one transaction.
@@ -37,6 +39,10 @@ const PRUNE_MORE_S: i64 = 1;
 /// take at once.
 const LEFT_EVERY_S: i64 = 1;
 const LEFT_MAX: usize = 8;
+
+/// Notices that come one soon after another are taken together: so much later at most. A turn costs several round trips
+/// to the database, however little there is to do.
+const TURN_EVERY: Duration = Duration::from_millis(20);
 
 /// What time it is; tests set it.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -75,6 +81,11 @@ impl Turn {
     /// Whether there may be more to do at once.
     pub fn more(self) -> bool {
         self.fanned_out > 0 || self.begun > 0 || self.called > 0
+    }
+
+    /// Whether there surely is.
+    fn is_full(self) -> bool {
+        i64::try_from(self.fanned_out).is_ok_and(|notices| notices >= FAN_OUT_MAX)
     }
 }
 
@@ -121,6 +132,7 @@ async fn bring(shared: &Shared) -> matchpurse_store::Result<Result<(), NameTaken
 pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) sender: Sender,
+    pub(crate) tracer: Tracer,
     /// The keys of the configuration's endpoints; those of the others are in the database.
     keys: BTreeMap<EndpointName, Vec<SigningKey>>,
     configured: Vec<Configured>,
@@ -148,6 +160,7 @@ impl Dispatcher {
         let shared = Shared {
             store,
             sender,
+            tracer: trace::tracer(SERVICE),
             keys: keys(settings),
             configured: configured(settings),
             api_may_be_private: settings.api.endpoints_allow_private,
@@ -284,17 +297,25 @@ impl Dispatcher {
         let poll = Duration::from_millis(self.shared.settings.poll_ms);
         while !stop.is_cancelled() {
             self.take_over().await;
+            let begun = Instant::now();
             let turn = self.turn().await;
             let (more, failed) = (turn.as_ref().is_ok_and(|turn| turn.more()), turn.is_err());
+            let full = turn.as_ref().is_ok_and(|turn| turn.is_full());
             turned(turn);
-            if more {
+            if full {
                 continue;
             }
+            let told = async {
+                if !more {
+                    woken.notified().await;
+                }
+                sleep_until(begun + TURN_EVERY).await;
+            };
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = sleep(poll) => {}
                 // While the database is away there is nothing to wake up for.
-                () = woken.notified(), if !failed => {}
+                () = told, if !failed => {}
                 true = self.next_ended(), if !failed && !self.sending.is_empty() => {}
             }
         }
@@ -507,6 +528,7 @@ impl Shared {
         Ok(Self {
             store: self.store.clone(),
             sender: self.sender.clone(),
+            tracer: self.tracer.clone(),
             keys: keys(settings),
             configured: configured(settings),
             api_may_be_private: self.api_may_be_private,

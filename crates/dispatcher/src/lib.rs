@@ -35,14 +35,17 @@ mod dispatcher;
 pub mod metric;
 pub mod policy;
 mod process;
+mod program;
 mod reloading;
 mod send;
 mod service;
 pub mod slots;
+mod spans;
 
 pub use callback::{CLOCKS_APART_S, check_callbacks};
 pub use dispatcher::{Clock, Dispatcher, Turn};
 pub use process::{healthcheck, serve};
+pub use program::main;
 pub use send::{Sender, Target};
 pub use service::{Context, run, spawn};
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use matchpurse_service_kit::admin::AdminServer;
 use matchpurse_service_kit::health::Health;
-use matchpurse_service_kit::{healthcheck, metrics, shutdown, telemetry};
+use matchpurse_service_kit::{healthcheck, metrics, shutdown, telemetry, trace};
 use matchpurse_settings::{ConfigFiles, Settings};
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +19,7 @@ const ADMIN_SETTING: &str = "dispatcher.admin_listen";
 pub async fn serve(settings: Settings, files: ConfigFiles) -> Result<()> {
     telemetry::init(SERVICE, settings.telemetry.log_format, &settings.telemetry.log_filter)?;
     let metrics = metrics::install()?;
+    let traces = trace::install(settings.telemetry.otlp.options())?;
     let shutdown = shutdown::on_signals().context("cannot listen for signals")?;
     let health = Health::new(SERVICE);
     // Not ready from the beginning.
@@ -34,6 +35,7 @@ pub async fn serve(settings: Settings, files: ConfigFiles) -> Result<()> {
         }
     };
     let outcome = run(Context { settings: Arc::new(settings), health, shutdown, files: Some(files) }).await;
+    traces.flush().await;
     ended.cancel();
     if let Some(admin) = admin {
         admin.await.context("the admin port's task panicked")?;

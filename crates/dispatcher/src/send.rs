@@ -16,6 +16,9 @@ use crate::policy::Answer;
 /// How much of an answer is read, in bytes. Its status is what counts.
 const RESPONSE_BYTES_MAX: usize = 64 * 1024;
 
+/// The header of W3C's trace context.
+const TRACEPARENT: &str = "traceparent";
+
 /// What stands in a status URL for the notice that is asked about.
 const PLACE: &str = "{webhook_id}";
 
@@ -68,7 +71,8 @@ impl Sender {
     }
 
     /// Sends a notice. Where it may have arrived before, and the target has somebody to ask, that is asked first; no
-    /// answer there, or one that makes no sense, means that it is sent: the receiver goes by the id.
+    /// answer there, or one that makes no sense, means that it is sent: the receiver goes by the id. `traceparent` is the
+    /// place in a trace that the receiver may go on from.
     pub async fn send(
         &self,
         target: &Target,
@@ -76,6 +80,7 @@ impl Sender {
         body: &Bytes,
         may_have_arrived: bool,
         now: Timestamp,
+        traceparent: Option<&str>,
     ) -> Answer {
         if target.keys.is_empty() {
             return Answer::NotSent { reason: "the endpoint has no secret that could be read".to_owned() };
@@ -83,10 +88,12 @@ impl Sender {
         if may_have_arrived && self.has_arrived(target, webhook_id, now).await {
             return Answer::Confirmed;
         }
-        let request = signed(Request::post(target.url.expose()), target, webhook_id, body, now)
-            .header(CONTENT_TYPE, "application/json")
-            .body(body.clone());
-        match request {
+        let mut request = signed(Request::post(target.url.expose()), target, webhook_id, body, now)
+            .header(CONTENT_TYPE, "application/json");
+        if let Some(traceparent) = traceparent {
+            request = request.header(TRACEPARENT, traceparent);
+        }
+        match request.body(body.clone()) {
             Ok(request) => answer::of_exchange(self.exchange(target, request).await, now),
             Err(_) => Answer::NotSent { reason: "the endpoint's URL is none that can be sent to".to_owned() },
         }

@@ -1,13 +1,15 @@
 //! Measures what strangers cost those who can sign: how long good deliveries take with nobody beside them, with a
-//! slowloris (heads and bodies that never end) and with a flood of bad signatures.
+//! slowloris (heads and bodies that never end) and with floods of bad signatures: one of a fixed rate, and one that is as fast
+//! as it is answered.
 //!
 //! ```text
-//! cargo run --release -p matchpurse-ingress --example strangers [SECONDS [PER_SECOND]]
+//! cargo run --release -p matchpurse-ingress --example strangers [SECONDS [PER_SECOND [FORGED_PER_SECOND]]]
 //! ```
 //!
 //! Good deliveries are sent at fixed times whatever becomes of them, and their time counts from when they were due, so an
 //! ingress that falls behind cannot hide it. The cases take turns, so that all meet the same machine. Senders, strangers
-//! and ingress share its processors; the broker is left out, because its time would only hide the difference.
+//! and ingress share its processors, so the second flood measures its own cost too: on the internet that is somebody else's
+//! processor. The broker is left out, because its time would only hide the difference.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -39,7 +41,7 @@ const SENDERS: u32 = 16;
 /// Connections of the slowloris, and its addresses.
 const SLOW: u32 = 400;
 const SLOW_ADDRESSES: u32 = 4;
-/// Tasks that send bad signatures as fast as they are answered, each from an address of its own.
+/// Tasks that send bad signatures, each from an address of its own.
 const FLOODERS: u8 = 4;
 
 /// Who is beside the good deliveries.
@@ -47,14 +49,9 @@ const FLOODERS: u8 = 4;
 enum Beside {
     Nobody,
     Slowloris,
-    Flood,
+    /// So many bad signatures a second, at most; without it as many as are answered.
+    Flood(Option<u32>),
 }
-
-const CASES: [(Beside, &str); 3] = [
-    (Beside::Nobody, "nobody"),
-    (Beside::Slowloris, "a slowloris"),
-    (Beside::Flood, "a flood of bad signatures"),
-];
 
 /// A broker that confirms at once.
 struct Confirms;
@@ -75,19 +72,25 @@ async fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1).map(|text| text.parse::<u32>());
     let seconds = arguments.next().transpose()?.unwrap_or(5);
     let per_second = arguments.next().transpose()?.unwrap_or(500);
+    let forged_per_second = arguments.next().transpose()?.unwrap_or(2_000);
     let target = Target::start().await?;
     println!("{TURNS} times {seconds} s of {per_second} good deliveries a second, and beside them");
-    let mut took = [Vec::new(), Vec::new(), Vec::new()];
-    let mut strange = [0; CASES.len()];
+    let cases = [
+        (Beside::Nobody, "nobody".to_owned()),
+        (Beside::Slowloris, "a slowloris".to_owned()),
+        (Beside::Flood(Some(forged_per_second)), format!("{forged_per_second} forgeries a second")),
+        (Beside::Flood(None), "forgeries without a pause".to_owned()),
+    ];
+    let mut found = cases.map(|(beside, name)| (beside, name, Vec::new(), 0));
     for _ in 0..TURNS {
-        for ((took, strange), (beside, _)) in took.iter_mut().zip(&mut strange).zip(CASES) {
-            let (times, requests) = target.measure(beside, seconds, per_second).await?;
+        for (beside, _, took, strange) in &mut found {
+            let (times, requests) = target.measure(*beside, seconds, per_second).await?;
             took.extend(times);
             *strange += requests;
         }
     }
     let mut alone = None;
-    for ((took, strange), (_, name)) in took.into_iter().zip(strange).zip(CASES) {
+    for (_, name, took, strange) in found {
         let (p50, p99) = percentiles(took);
         let ratio = p99 / *alone.get_or_insert(p99);
         println!(
@@ -117,7 +120,10 @@ impl Target {
     async fn start() -> Result<Self> {
         // The limits are those of the defaults, but slow clients are cut off soon enough to come again within a turn.
         let text = SOURCES.replace("request_timeout_ms = 60000", "request_timeout_ms = 2000");
-        let settings = Settings::parse_str(&text)?;
+        // One source will do; another one has a file whose name is relative to the crate's folder.
+        let (text, _) =
+            text.split_once("# A token that names the caller.").context("the sources have changed")?;
+        let settings = Settings::parse_str(text)?;
         let application = Application::build(&settings, Arc::new(Confirms)).await?;
         let address = application.address();
         tokio::spawn(application.run_until_stopped(CancellationToken::new()));
@@ -178,13 +184,20 @@ impl Target {
                     });
                 }
             }
-            Beside::Flood => {
+            Beside::Flood(per_second) => {
+                let pause = per_second
+                    .and_then(|rate| Duration::from_secs(u64::from(FLOODERS)).checked_div(rate))
+                    .unwrap_or_default();
                 for number in 0..FLOODERS {
                     let (request, counted) = (Arc::clone(&self.forged), Arc::clone(counted));
                     strangers.spawn(async move {
+                        let mut due = Instant::now();
                         loop {
+                            sleep_until(due).await;
                             request_from(10 + number, address, &request).await.ok();
                             counted.fetch_add(1, Ordering::Relaxed);
+                            // Who is not answered in time does not make up for it later: that would be another flood.
+                            due = (due + pause).max(Instant::now());
                         }
                     });
                 }

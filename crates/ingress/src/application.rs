@@ -11,21 +11,18 @@ use matchpurse_service_kit::config::ConfigError;
 use matchpurse_service_kit::http_client::HttpError;
 use matchpurse_service_kit::metrics::{self, MetricsError};
 use matchpurse_service_kit::reload::follow;
-use matchpurse_settings::{ConfigFiles, IngressSettings, Settings};
+use matchpurse_settings::{ConfigFiles, Settings};
+use matchpurse_tls::{Acceptor, TlsError};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Admin, IngressHealth};
-use crate::connections::Connections;
 use crate::hooks::Hooks;
 use crate::receive::Ingress;
 use crate::rejected::RejectedLog;
 use crate::reloading::Reloading;
-
-/// How long an idle connection is kept. Longer than load balancers keep theirs (60 s is usual), so that it is
-/// never us who closes a connection on which a delivery is just being sent.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
+use crate::{over_tls, port};
 
 /// Probes and scrapers are few.
 const ADMIN_WORKERS: usize = 1;
@@ -41,15 +38,19 @@ pub struct Application {
     drain_delay: Duration,
     drain_timeout: Duration,
     max_in_flight: u32,
+    acceptor: Option<Arc<Acceptor>>,
     reloading: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 /// Why the ingress cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// A source cannot work as it is configured.
+    /// A source cannot work as it is configured, or what it would be reached by over TLS cannot.
     #[error(transparent)]
     Sources(#[from] ConfigError),
+    /// There can be no TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A port cannot be had.
     #[error("cannot listen on {address}, the value of `{setting}`")]
     Listen {
@@ -84,7 +85,9 @@ impl Application {
         let rejected = Arc::clone(&hooks.0.rejected);
         let health = Arc::new(IngressHealth::new(publisher));
 
-        let (address, server) = public_server(own, &hooks, &health)?;
+        let acceptor = over_tls::identity(own)?.map(|identity| Arc::new(Acceptor::new(identity)));
+        let (address, server) = port::open(own, &hooks, &health, acceptor.clone())
+            .map_err(|source| listen_error(&own.listen, "ingress.listen", source))?;
         let admin = match &own.admin_listen {
             None => None,
             Some(listen) => {
@@ -103,6 +106,7 @@ impl Application {
             drain_delay: Duration::from_millis(own.drain_delay_ms),
             drain_timeout: Duration::from_millis(own.drain_timeout_ms),
             max_in_flight: own.max_in_flight,
+            acceptor,
             reloading: None,
         })
     }
@@ -112,7 +116,8 @@ impl Application {
     #[must_use]
     pub fn with_reload(mut self, files: ConfigFiles, settings: Settings, every: Duration) -> Self {
         let (loaded, shown) = (files.loaded(), self.health.configuration());
-        let reloading = Reloading { ingress: self.ingress.clone(), files, started: settings };
+        let (ingress, acceptor) = (self.ingress.clone(), self.acceptor.clone());
+        let reloading = Reloading { ingress, acceptor, files, started: settings };
         self.reloading = Some(Box::pin(follow(reloading, loaded, every, shown)));
         self
     }
@@ -161,7 +166,8 @@ impl Application {
         }
         self.health.serving();
         let admin_address = self.admin_address.map(tracing::field::display);
-        tracing::info!(address = %self.address, admin_address, "taking deliveries");
+        let over_tls = self.acceptor.is_some();
+        tracing::info!(address = %self.address, over_tls, admin_address, "taking deliveries");
 
         let ended = tokio::select! {
             () = stop.cancelled() => None,
@@ -197,34 +203,6 @@ impl Application {
     }
 }
 
-fn public_server(
-    settings: &IngressSettings,
-    hooks: &Hooks,
-    health: &Arc<IngressHealth>,
-) -> Result<(SocketAddr, Server), BuildError> {
-    let connections = Connections::new(settings);
-    // The server counts those of each of its threads, of which it starts as many as there are processors.
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let connections_max = usize::try_from(settings.connections_max).unwrap_or(usize::MAX).div_ceil(threads);
-    let (hooks, health) = (hooks.clone(), web::Data::from(Arc::clone(health)));
-    let server = HttpServer::new(move || {
-        App::new()
-            .app_data(health.clone())
-            .route("/healthz", web::get().to(admin::public_healthz))
-            .configure(|config| hooks.configure(config))
-    })
-    .on_connect(move |connection, data| connections.opened(connection, data))
-    .max_connections(connections_max)
-    .client_request_timeout(Duration::from_millis(settings.request_timeout_ms))
-    .keep_alive(KEEP_ALIVE)
-    // Whole seconds are all that it takes; rounded up, so that what was promised is kept.
-    .shutdown_timeout(settings.drain_timeout_ms.div_ceil(1000));
-    let failed = |source| listen_error(&settings.listen, "ingress.listen", source);
-    let server = server.bind(&settings.listen).map_err(failed)?.disable_signals();
-    let address = bound(&server.addrs()).map_err(failed)?;
-    Ok((address, server.run()))
-}
-
 fn admin_server(listen: &str, admin: Admin) -> Result<(SocketAddr, Server), BuildError> {
     let health = web::Data::from(Arc::clone(&admin.health));
     let admin = web::Data::new(admin);
@@ -234,15 +212,10 @@ fn admin_server(listen: &str, admin: Admin) -> Result<(SocketAddr, Server), Buil
     .workers(ADMIN_WORKERS);
     let failed = |source| listen_error(listen, "ingress.admin_listen", source);
     let server = server.bind(listen).map_err(failed)?.disable_signals();
-    let address = bound(&server.addrs()).map_err(failed)?;
+    let address = port::first(&server.addrs()).map_err(failed)?;
     Ok((address, server.run()))
 }
 
 fn listen_error(address: &str, setting: &'static str, source: io::Error) -> BuildError {
     BuildError::Listen { address: address.to_owned(), setting, source }
-}
-
-/// The address that was bound, with its real port.
-fn bound(addresses: &[SocketAddr]) -> io::Result<SocketAddr> {
-    addresses.first().copied().ok_or_else(|| io::Error::other("no address was bound"))
 }

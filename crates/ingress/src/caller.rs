@@ -53,6 +53,24 @@ impl Ingress {
         Some(Refusal::RefusedTooOften { wait_s })
     }
 
+    /// Whether a connection from here ends before it has shaken hands: the stranger would be answered 429, and a handshake
+    /// costs more than all that a refusal does. Of a proxy's connections nobody knows yet whose they are.
+    pub(crate) fn turns_away(&self, peer: IpAddr, now: Instant) -> bool {
+        self.is_a_strangers(peer, now) && self.strangers.wait(Some(peer), None, now).is_some()
+    }
+
+    /// Counts a handshake that failed as a refusal.
+    pub(crate) fn refused_at_the_entrance(&self, peer: IpAddr, now: Instant) {
+        if self.is_a_strangers(peer, now) {
+            self.strangers.refused(Some(peer), None, now);
+        }
+    }
+
+    fn is_a_strangers(&self, peer: IpAddr, now: Instant) -> bool {
+        let proxy = self.trusted_proxies.iter().any(|network| network.contains(peer.to_canonical()));
+        !proxy && !self.strangers.knows(Some(peer), now)
+    }
+
     /// Remembers what became of a request, `None` for one that was kept, and says who sent it as it is known by now.
     pub(crate) fn learn(
         &self,

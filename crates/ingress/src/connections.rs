@@ -24,8 +24,9 @@ pub(crate) struct Connections {
 }
 
 /// One of them, for as long as it is open.
-struct Open {
+pub(crate) struct Open {
     address: IpAddr,
+    too_many: bool,
     connections: Arc<Connections>,
 }
 
@@ -39,12 +40,20 @@ impl Connections {
         })
     }
 
-    /// Counts a connection that was accepted, and ends it at once when there are too many.
+    /// Counts a connection in plain text that was accepted, and ends it at once when there are too many.
     pub(crate) fn opened(self: &Arc<Self>, connection: &dyn Any, data: &mut Extensions) {
-        let Some(stream) = connection.downcast_ref::<TcpStream>() else { return };
-        let Ok(address) = stream.peer_addr().map(|peer| peer.ip().to_canonical()) else { return };
+        let stream = connection.downcast_ref::<TcpStream>();
+        if let Some(open) = stream.and_then(|stream| self.open(stream)) {
+            data.insert(open);
+        }
+    }
+
+    /// Counts a connection that was accepted, and ends it at once when there are too many. `None` for those that are not
+    /// counted.
+    pub(crate) fn open(self: &Arc<Self>, stream: &TcpStream) -> Option<Open> {
+        let address = stream.peer_addr().ok()?.ip().to_canonical();
         if self.trusted.iter().any(|network| network.contains(address)) {
-            return;
+            return None;
         }
         let count = {
             let mut open = self.lock();
@@ -52,8 +61,8 @@ impl Connections {
             *count = count.saturating_add(1);
             *count
         };
-        data.insert(Open { address, connections: Arc::clone(self) });
-        if count > self.per_address {
+        let too_many = count > self.per_address;
+        if too_many {
             metrics::connection_ended();
             if let Some(held_back) = self.log.pass() {
                 tracing::warn!(remote = %address, held_back, "too many connections from one address");
@@ -61,11 +70,19 @@ impl Connections {
             // It fails when the other side has hung up by itself.
             shutdown(stream, Shutdown::Both).ok();
         }
+        Some(Open { address, too_many, connections: Arc::clone(self) })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, u32>> {
         // A panic elsewhere leaves a whole state behind: at worst one connection is not counted.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    /// Whether it was ended, because its address has too many.
+    pub(crate) fn is_too_many(&self) -> bool {
+        self.too_many
     }
 }
 

@@ -6,6 +6,7 @@ use matchpurse_domain::event::{Event, Payload, Provenance, Unrecognized, Unrecog
 use matchpurse_domain::ids::EventId;
 use matchpurse_domain::time::Timestamp;
 use matchpurse_providers::{NewEvent, NormalizeError, Normalized, Verified};
+use matchpurse_service_kit::trace::SpanContext;
 
 use crate::sources::Source;
 use crate::traceparent;
@@ -18,6 +19,8 @@ pub(crate) struct Envelope<'d> {
     /// The id of the first event, and of the delivery.
     pub(crate) delivery_id: EventId,
     traceparent: String,
+    /// The trace context is the sender's.
+    sent: bool,
 }
 
 impl<'d> Envelope<'d> {
@@ -29,8 +32,34 @@ impl<'d> Envelope<'d> {
         traceparent: Option<String>,
     ) -> Self {
         let delivery_id = event_id(source, verified, 0);
+        let sent = traceparent.is_some();
         let traceparent = traceparent.unwrap_or_else(|| traceparent::of_delivery(delivery_id));
-        Self { source, verified, received_at, delivery_id, traceparent }
+        Self { source, verified, received_at, delivery_id, traceparent, sent }
+    }
+
+    /// The sender's place in its trace, if it told one.
+    pub(crate) fn sent_context(&self) -> Option<SpanContext> {
+        if self.sent { SpanContext::parse(&self.traceparent) } else { None }
+    }
+
+    /// The events are made by this span.
+    pub(crate) fn in_trace(&mut self, context: SpanContext) {
+        self.traceparent = context.to_string();
+    }
+
+    /// Nobody sends spans of this trace: whoever is behind us need not either.
+    pub(crate) fn not_traced(&mut self) {
+        if let Some(context) = SpanContext::parse(&self.traceparent) {
+            self.traceparent = context.unsampled().to_string();
+        }
+    }
+
+    pub(crate) fn source_name(&self) -> &str {
+        self.source.name.as_str()
+    }
+
+    pub(crate) fn method(&self) -> &'static str {
+        self.verified.method().as_str()
     }
 
     /// The messages of a delivery that was understood, as far as it was.

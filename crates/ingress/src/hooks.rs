@@ -6,6 +6,7 @@ use std::time::Duration;
 use actix_web::web;
 use matchpurse_bus::Publisher;
 use matchpurse_service_kit::http_client::HttpClient;
+use matchpurse_service_kit::trace;
 use matchpurse_settings::Settings;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -60,6 +61,7 @@ impl Hooks {
             rejected: Arc::new(RejectedLog::new(count(own.rejected_log_max))),
             limits: limits(settings),
             meter: Meter::new(),
+            tracer: trace::tracer("ingress"),
             not_believed_log: LogGate::new(),
             turned_away_log: LogGate::new(),
         })))

@@ -20,6 +20,8 @@ pub const REQUEST_SECONDS: &str = "matchpurse_ingress_request_seconds";
 pub const PUBLISH_SECONDS: &str = "matchpurse_ingress_publish_seconds";
 /// Connections that were ended because their address had too many.
 pub const CONNECTIONS_ENDED_TOTAL: &str = "matchpurse_ingress_connections_ended_total";
+/// Connections that ended before they had shaken hands over TLS, by `reason`.
+pub const HANDSHAKES_FAILED_TOTAL: &str = "matchpurse_ingress_handshakes_failed_total";
 /// Deliveries in work.
 pub const IN_FLIGHT: &str = "matchpurse_ingress_in_flight";
 
@@ -28,7 +30,31 @@ pub const IN_FLIGHT: &str = "matchpurse_ingress_in_flight";
 const UNKNOWN_SOURCE: &str = "unknown";
 
 /// The `outcome` of a delivery that is kept.
-const KEPT: &str = "kept";
+pub(crate) const KEPT: &str = "kept";
+
+/// Why a connection never shook hands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum HandshakeFailure {
+    /// Its address was refused too often, and nothing was begun.
+    RefusedTooOften,
+    /// No TLS, nothing that both sides speak, or the other side does not believe the certificate.
+    Failed,
+    /// The other side has hung up.
+    HungUp,
+    /// The time was over.
+    TooSlow,
+}
+
+impl HandshakeFailure {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::RefusedTooOften => "refused_too_often",
+            Self::Failed => "failed",
+            Self::HungUp => "hung_up",
+            Self::TooSlow => "too_slow",
+        }
+    }
+}
 
 /// The metrics of one source.
 pub(crate) struct SourceMeter {
@@ -96,12 +122,18 @@ pub(crate) fn key_fetch(source: &SourceName, outcome: &'static str) {
     counter!(KEY_FETCHES_TOTAL, "source" => source.as_str().to_owned(), "outcome" => outcome).increment(1);
 }
 
+/// Counts a connection that never shook hands.
+pub(crate) fn handshake_failed(why: HandshakeFailure) {
+    counter!(HANDSHAKES_FAILED_TOTAL, "reason" => why.as_str()).increment(1);
+}
+
 /// Counts a connection that was ended because its address had too many.
 pub(crate) fn connection_ended() {
     counter!(CONNECTIONS_ENDED_TOTAL).increment(1);
 }
 
-fn outcome(refusal: &Refusal) -> &'static str {
+/// The word for a refusal.
+pub(crate) fn outcome(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::UnknownPath => "unknown_path",
         Refusal::UnknownSource => "unknown_source",

@@ -1,6 +1,6 @@
 use anyhow::Context as _;
 use matchpurse_service_kit::reload::LOOK_EVERY;
-use matchpurse_service_kit::{healthcheck, shutdown, telemetry};
+use matchpurse_service_kit::{healthcheck, shutdown, telemetry, trace};
 use matchpurse_settings::{ConfigFiles, Settings};
 
 use crate::{Application, Egress};
@@ -12,6 +12,7 @@ use crate::{Application, Egress};
 /// When it cannot start, or a server ends by itself.
 pub async fn run(settings: &Settings, files: ConfigFiles) -> anyhow::Result<()> {
     telemetry::init("ingress", settings.telemetry.log_format, &settings.telemetry.log_filter)?;
+    let traces = trace::install(settings.telemetry.otlp.options())?;
     let stop = shutdown::on_signals().context("cannot listen for signals")?;
     let egress = Egress::start(settings).await?;
     let mut application = Application::build(settings, egress.publisher()).await?;
@@ -21,6 +22,7 @@ pub async fn run(settings: &Settings, files: ConfigFiles) -> anyhow::Result<()> 
     }
     let ended = application.run_until_stopped(stop).await.context("the ingress ended");
     egress.stop().await;
+    traces.flush().await;
     ended
 }
 

@@ -17,6 +17,7 @@ use matchpurse_domain::event::Payload;
 use matchpurse_domain::time::Timestamp;
 use matchpurse_providers::{Delivery, Headers, Method, Outcome, Reply, Verified, VerifyError};
 use matchpurse_service_kit::network::Network;
+use matchpurse_service_kit::trace::{Span, Tracer};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -30,7 +31,7 @@ use crate::refusal::Refusal;
 use crate::rejected::{Rejected, RejectedLog};
 use crate::sources::{Source, Sources};
 use crate::strangers::Strangers;
-use crate::{body, metrics, problem, traceparent};
+use crate::{body, metrics, problem, spans, traceparent};
 
 /// What every request needs; one for the process.
 pub(crate) struct Ingress {
@@ -49,6 +50,7 @@ pub(crate) struct Ingress {
     pub(crate) rejected: Arc<RejectedLog>,
     pub(crate) limits: Limits,
     pub(crate) meter: Meter,
+    pub(crate) tracer: Tracer,
     pub(crate) not_believed_log: LogGate,
     pub(crate) turned_away_log: LogGate,
 }
@@ -84,20 +86,23 @@ pub(crate) async fn deliver(
     let Some(source) = ingress.sources.get(&name) else {
         return ingress.lost(caller, Refusal::UnknownSource, began);
     };
+    let mut span = Span::none();
     let outcome = match ingress.shuts_out(caller, Some(&source.name), began) {
         Some(refusal) => Err(refusal),
-        None => receive(&ingress, &source, caller, &request, payload).await,
+        None => receive(&ingress, &source, caller, &request, payload, (began, &mut span)).await,
     };
     let caller = ingress.learn(caller, Some(&source.name), outcome.as_ref().err(), Instant::now());
     match outcome {
         Ok(reply) => {
             source.meter.kept(began.elapsed());
+            spans::answered(span, None, reply.status);
             respond(reply)
         }
         Err(refusal) => {
             source.meter.refused(&refusal, began.elapsed());
             ingress.note(&source, caller, &refusal);
             let answer = problem::answer(&refusal, Some(&source), ingress.limits.retry_after_s);
+            spans::answered(span, Some(&refusal), answer.status().as_u16());
             caller.hang_up_on_a_stranger(answer)
         }
     }
@@ -115,6 +120,7 @@ async fn receive(
     caller: Caller,
     request: &HttpRequest,
     payload: web::Payload,
+    (began, span): (Instant, &mut Span),
 ) -> Result<Reply, Refusal> {
     let method = allowed_method(source, request)?;
     let mut place = ingress.place(caller)?;
@@ -124,7 +130,8 @@ async fn receive(
     let delivery = Delivery { method, headers: headers(request), body };
     let verified = verify(source, &delivery, received_at).await?;
 
-    let envelope = Envelope::new(source, &verified, received_at, sent_traceparent(request));
+    let mut envelope = Envelope::new(source, &verified, received_at, sent_traceparent(request));
+    *span = spans::delivery(&ingress.tracer, &mut envelope, delivery.body.len(), began);
     match source.adapter.normalize(&verified, &source.settings) {
         Ok(mut normalized) => {
             let payloads: Vec<&Payload> = normalized.events.iter().map(|event| &event.payload).collect();
@@ -132,12 +139,17 @@ async fn receive(
             let answers = &ingress.answers;
             let reply =
                 answers.settle(&source.name, &mut normalized, reply).await.map_err(Refusal::NoAnswer)?;
-            ingress.publish(envelope.seal(normalized), place).await?;
+            if span.is_recording() {
+                span.set("matchpurse.type", normalized.provider_type.clone());
+            }
+            let publishing = spans::publish(&ingress.tracer, span, &mut envelope);
+            ingress.publish(envelope.seal(normalized), place, publishing).await?;
             tracing::debug!(source = source.name.as_str(), event_id = %envelope.delivery_id, "kept");
             Ok(reply)
         }
         Err(error) => {
-            ingress.publish(envelope.seal_malformed(&error), place).await?;
+            let publishing = spans::publish(&ingress.tracer, span, &mut envelope);
+            ingress.publish(envelope.seal_malformed(&error), place, publishing).await?;
             tracing::warn!(
                 source = source.name.as_str(),
                 event_id = %envelope.delivery_id,
@@ -215,13 +227,15 @@ impl Ingress {
 
     /// Publishes, in a task of its own: a sender who hangs up does not take back what it has sent, and its
     /// place is taken until the publisher has answered.
-    async fn publish(&self, messages: Vec<Message>, place: Place) -> Result<(), Refusal> {
+    async fn publish(&self, messages: Vec<Message>, place: Place, span: Span) -> Result<(), Refusal> {
         let (publisher, limit) = (Arc::clone(&self.publisher), self.limits.publish_time);
         let publishing = self.runtime.spawn(async move {
-            let began = Instant::now();
+            let (began, count) = (Instant::now(), messages.len());
             let outcome = tokio::time::timeout(limit, publisher.publish(messages)).await;
             place.meter.publish_seconds.record(began.elapsed());
-            outcome.unwrap_or(Err(PublishError::TimedOut))
+            let outcome = outcome.unwrap_or(Err(PublishError::TimedOut));
+            spans::published(span, count, &outcome);
+            outcome
         });
         match publishing.await {
             Ok(outcome) => outcome.map_err(Refusal::Unavailable),

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 
 use crate::keyring::Keyring;
 use crate::metrics::SourceMeter;
+use crate::over_tls;
 
 /// The role of [`Keys::postback`] in the configuration: `keys.postback`.
 const POSTBACK_ROLE: &str = "postback";
@@ -126,10 +127,10 @@ impl Sources {
 }
 
 /// Checks the sources as the start does, without starting anything: the adapter of each must be known, have
-/// what it needs to verify, and know each of its options.
+/// what it needs to verify, and know each of its options. And what they are reached by, where that is TLS.
 ///
 /// # Errors
-/// [`ConfigError::Problems`], with the problems of all sources.
+/// [`ConfigError::Problems`], with the problems of all.
 pub fn check_sources(settings: &Settings) -> Result<(), ConfigError> {
     check(settings, settings.ingress.body_memory_max_bytes).map(drop)
 }
@@ -139,6 +140,9 @@ fn check(settings: &Settings, body_memory: u64) -> Result<Vec<Checked>, ConfigEr
     let mut add = |key: String, what: String| {
         problems.push(Problem { key, origin: None, reason: Reason::Invalid(what) });
     };
+    if let Err(error) = over_tls::identity(&settings.ingress) {
+        add("ingress.tls".to_owned(), error.to_string());
+    }
     if settings.sources.is_empty() {
         add(
             "sources".to_owned(),

@@ -215,7 +215,8 @@ fn receive(funds: &mut Funds, transfers: &[Transfer]) {
 fn take(current: &mut Current, decided: &mut Decided, event: &Event, outcome: Outcome) {
     let at = event.received_at;
     decided.anomalies.extend(tell::anomalies(&outcome, event.id));
-    decided.notices.extend(tell::notices(&outcome, event.occurred_at.unwrap_or(event.received_at)));
+    let notices = tell::notices(&outcome, event.occurred_at.unwrap_or(event.received_at));
+    decided.notices.extend(notices.map(|notice| notice.because_of(event.id)));
     decided.late += u64::from(outcome.late);
     current.transfers.extend(outcome.transfers.into_iter().map(|transfer| (transfer, event.id, at)));
     current.last = Some((event.id, at));

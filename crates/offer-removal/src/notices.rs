@@ -46,6 +46,7 @@ pub(crate) fn of_offer(event: &Event, change: &OfferChanged, told: OfferNotice) 
             "changed_at_us": change.changed_at.micros(),
         }),
         occurred_at: change.changed_at,
+        cause: Some(event.id),
     })
 }
 
@@ -61,5 +62,6 @@ pub(crate) fn of_player(event: &Event, judgement: &PlayerStanding, told: Standin
             "changed_at_us": judgement.changed_at.micros(),
         }),
         occurred_at: judgement.changed_at,
+        cause: Some(event.id),
     }
 }

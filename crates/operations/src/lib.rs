@@ -12,6 +12,7 @@
 //! | [`parked`]: deliveries that could not be applied are replayed or discarded | an operator | `parked` |
 //! | [`replay`]: archived events are applied once more | an operator | `replay` |
 //! | [`anomalies`]: what contradicts itself is left as it is | an operator | `anomaly` |
+//! | [`erasures`]: a player's personal data is taken out of everything | an operator | `erasure` |
 //!
 //! Each is one transaction: what was done, by whom and why, is written with its transfers, and they name it as
 //! their cause. Each has an idempotency key, so that it can be asked for again after a lost answer. What is decided
@@ -23,6 +24,7 @@ pub mod deadlines;
 pub mod deliveries;
 mod end;
 pub mod endpoints;
+pub mod erasures;
 mod error;
 pub mod funds;
 pub mod links;

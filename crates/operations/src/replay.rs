@@ -7,8 +7,9 @@ use matchpurse_bus::Destination;
 use matchpurse_contracts::topology::Queue;
 use matchpurse_contracts::wire::Message;
 use matchpurse_domain::event::PayloadName;
+use matchpurse_domain::ids::EventId;
 use matchpurse_store::events::{EventFilter, Place, oldest};
-use matchpurse_store::{Result, Store, replays, spool};
+use matchpurse_store::{Result, Store, erasure, replays, spool};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -49,6 +50,8 @@ pub struct Page {
     pub read: usize,
     /// Those that a worker wants, and that are on their way to it now.
     pub handed_on: usize,
+    /// Those that told of a player who was erased, and are not applied again.
+    pub erased: usize,
     /// The place of the last of them in the spool; 0 where there was none.
     pub place: i64,
 }
@@ -82,20 +85,23 @@ impl Replaying {
         let lines = oldest(&client, &self.scope.filter, self.after, limit).await?;
         let last = lines.last().map(|line| line.place());
         let read = lines.len();
+        let tx = client.begin().await?;
+        let ids: Vec<EventId> = lines.iter().map(|line| line.event.id).collect();
+        let erased = erasure::erased_in_tx(&tx, &ids).await?;
         let messages: Vec<(Message, Vec<Destination>)> = lines
             .into_iter()
+            .filter(|line| !erased.contains(&line.event.id))
             .filter_map(|line| {
                 let workers: Vec<Destination> =
                     self.scope.wanting(line.event.payload.name()).map(Destination::Worker).collect();
                 (!workers.is_empty()).then(|| (Message::new(line.event, None).replayed(self.id), workers))
             })
             .collect();
-        let tx = client.begin().await?;
         let place = spool::append_in_tx(&tx, &messages).await?;
         replays::count_in_tx(&tx, self.id, messages.len()).await?;
         tx.commit().await?;
         self.after = last.or(self.after);
-        Ok(Page { read, handed_on: messages.len(), place })
+        Ok(Page { read, handed_on: messages.len(), erased: erased.len(), place })
     }
 
     /// How many of the events that were handed on up to this place have not been applied yet.

@@ -245,5 +245,6 @@ fn corrected(key: &StatsKey, state: &MatchStats, operation: EventId, now: Timest
             "canceled": state.canceled,
         }),
         occurred_at: now,
+        cause: None,
     }
 }

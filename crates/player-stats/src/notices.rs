@@ -22,6 +22,7 @@ pub(crate) fn finished(event: &Event, key: &StatsKey, state: &MatchStats) -> Not
             "result": state.winner.map(|winner| winner.as_str()),
         }),
         occurred_at: event.occurred_at.unwrap_or(event.received_at),
+        cause: Some(event.id),
     }
 }
 
@@ -38,5 +39,6 @@ pub(crate) fn kicked(kick: &Kick) -> Notice {
         discriminator: kick.player_id.as_str().to_owned(),
         payload: json!({ "match_id": kick.key.match_id, "player_id": kick.player_id.as_str() }),
         occurred_at: kick.at,
+        cause: Some(kick.event_id),
     }
 }

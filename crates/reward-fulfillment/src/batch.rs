@@ -140,9 +140,11 @@ impl Decided {
             change.wish = Some((wish, cause));
         }
         self.anomalies.extend(outcome.anomaly.map(|anomaly| opened(event, key, &anomaly)));
-        let told = outcome.notices.iter();
-        self.notices
-            .extend(told.filter_map(|notice| tell::of_outcome(key, &outcome.state, notice, when(event))));
+        let told = |notice| {
+            let notice = tell::of_outcome(key, &outcome.state, notice, when(event))?;
+            Some(notice.because_of(event.id))
+        };
+        self.notices.extend(outcome.notices.iter().filter_map(told));
         outcome.state
     }
 }

@@ -16,4 +16,5 @@ pub mod reload;
 pub mod shutdown;
 pub mod target;
 pub mod telemetry;
+pub mod trace;
 pub mod traceparent;

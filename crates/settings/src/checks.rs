@@ -7,7 +7,7 @@ use std::fmt::Display;
 use matchpurse_service_kit::config::join;
 
 use crate::transport;
-use crate::{ApiSettings, ApiToken, Document};
+use crate::{ApiSettings, ApiToken, Document, OtlpSettings};
 
 /// The longest batch: one transaction holds its row locks for as long as it takes.
 const BATCH_MAX: u16 = 4096;
@@ -32,7 +32,8 @@ const LEEWAY_MAX_S: u16 = 300;
 
 /// Reports every problem to `add` with its dotted key.
 pub(crate) fn sections(document: &Document, add: &mut dyn FnMut(&str, String)) {
-    let Document { database, broker, ingress, api, operations, workers, dispatcher, .. } = document;
+    let Document { database, broker, ingress, api, operations, workers, dispatcher, telemetry, .. } =
+        document;
     // Zero would mean "for ever" to PostgreSQL, "at once" to a timer, and "none at all" to a limit.
     for (key, value) in [
         ("database.pool_size", u64::from(database.pool_size)),
@@ -82,6 +83,8 @@ pub(crate) fn sections(document: &Document, add: &mut dyn FnMut(&str, String)) {
         ("dispatcher.breaker_pause_min_ms", dispatcher.breaker_pause_min_ms),
         ("dispatcher.stall_after_ms", dispatcher.stall_after_ms),
         ("dispatcher.history_days", dispatcher.history_days.into()),
+        ("telemetry.otlp.queue_spans_max", telemetry.otlp.queue_spans_max.into()),
+        ("telemetry.otlp.export_timeout_ms", telemetry.otlp.export_timeout_ms),
     ] {
         if value == 0 {
             add(key, "must be above 0".to_owned());
@@ -159,6 +162,7 @@ pub(crate) fn sections(document: &Document, add: &mut dyn FnMut(&str, String)) {
     jwt(api, add);
     origins(api, add);
     ingresses(api, add);
+    traces(&telemetry.otlp, add);
 }
 
 /// A token can be guessed when it is short, and two that are equal make two actors of one.
@@ -244,6 +248,17 @@ fn jwt(api: &ApiSettings, add: &mut dyn FnMut(&str, String)) {
     }
     if jwt.leeway_s > LEEWAY_MAX_S {
         add("api.jwt.leeway_s", format!("{} is above {LEEWAY_MAX_S}, the most", jwt.leeway_s));
+    }
+}
+
+/// A share is none above all or below nothing, and a header that cannot be sent would show at the first span only.
+fn traces(otlp: &OtlpSettings, add: &mut dyn FnMut(&str, String)) {
+    if !(0.0..=1.0).contains(&otlp.sample_ratio) {
+        add("telemetry.otlp.sample_ratio", "must be from 0 to 1".to_owned());
+    }
+    let of_a_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    for name in otlp.headers.keys().filter(|name| name.is_empty() || !name.chars().all(of_a_name)) {
+        add(&join("telemetry.otlp.headers", name), "is not the name of a header".to_owned());
     }
 }
 

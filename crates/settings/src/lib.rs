@@ -30,7 +30,8 @@ pub use reload::ConfigFiles;
 pub use rewards::{RewardSettings, SchemaText};
 pub use sections::{
     ApiScope, ApiSettings, ApiToken, ArchiveSettings, BrokerSettings, DatabaseSettings, DispatcherSettings,
-    IngressSettings, JwtSettings, OperationsSettings, TelemetrySettings, WorkerSettings, WorkersSettings,
+    IngressSettings, IngressTlsSettings, JwtSettings, OperationsSettings, OtlpSettings, TelemetrySettings,
+    WorkerSettings, WorkersSettings,
 };
 pub use source::{OptionValue, SourceSettings};
 
@@ -63,7 +64,7 @@ pub struct Settings {
     pub workers: WorkersSettings,
     /// What tells the studio.
     pub dispatcher: DispatcherSettings,
-    /// Logs.
+    /// Logs and traces.
     pub telemetry: TelemetrySettings,
     /// Where the studio is told, by name.
     #[serde(serialize_with = "endpoints_by_name")]

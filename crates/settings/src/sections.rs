@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use matchpurse_service_kit::config::{SecretUrl, SecretValue};
 use matchpurse_service_kit::network::Network;
 use matchpurse_service_kit::telemetry::LogFormat;
+use matchpurse_service_kit::trace::TraceOptions;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -117,6 +119,18 @@ pub struct IngressSettings {
     pub spool_events_max: u64,
     /// Refused deliveries remembered.
     pub rejected_log_max: u32,
+    /// What `listen` shows over TLS; without it somebody in front ends TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<IngressTlsSettings>,
+}
+
+/// `[ingress.tls]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct IngressTlsSettings {
+    /// The server's certificate, and those that vouch for it, as PEM. It is no secret, and as long as one.
+    pub certificate: SecretValue,
+    /// Its key, as PEM.
+    pub key: SecretValue,
 }
 
 /// `[api]`
@@ -326,6 +340,37 @@ pub struct TelemetrySettings {
     pub log_format: LogFormat,
     /// In the syntax of `RUST_LOG`.
     pub log_filter: String,
+    /// Traces.
+    pub otlp: OtlpSettings,
+}
+
+/// `[telemetry.otlp]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct OtlpSettings {
+    /// Where OTLP is taken over HTTP, with its path; without it no traces are sent.
+    #[serde(deserialize_with = "collector_url")]
+    pub endpoint: Option<SecretUrl>,
+    /// The share of traces that is sent, from 0 to 1.
+    pub sample_ratio: f64,
+    /// Spans that wait for the collector at most.
+    pub queue_spans_max: u32,
+    /// For the collector to answer.
+    pub export_timeout_ms: u64,
+    /// What is sent along, by name.
+    pub headers: BTreeMap<String, SecretValue>,
+}
+
+impl OtlpSettings {
+    /// Where traces go, and how many; none where there is no endpoint.
+    pub fn options(&self) -> Option<TraceOptions> {
+        Some(TraceOptions {
+            endpoint: self.endpoint.clone()?,
+            headers: self.headers.clone().into_iter().collect(),
+            sample_ratio: self.sample_ratio,
+            queue_spans_max: usize::try_from(self.queue_spans_max).unwrap_or(usize::MAX),
+            export_timeout: Duration::from_millis(self.export_timeout_ms),
+        })
+    }
 }
 
 impl WorkersSettings {
@@ -359,6 +404,14 @@ fn database_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretUrl,
 fn optional_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
     let path = Option::<PathBuf>::deserialize(deserializer)?;
     Ok(path.filter(|path| !path.as_os_str().is_empty()))
+}
+
+fn collector_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretUrl>, D::Error> {
+    let url = Option::<SecretUrl>::deserialize(deserializer)?;
+    match url.as_ref().and_then(|url| url.expose().split_once("://")) {
+        None | Some(("http" | "https", _)) => Ok(url),
+        Some(_) => Err(D::Error::custom("must begin with `http://` or `https://`")),
+    }
 }
 
 fn broker_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretUrl>, D::Error> {

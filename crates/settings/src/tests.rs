@@ -520,6 +520,13 @@ options.issuer = "https://issuer.example"
     log_format = "auto"
     log_filter = "info"
 
+    [telemetry.otlp]
+    sample_ratio = 1.0
+    queue_spans_max = 4096
+    export_timeout_ms = 5000
+
+    [telemetry.otlp.headers]
+
     [endpoints]
 
     [leaderboards]
@@ -540,6 +547,25 @@ options.issuer = "https://issuer.example"
     [sources.main.options]
     issuer = "https://issuer.example"
     "#);
+}
+
+#[test]
+fn a_collector_has_a_url_a_share_and_headers_that_can_be_sent() {
+    let otlp = |text: &str| format!("[telemetry.otlp]\n{text}");
+    let given = settings(&format!(
+        "{SOURCE}\n{}",
+        otlp(
+            "endpoint = \"http://collector:4318/v1/traces\"\nsample_ratio = 0.25\nheaders.authorization = \"Bearer hunter2\""
+        )
+    ));
+    let options = given.telemetry.otlp.options().unwrap();
+    assert_eq!((options.sample_ratio, options.headers.len()), (0.25, 1));
+    assert!(!given.render().contains("hunter2") && given.render().contains("authorization = \"[redacted]\""));
+    assert!(settings(SOURCE).telemetry.otlp.options().is_none(), "off by default");
+    insta::assert_snapshot!(refused(&otlp("endpoint = \"grpc://x\"")), @"settings, line 3: `telemetry.otlp.endpoint`: must begin with `http://` or `https://`");
+    insta::assert_snapshot!(refused(&otlp("sample_ratio = 1.5")), @"settings, line 3: `telemetry.otlp.sample_ratio`: must be from 0 to 1");
+    insta::assert_snapshot!(refused(&otlp("queue_spans_max = 0")), @"settings, line 3: `telemetry.otlp.queue_spans_max`: must be above 0");
+    insta::assert_snapshot!(refused(&otlp("headers.\"a b\" = \"c\"")), @r#"settings, line 3: `telemetry.otlp.headers."a b"`: is not the name of a header"#);
 }
 
 #[test]

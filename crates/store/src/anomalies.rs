@@ -57,6 +57,7 @@ impl NewAnomaly {
             discriminator: self.key.clone(),
             payload: json!({ "kind": self.kind, "subject": self.subject, "detail": self.detail }),
             occurred_at,
+            cause: self.event_id,
         }
     }
 }

@@ -1,20 +1,22 @@
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
 use deadpool_postgres::Object;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, Stream, TryStreamExt as _, poll};
+use matchpurse_domain::ids::EventId;
 use postgres_types::ToSql;
 use tokio_postgres::{Row, Statement};
 
 use crate::later::{Later, Owned, Sent};
 use crate::metric::Counted;
 use crate::silence::Watch;
-use crate::{Error, Result};
+use crate::{Error, Result, Store};
 
 /// A statement's parameters.
 pub(crate) type Params<'p> = &'p [&'p (dyn ToSql + Sync)];
@@ -25,6 +27,7 @@ pub struct Client {
     object: Option<Object>,
     watch: Watch,
     _counted: Counted,
+    store: Store,
 }
 
 /// An open transaction: the permit to change anything.
@@ -35,19 +38,24 @@ pub struct Client {
 pub struct Tx<'c> {
     object: &'c Object,
     watch: &'c Watch,
+    store: &'c Store,
     /// How long an answer may take in this transaction, in ms; 0: as long as it takes.
     limit_ms: AtomicU64,
+    /// Who listens to these is told after the commit.
+    tells: Mutex<BTreeSet<&'static str>>,
     /// Statements that have not been sent.
     waiting: Mutex<Vec<Later>>,
     /// It has been committed or rolled back, or is about to be.
     over: AtomicBool,
     /// Something of what waited was not sent: what there is now is not all that there should be.
     broken: AtomicBool,
+    /// Trace contexts of the events that it is about.
+    traces: OnceLock<BTreeMap<EventId, String>>,
 }
 
 impl Client {
-    pub(crate) const fn new(object: Object, watch: Watch, counted: Counted) -> Self {
-        Self { object: Some(object), watch, _counted: counted }
+    pub(crate) const fn new(object: Object, watch: Watch, counted: Counted, store: Store) -> Self {
+        Self { object: Some(object), watch, _counted: counted, store }
     }
 
     /// Opens a transaction (READ COMMITTED).
@@ -74,16 +82,17 @@ impl Client {
     }
 
     async fn start(&mut self, sql: &str) -> Result<Tx<'_>> {
-        let (object, watch) = self.parts();
+        let (object, watch, store) = self.parts();
         // It is there before it is asked for: whoever stops waiting drops it, and it is rolled back.
-        let tx = Tx::new(object, watch);
+        let tx = Tx::new(object, watch, store);
         tx.answer(object.batch_execute(sql)).await?;
         Ok(tx)
     }
 
     #[expect(clippy::expect_used, reason = "only the drop takes it out")]
-    fn parts(&mut self) -> (&Object, &Watch) {
-        (self.object.as_ref().expect("a client has its connection until it is dropped"), &self.watch)
+    fn parts(&mut self) -> (&Object, &Watch, &Store) {
+        let object = self.object.as_ref().expect("a client has its connection until it is dropped");
+        (object, &self.watch, &self.store)
     }
 
     #[expect(clippy::expect_used, reason = "only the drop takes it out")]
@@ -139,10 +148,21 @@ impl Drop for Client {
 }
 
 impl<'c> Tx<'c> {
-    fn new(object: &'c Object, watch: &'c Watch) -> Self {
+    fn new(object: &'c Object, watch: &'c Watch, store: &'c Store) -> Self {
         let limit_ms = AtomicU64::new(in_ms(watch.limit()));
         let (over, broken) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { object, watch, limit_ms, waiting: Mutex::default(), over, broken }
+        let traces = OnceLock::new();
+        Self {
+            object,
+            watch,
+            store,
+            limit_ms,
+            tells: Mutex::default(),
+            waiting: Mutex::default(),
+            over,
+            broken,
+            traces,
+        }
     }
 }
 
@@ -169,11 +189,28 @@ impl Tx<'_> {
         self.answer(self.object.prepare_cached(sql)).await
     }
 
+    /// Says which traces the events belong to that this transaction is about, as W3C's `traceparent`, so that the notices
+    /// which they cause go on with them. To be said once, before anything else.
+    pub fn follow(&self, traces: BTreeMap<EventId, String>) {
+        // What was said first stays.
+        drop(self.traces.set(traces));
+    }
+
+    /// The trace context of an event, if it was told.
+    pub(crate) fn trace_of(&self, event: EventId) -> Option<&str> {
+        self.traces.get()?.get(&event).map(String::as_str)
+    }
+
     /// Runs a statement with what comes next: before it, and in the same round trip. Its answer is waited for then; an
     /// error of it is an error of that.
     pub(crate) fn later(&self, sql: impl Into<Cow<'static, str>>, params: Vec<Owned>) {
         let later = Later { sql: sql.into(), params };
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(later);
+    }
+
+    /// Tells who listens to a channel that there is something new, soon after the commit. It is a hint, which may be lost.
+    pub(crate) fn tell(&self, channel: &'static str) {
+        self.tells.lock().unwrap_or_else(PoisonError::into_inner).insert(channel);
     }
 
     /// Leaves undone what was left for [`Tx::later`].
@@ -257,9 +294,12 @@ impl Tx<'_> {
         let first = poll!(committing.as_mut());
         sent.answered().await?;
         match first {
-            Poll::Ready(committed) => committed,
-            Poll::Pending => committing.await,
+            Poll::Ready(committed) => committed?,
+            Poll::Pending => committing.await?,
         }
+        let tells = std::mem::take(&mut *self.tells.lock().unwrap_or_else(PoisonError::into_inner));
+        self.store.teller.tell(self.store, tells);
+        Ok(())
     }
 
     /// Takes everything since [`Client::begin`] back, and waits for it. Dropping does the same in its time.

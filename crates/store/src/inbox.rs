@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use crate::{Result, Store, Tx};
 
-/// Marks events as seen by a worker and returns those that it had not seen before. A concurrent transaction
-/// that claims the same event waits for this one to end.
+/// Marks events as seen by a worker and returns those that it had not seen before, without those that told of somebody who
+/// was erased since. A concurrent transaction that claims the same event waits for this one to end.
 ///
 /// # Errors
 /// [`crate::Error`].
@@ -17,11 +17,14 @@ pub async fn claim_in_tx(tx: &Tx<'_>, worker: &str, events: &[EventId]) -> Resul
     let ids: Vec<Uuid> = events.iter().map(|id| id.uuid()).collect();
     let rows = tx
         .query(
-            "INSERT INTO inbox (worker, event_id, place)
-             SELECT $1, id, place FROM unnest($2::uuid[]) WITH ORDINALITY AS event (id, place)
-              ORDER BY id, place
-             ON CONFLICT DO NOTHING
-             RETURNING event_id",
+            "WITH added AS (
+               INSERT INTO inbox (worker, event_id, place)
+               SELECT $1, id, place FROM unnest($2::uuid[]) WITH ORDINALITY AS event (id, place)
+                ORDER BY id, place
+               ON CONFLICT DO NOTHING
+               RETURNING event_id)
+             SELECT event_id FROM added
+              WHERE NOT EXISTS (SELECT FROM erased_event e WHERE e.event_id = added.event_id)",
             &[&worker, &ids],
         )
         .await?;

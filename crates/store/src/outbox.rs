@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use matchpurse_domain::ids::{SourceName, derived_uuid};
+use matchpurse_domain::ids::{EventId, SourceName, derived_uuid};
 use matchpurse_domain::time::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
@@ -30,9 +30,17 @@ pub struct Notice {
     pub payload: Value,
     /// When it happened.
     pub occurred_at: Timestamp,
+    /// The event that it is told because of, where it is an event. It goes on with that one's trace.
+    pub cause: Option<EventId>,
 }
 
 impl Notice {
+    /// The same, told because of this event.
+    #[must_use]
+    pub fn because_of(self, event: EventId) -> Self {
+        Self { cause: Some(event), ..self }
+    }
+
     /// The `webhook-id`: the same on every attempt and every repeat.
     pub fn webhook_id(&self) -> Uuid {
         derived_uuid("notice", &[self.source.as_str(), self.kind, &self.subject, &self.discriminator])
@@ -58,29 +66,23 @@ pub async fn append_in_tx(tx: &Tx<'_>, notices: &[Notice]) -> Result<()> {
     let subjects: Vec<String> = all.iter().map(|(_, n)| n.subject.clone()).collect();
     let payloads: Vec<String> = all.iter().map(|(_, n)| n.payload.to_string()).collect();
     let times: Vec<At> = all.iter().map(|(_, n)| At(n.occurred_at)).collect();
+    let trace = |notice: &Notice| notice.cause.and_then(|event| tx.trace_of(event)).map(str::to_owned);
+    let traces: Vec<Option<String>> = all.iter().map(|(_, n)| trace(n)).collect();
     // Their positions are in the order in which they are given, because a receiver may want them so; the rows are
     // written in the order of their keys, so that no two writers wait for each other in a circle.
     let sql = "WITH given AS MATERIALIZED (
                  SELECT nextval('outbox_position_seq') AS position, n.*
-                   FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])
-                     WITH ORDINALITY AS n (id, source, kind, subject, payload, occurred_at, place)
-                  ORDER BY place),
-               added AS (
-                 INSERT INTO outbox (position, webhook_id, source, kind, subject, payload, occurred_at)
-                 OVERRIDING SYSTEM VALUE
-                 SELECT position, id, source, kind, subject, payload::jsonb, occurred_at FROM given ORDER BY id
-                 ON CONFLICT (webhook_id) DO NOTHING
-                 RETURNING 1)
-               SELECT pg_notify($7, '') FROM added LIMIT 1";
-    let params = vec![
-        own(ids),
-        own(sources),
-        own(kinds),
-        own(subjects),
-        own(payloads),
-        own(times),
-        own(OUTBOX_CHANNEL),
-    ];
+                   FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::text[])
+                     WITH ORDINALITY AS n (id, source, kind, subject, payload, occurred_at, traceparent, place)
+                  ORDER BY place)
+               INSERT INTO outbox (position, webhook_id, source, kind, subject, payload, occurred_at, traceparent)
+               OVERRIDING SYSTEM VALUE
+               SELECT position, id, source, kind, subject, payload::jsonb, occurred_at, traceparent
+                 FROM given ORDER BY id
+               ON CONFLICT (webhook_id) DO NOTHING";
+    let params =
+        vec![own(ids), own(sources), own(kinds), own(subjects), own(payloads), own(times), own(traces)];
     tx.later(sql, params);
+    tx.tell(OUTBOX_CHANNEL);
     Ok(())
 }

@@ -6,6 +6,7 @@ use tokio_postgres::Config;
 
 use crate::metric::PoolMeter;
 use crate::silence::{self, Watch};
+use crate::tell::Teller;
 use crate::tls::{self, Tls};
 use crate::{Client, Error, Result};
 
@@ -99,6 +100,7 @@ pub struct Store {
     /// For each statement: how long the server gives it, and how much later the answer must have come.
     patience: (Duration, Duration),
     meter: PoolMeter,
+    pub(crate) teller: Teller,
 }
 
 impl Store {
@@ -120,7 +122,12 @@ impl Store {
             .build()
             .map_err(Error::Setup)?;
         let patience = (options.statement_timeout, options.answer_grace);
-        Ok(Self { pool, patience, meter: PoolMeter::new(&options.application_name) })
+        Ok(Self {
+            pool,
+            patience,
+            meter: PoolMeter::new(&options.application_name),
+            teller: Teller::default(),
+        })
     }
 
     /// A store of these options that has answered once.
@@ -151,7 +158,7 @@ impl Store {
         let object = self.pool.get().await;
         drop(waiting);
         self.meter.waited(since, object.is_ok());
-        Ok(Client::new(object?, Watch::new(statements, grace), self.meter.handed_out()))
+        Ok(Client::new(object?, Watch::new(statements, grace), self.meter.handed_out(), self.clone()))
     }
 
     /// Closes the pool: whoever asks for a connection afterwards gets an error.

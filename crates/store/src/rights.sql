@@ -42,7 +42,7 @@ BEGIN
   FOR role IN SELECT rolname FROM pg_roles WHERE rolname = ANY (roles) LOOP
     EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA %I FROM %I', current_schema(), role);
     EXECUTE format('REVOKE ALL ON ALL SEQUENCES IN SCHEMA %I FROM %I', current_schema(), role);
-    EXECUTE format('REVOKE ALL ON FUNCTION archive_make_day, archive_detach_day FROM %I', role);
+    EXECUTE format('REVOKE ALL ON FUNCTION archive_make_day, archive_detach_day, erasure_begin, erasure_step FROM %I', role);
     EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), role);
   END LOOP;
 
@@ -50,19 +50,19 @@ BEGIN
     ('ingress', 'SELECT', 'refinery_schema_history'),
     ('ingress', 'SELECT, INSERT', 'conversion_answer'),
     ('ingress', 'SELECT, INSERT, UPDATE, DELETE', 'spool, spool_destination'),
-    ('match_escrow', 'SELECT', 'archive, archive_head, correction, refinery_schema_history'),
+    ('match_escrow', 'SELECT', 'archive, archive_head, correction, erased_event, refinery_schema_history'),
     ('match_escrow', 'SELECT, INSERT',
      'anomaly, inbox, missed_search, operation, outbox, parked, player, replay, result_feed, transfer'),
     ('match_escrow', 'SELECT, INSERT, UPDATE', 'account, match, match_participant'),
     ('match_escrow', 'SELECT, INSERT, UPDATE, DELETE', 'attempts, match_deadline, spool, spool_destination'),
-    ('reward_fulfillment', 'SELECT', 'archive, archive_head, refinery_schema_history'),
+    ('reward_fulfillment', 'SELECT', 'archive, archive_head, erased_event, refinery_schema_history'),
     ('reward_fulfillment', 'SELECT, INSERT',
      'anomaly, credit_conversion, inbox, missed_search, outbox, parked, player, replay'),
     ('reward_fulfillment', 'SELECT, UPDATE', 'redemption_call'),
     ('reward_fulfillment', 'SELECT, INSERT, UPDATE', 'contest, reward_count, reward_grant'),
     ('reward_fulfillment', 'SELECT, INSERT, UPDATE, DELETE', 'attempts, spool, spool_destination'),
     ('player_stats', 'SELECT',
-     'archive, archive_head, board_exclusion, match, match_participant, player_link, player_standing,
+     'archive, archive_head, board_exclusion, erased_event, match, match_participant, player_link, player_standing,
       refinery_schema_history'),
     ('player_stats', 'SELECT, INSERT',
      'anomaly, inbox, missed_search, outbox, parked, player, player_kick, replay, stats_match_event'),
@@ -72,14 +72,14 @@ BEGIN
     ('player_stats', 'SELECT, INSERT, UPDATE, DELETE',
      'attempts, board, board_entry, board_season, player_match_stats, rating, rating_game, result, spool,
       spool_destination'),
-    ('offer_removal', 'SELECT', 'archive, archive_head, refinery_schema_history'),
+    ('offer_removal', 'SELECT', 'archive, archive_head, erased_event, refinery_schema_history'),
     ('offer_removal', 'INSERT', 'result_feed'),
     ('offer_removal', 'SELECT, INSERT', 'inbox, missed_search, outbox, parked, player, replay'),
     ('offer_removal', 'SELECT, UPDATE', 'offer_change_horizon'),
     ('offer_removal', 'SELECT, INSERT, UPDATE', 'offer, player_standing'),
     ('offer_removal', 'SELECT, INSERT, DELETE', 'offer_change'),
     ('offer_removal', 'SELECT, INSERT, UPDATE, DELETE', 'attempts, spool, spool_destination'),
-    ('event_archive', 'SELECT', 'archive_detached, refinery_schema_history'),
+    ('event_archive', 'SELECT', 'archive_detached, erased_event, refinery_schema_history'),
     ('event_archive', 'SELECT, INSERT', 'archive, archive_event, missed_search, parked, replay'),
     ('event_archive', 'SELECT, INSERT, UPDATE', 'archive_head'),
     ('event_archive', 'SELECT, INSERT, DELETE', 'inbox'),
@@ -91,8 +91,8 @@ BEGIN
     ('dispatcher', 'SELECT, UPDATE, DELETE', 'outbox'),
     ('dispatcher', 'SELECT, INSERT, UPDATE, DELETE', 'delivery, delivery_attempt'),
     ('api', 'SELECT',
-     'archive, archive_event, archive_head, attempts, board, board_rank, contest, credit_conversion,
-      delivery_attempt, inbox, offer, offer_change, offer_change_horizon, player_kick, player_standing, rating,
+     'archive, archive_event, archive_head, archive_tombstone, attempts, board, board_rank, contest, credit_conversion,
+      delivery_attempt, erased_event, erasure, inbox, offer, offer_change, offer_change_horizon, player_kick, player_standing, rating,
       rating_game, rating_step, refinery_schema_history, result, reward_count'),
     ('api', 'SELECT, INSERT',
      'board_operation, dispatch_operation, dispatch_request, offer_start_withdrawal, operation, player,
@@ -134,9 +134,14 @@ BEGIN
   IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'matchpurse_event_archive') THEN
     GRANT EXECUTE ON FUNCTION archive_make_day, archive_detach_day TO matchpurse_event_archive;
   END IF;
-  -- People look at everything, and export a day before it leaves.
+  -- Who erases a player calls these, and has no right to what they do.
+  FOR role IN SELECT rolname FROM pg_roles WHERE rolname IN ('matchpurse_api', 'matchpurse_operator') LOOP
+    EXECUTE format('GRANT EXECUTE ON FUNCTION erasure_begin, erasure_step TO %I', role);
+  END LOOP;
+  -- People look at everything, and export a day before it leaves; but whom an erasure is about while it runs, nobody sees.
   IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'matchpurse_operator') THEN
     EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA %I TO matchpurse_operator', current_schema());
+    REVOKE ALL ON erasure_work FROM matchpurse_operator;
     GRANT EXECUTE ON FUNCTION archive_detach_day TO matchpurse_operator;
   END IF;
 END $$;

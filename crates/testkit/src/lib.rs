@@ -1,8 +1,9 @@
 //! For tests: isolated databases and virtual hosts, a model of the broker, a fault proxy, a studio's back-end, a
-//! provider's API, builders.
+//! provider's API, a collector of traces, builders.
 
 mod authority;
 mod broker;
+mod collector;
 mod database;
 mod dice;
 mod fault_proxy;
@@ -14,6 +15,7 @@ mod trial;
 
 pub use authority::{Authority, Identity};
 pub use broker::{Answer, Vhost};
+pub use collector::{Collector, Exported};
 pub use database::Database;
 pub use dice::Dice;
 pub use fault_proxy::FaultProxy;

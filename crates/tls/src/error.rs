@@ -23,6 +23,17 @@ pub enum TlsError {
     /// The system has no certificates of authorities.
     #[error("this system has no certificates of authorities; name the authority's file")]
     NoSystemCertificates,
+    /// A server's certificate is none.
+    #[error(
+        "the certificate cannot be read: it must be PEM, the server's own first, then those that vouch for it"
+    )]
+    Chain,
+    /// Its key is none.
+    #[error("the key cannot be read: it must be PEM, and not encrypted")]
+    Key,
+    /// They do not belong together.
+    #[error("the key is not that of the first certificate")]
+    KeyMismatch,
     /// What was read does not make a configuration.
     #[error("TLS cannot be set up")]
     Setup(#[source] Box<dyn Error + Send + Sync>),

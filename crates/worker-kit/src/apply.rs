@@ -1,14 +1,14 @@
 //! One transaction.
 
 use std::any::Any;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use matchpurse_domain::event::Event;
 use matchpurse_domain::ids::EventId;
-use matchpurse_store::{Store, attempts, inbox, now};
+use matchpurse_store::{Store, attempts, erasure, inbox, now};
 
 use crate::{Effects, metric};
 
@@ -40,6 +40,17 @@ impl Failure {
         matches!(self, Self::Store(error) if error.is_statement_timeout())
     }
 
+    /// Why, in a word.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Panic(_) => "panic",
+            Self::Store(_) if self.is_contention() => "contention",
+            Self::Store(_) if self.is_transient() => "database",
+            Self::Store(_) if self.is_rejection() => "rejected",
+            Self::Store(_) => "refused",
+        }
+    }
+
     /// No attempt will ever succeed.
     pub(crate) fn is_rejection(&self) -> bool {
         matches!(self, Self::Store(matchpurse_store::Error::Rejected { .. }))
@@ -47,17 +58,20 @@ impl Failure {
 }
 
 /// Applies events in one transaction of their own; all or none. Those of `replayed` are applied although the worker may
-/// have seen them: somebody asked for it, and what they did then they do not do again.
+/// have seen them: somebody asked for it, and what they did then they do not do again. `traces` are the trace contexts of
+/// the events that have one.
 pub(crate) async fn apply<E: Effects>(
     store: &Store,
     effects: &E,
     events: &[Event],
     replayed: &HashSet<EventId>,
+    traces: BTreeMap<EventId, String>,
 ) -> Result<(), Failure> {
     let worker = effects.queue().worker();
     let begun = Instant::now();
     // Unwinding drops the transaction, which rolls it back; effects keep nothing that could be left half done.
-    let applied = AssertUnwindSafe(transaction(store, effects, events, replayed)).catch_unwind().await;
+    let transaction = transaction(store, effects, events, replayed, traces);
+    let applied = AssertUnwindSafe(transaction).catch_unwind().await;
     let applied = applied.unwrap_or_else(|panic| Err(Failure::Panic(words(panic.as_ref()))));
     let outcome = if applied.is_ok() { "committed" } else { "failed" };
     metrics::histogram!(metric::TRANSACTION_SECONDS, "worker" => worker, "outcome" => outcome)
@@ -88,15 +102,24 @@ async fn transaction<E: Effects>(
     effects: &E,
     events: &[Event],
     replayed: &HashSet<EventId>,
+    traces: BTreeMap<EventId, String>,
 ) -> Result<HashSet<EventId>, Failure> {
     let worker = effects.queue().worker();
     let ids: Vec<EventId> = events.iter().map(|event| event.id).collect();
     let mut client = store.client().await?;
     let tx = client.begin().await?;
+    if !traces.is_empty() {
+        tx.follow(traces);
+    }
     let new = inbox::claim_in_tx(&tx, worker, &ids).await?;
     attempts::clear_in_tx(&tx, worker, &ids).await?;
     let mut wanted = new.clone();
-    wanted.extend(ids.iter().filter(|id| replayed.contains(id)));
+    let again: Vec<EventId> = ids.into_iter().filter(|id| replayed.contains(id)).collect();
+    if !again.is_empty() {
+        // Who was erased comes back by nobody's replay.
+        let erased = erasure::erased_in_tx(&tx, &again).await?;
+        wanted.extend(again.into_iter().filter(|id| !erased.contains(id)));
+    }
     match wanted.len() {
         0 => {}
         // As many as there are: all are wanted and none comes twice.

@@ -12,7 +12,7 @@ use matchpurse_contracts::topology::Queue;
 use matchpurse_service_kit::admin::AdminServer;
 use matchpurse_service_kit::health::{Check, Health};
 use matchpurse_service_kit::healthcheck::healthcheck;
-use matchpurse_service_kit::{metrics, shutdown, telemetry};
+use matchpurse_service_kit::{metrics, shutdown, telemetry, trace};
 use matchpurse_settings::{Settings, process_environment};
 use matchpurse_store::{Migrations, Store, chain};
 use matchpurse_wiring::{bus_options, worker_store_options};
@@ -81,6 +81,7 @@ async fn serve<E: Effects>(queue: Queue, plan: Plan<E>, settings: Settings) -> R
     let service = queue.worker();
     telemetry::init(service, settings.telemetry.log_format, &settings.telemetry.log_filter)?;
     let metrics = metrics::install()?;
+    let traces = trace::install(settings.telemetry.otlp.options())?;
     let shutdown = shutdown::on_signals().context("cannot listen for signals")?;
     let health = Health::new(service);
     // The admin port outlives the worker, so that a worker that drains can be seen to.
@@ -95,6 +96,7 @@ async fn serve<E: Effects>(queue: Queue, plan: Plan<E>, settings: Settings) -> R
         }
     };
     let outcome = work(plan, Arc::new(settings), health, shutdown).await;
+    traces.flush().await;
     ended.cancel();
     if let Some(admin) = admin {
         admin.await.context("the admin port's task panicked")?;

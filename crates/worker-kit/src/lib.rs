@@ -29,6 +29,7 @@ mod missed;
 mod plan;
 mod rehearsal;
 mod service;
+mod spans;
 mod worker;
 
 pub use command::main;

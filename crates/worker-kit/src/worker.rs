@@ -8,11 +8,13 @@ use matchpurse_contracts::topology::Queue;
 use matchpurse_contracts::wire;
 use matchpurse_domain::event::Event;
 use matchpurse_domain::ids::EventId;
+use matchpurse_service_kit::trace::{self, Tracer};
 use matchpurse_store::{Store, chain};
 use tokio_util::sync::CancellationToken;
 
 use crate::apply::{Failure, apply};
 use crate::backoff::backoff;
+use crate::spans::{self, BatchSpans};
 use crate::{Effects, metric};
 
 /// The longest pause before a batch is tried again for which the database was not there: an outage of any
@@ -57,6 +59,7 @@ pub struct Worker<E> {
     store: Store,
     effects: E,
     options: WorkerOptions,
+    tracer: Tracer,
     /// Batches in a row that ended because the database was away or busy.
     failed_batches: AtomicU32,
     /// The most events that are tried together. It shrinks when a batch runs out of time over events that make
@@ -97,10 +100,12 @@ enum Step {
 impl<E: Effects> Worker<E> {
     /// A worker on this store.
     pub fn new(store: Store, effects: E, options: WorkerOptions) -> Self {
+        let tracer = trace::tracer(effects.queue().worker());
         Self {
             store,
             effects,
             options,
+            tracer,
             failed_batches: AtomicU32::new(0),
             widest: AtomicUsize::new(usize::MAX),
         }
@@ -110,6 +115,7 @@ impl<E: Effects> Worker<E> {
     /// deliveries any number of times.
     pub async fn process_batch(&self, batch: &[Delivery]) -> Vec<Disposition> {
         let mut outcome = Outcome::new(self.name(), batch.len());
+        let mut spans = BatchSpans::begin(&self.tracer, self.queue(), batch);
         let (places, events) = self.decode(batch, &mut outcome);
         let asked_for =
             places.iter().zip(&events).filter(|(place, _)| batch.get(**place).is_some_and(is_replay));
@@ -124,7 +130,7 @@ impl<E: Effects> Worker<E> {
                 ranges.push_front(range);
                 break;
             }
-            match self.step(range, &mut hold, &mut outcome).await {
+            match self.step(range, &mut hold, &mut outcome, &mut spans).await {
                 Step::Done => {}
                 Step::Again => ranges.push_front(range),
                 Step::Halve => range.halves().into_iter().rev().for_each(|half| ranges.push_front(half)),
@@ -147,6 +153,7 @@ impl<E: Effects> Worker<E> {
         if !ranges.is_empty() {
             self.hand_back(&ranges, &mut outcome);
         }
+        spans.end(batch, &outcome.dispositions);
         outcome.dispositions
     }
 
@@ -182,8 +189,18 @@ impl<E: Effects> Worker<E> {
     }
 
     /// Tries a range in one transaction.
-    async fn step(&self, range: Range<'_>, hold: &mut Hold, outcome: &mut Outcome) -> Step {
-        let Err(failure) = apply(&self.store, &self.effects, range.events, range.replayed).await else {
+    async fn step(
+        &self,
+        range: Range<'_>,
+        hold: &mut Hold,
+        outcome: &mut Outcome,
+        spans: &mut BatchSpans<'_>,
+    ) -> Step {
+        let traces = spans.contexts(range.places, range.events);
+        let span = spans.transaction(range.places);
+        let applied = apply(&self.store, &self.effects, range.events, range.replayed, traces).await;
+        spans::ended(span, applied.as_ref().err().map(Failure::word));
+        let Err(failure) = applied else {
             self.failed_batches.store(0, Ordering::Relaxed);
             range.places.iter().for_each(|place| outcome.set(*place, Disposition::Ack));
             return Step::Done;

@@ -65,7 +65,19 @@ impl System {
             return Ok(Some(format!("{spooled} are in the spool")));
         }
         let new = self.count("SELECT count(*) FROM outbox WHERE fanned_out_at IS NULL").await?;
-        Ok((new > 0).then(|| format!("{new} notices were not handed to their endpoints")))
+        if new > 0 {
+            return Ok(Some(format!("{new} notices were not handed to their endpoints")));
+        }
+        // Results that come one soon after another are taken to ratings and boards together, seconds later.
+        let sql = "SELECT (SELECT count(*) FROM result_fill) + (SELECT count(*) FROM result_feed)
+                        + (SELECT count(*) FROM board_todo)
+                        + (SELECT count(*) FROM rating_game WHERE redo_at IS NOT NULL OR recomputing_since IS NOT NULL)
+                        + (SELECT count(*)
+                             FROM rating_game g JOIN result r ON r.source = ANY (g.sources)
+                            WHERE cardinality(r.sides) > 0
+                              AND (r.ended_at, r.result_key) > (g.rated_at, g.rated_key))";
+        let behind = self.count(sql).await?;
+        Ok((behind > 0).then(|| format!("{behind} results are not rated and on their boards")))
     }
 
     /// Nothing more to say when each worker has consumed as much as was published for it.

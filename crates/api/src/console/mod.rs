@@ -95,6 +95,7 @@ pub(crate) fn scope() -> impl HttpServiceFactory {
         .act("/rewards/{grant_id}/retry", to(rewards::retry))
         .look("/players", to(players::list))
         .look("/players/{source}/{player}", to(players::one))
+        .act("/players/{source}/{player}/erase", to(players::erase))
         .look("/leaderboards", to(leaderboards::list))
         .look("/leaderboards/{board}", to(leaderboards::one))
         .act("/leaderboards/{board}/exclude", to(leaderboards::exclude))

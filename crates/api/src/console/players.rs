@@ -6,6 +6,7 @@ use actix_web::{HttpResponse, web};
 use askama::Template;
 use matchpurse_domain::ids::{PlayerId, SourceName};
 use matchpurse_domain::money::format_major;
+use matchpurse_operations::erasures::Author;
 use matchpurse_store::boards::{RatingLine, ratings_of};
 use matchpurse_store::escrow::{MatchFilter, MatchLine, PlayerMoney, list_matches, money_of};
 use matchpurse_store::grants::{self, GrantFilter};
@@ -15,12 +16,14 @@ use matchpurse_store::{Client, story};
 use serde::Deserialize;
 
 use super::{
-    Chip, Chrome, Money, Pager, Section, Select, Tone, Visitor, When, address, count, encoded, given, html,
-    matches, rewards,
+    Act, Chip, Chrome, Money, Pager, Section, Select, Tone, Visitor, When, address, count, done, encoded,
+    form_key, given, html, matches, rewards,
 };
 use crate::api::Api;
+use crate::body::reason;
 use crate::cursor::List;
-use crate::failure::Result;
+use crate::erasures;
+use crate::failure::{Failure, Result};
 use crate::player_statistics::{CurrencyView, Profile, profile_of};
 use crate::request::{self, Query, unknown_player};
 use crate::wire::{cut, one_more};
@@ -76,6 +79,9 @@ struct PlayerPage {
     rewards: Vec<rewards::Row>,
     rewards_path: String,
     lines: Vec<(When, String, String, Option<Money>)>,
+    path: String,
+    /// Of the form that erases.
+    key: String,
 }
 
 struct Balance {
@@ -271,9 +277,39 @@ pub(super) async fn one(
                 (When::new(line.at), line.what.replace('_', " "), line.detail, amount)
             })
             .collect(),
+        path: path_of(source, player),
+        key: form_key(),
         source: source.to_owned(),
         player: player.to_owned(),
     })
+}
+
+#[derive(Deserialize)]
+pub(super) struct Erasing {
+    reason: String,
+    /// The player's id, written by hand.
+    confirm: String,
+    key: String,
+}
+
+/// `POST /console/players/{source}/{player}/erase`
+pub(super) async fn erase(
+    api: web::Data<Api>,
+    visitor: Visitor,
+    path: web::Path<(String, String)>,
+    form: Act<Erasing>,
+) -> Result<HttpResponse> {
+    let own = request::identity(path.into_inner())?;
+    api.policy(&own.source)?;
+    let Erasing { reason: why, confirm, key } = form.0;
+    if confirm.trim() != own.player_id.as_str() {
+        let detail = "write the player's id as it stands on the page; nothing was changed";
+        return Err(Failure::invalid_body("confirm", detail));
+    }
+    let actor = visitor.actor.as_str().to_owned();
+    let author = Author { actor, reason: reason(&why)?, idempotency_key: key };
+    let (_, erasure) = erasures::ask(&api, own, author, false).await?;
+    Ok(done(HOME, &format!("The player is erased, and is {} from now on.", erasure.pseudonym)))
 }
 
 impl Balance {

@@ -48,6 +48,7 @@ fn of_path_by_name(name: &str, path: &str) -> Value {
         }
         "grant_id" => uuid("The reward's id."),
         _ if path.starts_with("/v1/corrections") => uuid("The correction's id."),
+        _ if path.starts_with("/v1/erasures") => uuid("The erasure's id."),
         _ if path.starts_with("/v1/events") => uuid("The event's id."),
         _ => number("Its number."),
     };
@@ -72,6 +73,7 @@ pub(super) fn problems_of_path(path: &str) -> Vec<Kind> {
         "name" => Kind::UnknownEndpoint,
         "grant_id" => Kind::UnknownReward,
         _ if path.starts_with("/v1/corrections") => Kind::UnknownCorrection,
+        _ if path.starts_with("/v1/erasures") => Kind::UnknownErasure,
         _ if path.starts_with("/v1/events") => Kind::UnknownEvent,
         _ if path.starts_with("/v1/ledger") => Kind::UnknownAccount,
         _ if path.starts_with("/v1/deliveries") => Kind::UnknownDelivery,

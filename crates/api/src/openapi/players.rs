@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::operation::{Operation, Text};
 use crate::problems::Kind;
-use crate::{funds, links, player_statistics, players, ratings};
+use crate::{erasures, funds, links, player_statistics, players, ratings};
 
 const PLAYER: &str = "/v1/players/{source}/{player}";
 
@@ -69,6 +69,24 @@ pub(super) fn operations() -> Vec<Operation> {
         )
         .strict_query()
         .answers::<links::LinksView>(200, "As it is now; what was not linked is no mistake."),
+        Operation::post(
+            "/v1/players/{source}/{player}/erasure",
+            "createErasure",
+            "Takes a player's personal data out of everything that is stored",
+        )
+        .details(
+            "What was counted stays, under a pseudonym. It is refused while anything of the player is open. What is found \
+             by the player's key changes at once, the archive and other texts soon: the erasure says when it is finished. \
+             With `dry_run` nothing is changed.",
+        )
+        .key(true)
+        .body::<erasures::ErasureBody>(json!({ "reason": "the player asked for it, ticket 12", "dry_run": true }))
+        .answers::<erasures::ErasureView>(202, "It has begun.")
+        .answers::<erasures::ErasureView>(200, "It was asked for before, or is a dry run.")
+        .refuses([Kind::ErasureOpen]),
+        Operation::get("/v1/erasures/{id}", "getErasure", "An erasure")
+            .strict_query()
+            .shows::<erasures::ErasureView>("How far it is, and what it changed; not whom it was about."),
     ]
 }
 

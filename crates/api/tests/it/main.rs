@@ -13,6 +13,7 @@ mod corrections;
 mod deliveries;
 mod docs;
 mod endpoints;
+mod erasures;
 mod event_stream;
 mod events;
 mod funds;

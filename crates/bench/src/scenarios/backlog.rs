@@ -46,13 +46,14 @@ struct Live {
     requests: Option<Arc<Vec<Request>>>,
     kept: HashSet<Uuid>,
     unknown: usize,
-    errors: u64,
+    /// What else happened, how often.
+    errors: BTreeMap<String, u64>,
 }
 
 impl Live {
     fn new(rate: u32) -> Self {
         let (kept, rate) = (HashSet::new(), f64::from(rate));
-        Self { rate, seed: 1_000, requests: None, kept, unknown: 0, errors: 0 }
+        Self { rate, seed: 1_000, requests: None, kept, unknown: 0, errors: BTreeMap::new() }
     }
 
     /// The next slice's requests; made while the one before is sent.
@@ -84,7 +85,9 @@ impl Live {
                 () = tokio::time::sleep(Duration::from_secs(1)) => watch.look(all).await?,
             }
         };
-        self.errors += loaded.errors();
+        for (what, times) in loaded.errors {
+            *self.errors.entry(what).or_default() += times;
+        }
         self.unknown += loaded.unknown.len();
         self.kept.extend(loaded.kept);
         Ok(())
@@ -177,7 +180,7 @@ pub(super) async fn measure(options: &Options, servers: &Servers) -> Result<Meas
         cpu_broker: super::per_thousand(cpu_after.0 - cpu.0, units),
         cpu_database: super::per_thousand(cpu_after.1 - cpu.1, units),
         peak_mib: peaks.values().copied().reduce(f64::max),
-        errors: live.errors,
+        errors: live.errors.values().sum(),
         wrong,
         ..Run::default()
     };
@@ -189,6 +192,9 @@ pub(super) async fn measure(options: &Options, servers: &Servers) -> Result<Meas
         offered: Some(arriving),
         ..Run::default()
     };
+    for (what, times) in &live.errors {
+        measured.notes.push(format!("Backlog: of the live deliveries {times} had no good answer: {what}."));
+    }
     let times = with.p99_ms.zip(without.p99_ms).map_or(0.0, |(with, without)| with / without);
     let faster = with.rate / arriving;
     measured.notes.push(format!(

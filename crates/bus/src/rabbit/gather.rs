@@ -163,7 +163,7 @@ impl Gathering {
 }
 
 /// Events with one key may be one message: the same queues want them, and in each of these they are for one shard.
-fn group_key(message: &Message, shards: u16) -> String {
+pub(super) fn group_key(message: &Message, shards: u16) -> String {
     let whole = message.routing_key.as_str();
     let slot = whole.rsplit_once('.').and_then(|(key, slot)| Some((key, slot.parse::<u16>().ok()?)));
     slot.map_or_else(|| whole.to_owned(), |(key, slot)| format!("{key} {}", shard_of(slot, shards.max(1))))

@@ -1,6 +1,7 @@
 //! Publishing with confirms: many in flight on a few channels, and success only when the broker has said that
 //! the messages are on disk and routed.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use super::address::Address;
 use super::connection::{Link, LinkGuard};
 use super::convert::Outgoing;
 use super::error::RabbitError;
+use super::gather::group_key;
 use super::lane::{Batch, Lane, Letter};
 use super::ticket::Ticket;
 use crate::{BusOptions, PublishError, Publisher, Status, metric};
@@ -32,6 +34,8 @@ const ROUTING_KEY_MAX: usize = 255;
 pub struct RabbitPublisher {
     lanes: Vec<mpsc::UnboundedSender<Batch>>,
     next: AtomicUsize,
+    /// Among how many shards' events groups are made; none where every event is a message.
+    groups_of_shards: Option<u16>,
     status: Status,
     /// One permit for each message that waits; the lanes' channels are unbounded because this bounds them.
     messages: Arc<Semaphore>,
@@ -60,6 +64,7 @@ impl RabbitPublisher {
         Ok(Arc::new(Self {
             lanes,
             next: AtomicUsize::new(0),
+            groups_of_shards: (options.group_max_events > 1).then_some(options.shards),
             status,
             messages: Arc::new(Semaphore::new(messages_max)),
             messages_max,
@@ -122,8 +127,7 @@ impl RabbitPublisher {
         let deadline = begun + self.confirm_timeout;
         let ticket = Ticket::new(letters.len(), deadline, reply, permits);
         let batch = Batch { letters, ticket };
-        let lane = self.next.fetch_add(1, Ordering::Relaxed) % self.lanes.len().max(1);
-        let lane = self.lanes.get(lane).ok_or(PublishError::NotConnected)?;
+        let lane = self.lane_of(&batch).ok_or(PublishError::NotConnected)?;
         lane.send(batch).map_err(|_| PublishError::NotConnected)?;
         match tokio::time::timeout_at(deadline + GRACE, replied).await {
             Ok(Ok(result)) => result,
@@ -131,6 +135,19 @@ impl RabbitPublisher {
             Ok(Err(_)) => Err(PublishError::NotConnected),
             Err(_) => Err(PublishError::TimedOut),
         }
+    }
+
+    /// Where events may travel together, those of a kind take one channel, so that more of them do; else all take turns.
+    fn lane_of(&self, batch: &Batch) -> Option<&mpsc::UnboundedSender<Batch>> {
+        let place = match (self.groups_of_shards, batch.letters.first()) {
+            (Some(shards), Some(Letter::Event(message))) => {
+                let mut hasher = DefaultHasher::new();
+                group_key(message, shards).hash(&mut hasher);
+                usize::try_from(hasher.finish() >> 33).unwrap_or_default()
+            }
+            _ => self.next.fetch_add(1, Ordering::Relaxed),
+        };
+        self.lanes.get(place.checked_rem(self.lanes.len())?)
     }
 
     /// Room for the messages. They keep it until they are confirmed or given up, even when their publisher

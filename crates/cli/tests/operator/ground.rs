@@ -13,6 +13,7 @@ use matchpurse_domain::source::SourcePolicy;
 use matchpurse_settings::Settings;
 use matchpurse_testkit::Database;
 use matchpurse_worker_kit::{Effects, Worker, WorkerOptions};
+use uuid::Uuid;
 
 /// A play on a database of its own, with the configuration that the commands need.
 pub(crate) struct Played {
@@ -95,6 +96,15 @@ fn said(output: &Output) -> String {
 
 /// Has a worker apply events as it does when they come by the broker.
 pub(crate) async fn deliver(played: &Played, effects: impl Effects, events: &[Event]) -> Result<()> {
+    hand(played, effects, events, None).await
+}
+
+/// The same as a part of a replay, which is applied although the worker has seen it.
+pub(crate) async fn deliver_again(played: &Played, effects: impl Effects, events: &[Event]) -> Result<()> {
+    hand(played, effects, events, Some(Uuid::from_u128(1))).await
+}
+
+async fn hand(played: &Played, effects: impl Effects, events: &[Event], replay: Option<Uuid>) -> Result<()> {
     let delivery = |event: &Event| {
         let message = Message::new(event.clone(), None);
         Delivery {
@@ -103,7 +113,7 @@ pub(crate) async fn deliver(played: &Played, effects: impl Effects, events: &[Ev
             routing_key: message.routing_key,
             traceparent: None,
             redelivered: false,
-            replay: None,
+            replay,
         }
     };
     let worker = Worker::new(played.database.store().await?, effects, WorkerOptions::default());

@@ -4,9 +4,11 @@
 
 mod archive;
 mod doctor;
+mod erasure;
 mod ground;
 mod live;
 mod parked;
 mod people;
 mod rebuild;
 mod redaction;
+mod traces;

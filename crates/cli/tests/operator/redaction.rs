@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, SET_COOKIE};
 use http::{Request, StatusCode};
 use matchpurse_service_kit::http_client::{HttpClient, HttpClientOptions};
-use matchpurse_testkit::Studio;
+use matchpurse_testkit::{Collector, Studio};
 use serde_json::Value;
 
 use crate::ground::Played;
@@ -29,8 +29,9 @@ const URL_TOKEN: &str = "planted-8-token-in-an-endpoint-url";
 const PASSWORD: &str = "planted-9-database-password";
 /// What a body brings along: the password of a game server.
 const IN_A_BODY: &str = "planted-10-game-server-password";
+const COLLECTOR: &str = "planted-11-collector-token";
 
-const PLANTED: [&str; 11] = [
+const PLANTED: [&str; 12] = [
     GAMES,
     SERVERS,
     OFFERS,
@@ -42,6 +43,7 @@ const PLANTED: [&str; 11] = [
     URL_TOKEN,
     PASSWORD,
     IN_A_BODY,
+    COLLECTOR,
 ];
 
 /// The most pages of the console that are looked at.
@@ -74,13 +76,16 @@ impl Heard {
     }
 }
 
-fn configuration(database_url: &str, studio: &Studio) -> String {
+fn configuration(database_url: &str, studio: &Studio, collector: &Collector) -> String {
     format!(
         r#"
 [database]
 url = "{database_url}"
 [telemetry]
 log_filter = "trace"
+[telemetry.otlp]
+endpoint = "{}"
+headers.authorization = "Bearer {COLLECTOR}"
 {FREE_PORTS}
 console_secret = "{CONSOLE}"
 [api.tokens.tester]
@@ -108,6 +113,7 @@ custody = "provider"
 secrets = ["{OFFERS}"]
 keys.postback = ["{POSTBACK}"]
 "#,
+        collector.url(),
         studio.url(&format!("/hook?token={URL_TOKEN}")),
     )
 }
@@ -185,7 +191,7 @@ impl Browser {
 
 #[tokio::test]
 async fn planted_secrets_are_repeated_nowhere() -> Result<()> {
-    let studio = Studio::start().await?;
+    let (studio, collector) = (Studio::start().await?, Collector::start().await?);
     let played = Played::nothing("redaction", "").await?;
     // A role with a password, as deployments have.
     let role = format!("redaction_{}", std::process::id());
@@ -195,7 +201,7 @@ async fn planted_secrets_are_repeated_nowhere() -> Result<()> {
     let url = played.database.url();
     let (_, place) = url.rsplit_once('@').context("a URL with a user")?;
     let url = format!("postgres://{role}:{PASSWORD}@{place}");
-    std::fs::write(played.folder.join("matchpurse.toml"), configuration(&url, &studio))?;
+    std::fs::write(played.folder.join("matchpurse.toml"), configuration(&url, &studio, &collector))?;
 
     let mut heard = Heard::default();
     let mut child = played
@@ -302,7 +308,7 @@ async fn planted_secrets_are_repeated_nowhere() -> Result<()> {
         (&*format!("whsec_{SIGNING_BASE64}"), SIGNING),
         (&*place.to_owned(), "127.0.0.1:1/nobody"),
     ] {
-        let text = configuration(&url, &studio).replacen(wrong, with, 1);
+        let text = configuration(&url, &studio, &collector).replacen(wrong, with, 1);
         std::fs::write(played.folder.join("matchpurse.toml"), text)?;
         for command in ["check-config", "doctor", "migrate"] {
             let output = played.run(&[command])?;
@@ -321,6 +327,12 @@ async fn planted_secrets_are_repeated_nowhere() -> Result<()> {
         }
     }
 
+    while !collector.spans()?.iter().any(|span| span.name == "notice") {
+        tokio::task::yield_now().await;
+    }
+    for request in collector.requests() {
+        heard.add("the spans", String::from_utf8_lossy(&request.body));
+    }
     running.0.kill()?;
     running.0.wait()?;
     let log = log.join().ok().context("the log")?;

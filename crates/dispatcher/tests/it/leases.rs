@@ -89,6 +89,7 @@ async fn a_late_failure_changes_nothing() -> Result<()> {
 #[tokio::test]
 async fn a_late_success_counts() -> Result<()> {
     let (stage, studio) = (Stage::new().await?, Studio::start().await?);
+    studio.behave(|_, _| Reply::hang());
     let settings = endpoint("game", &studio, "");
     stage.tell(&notices(1)).await?;
     let mut client = stage.store.client().await?;

@@ -21,3 +21,4 @@ mod running;
 mod signature;
 mod silence;
 mod stage;
+mod traces;

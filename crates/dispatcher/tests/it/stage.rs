@@ -157,6 +157,7 @@ pub(crate) fn notice(kind: &'static str, subject: &str, n: usize) -> Notice {
         discriminator: n.to_string(),
         payload: json!({"n": n, "prize": 900}),
         occurred_at: Timestamp::from_seconds(BEGIN_S - 60),
+        cause: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
 /// A request; `content-length` is added unless a header of its own says how long the body is.
@@ -48,8 +48,8 @@ impl Request {
     }
 }
 
-/// A connection.
-pub(crate) struct Connection(TcpStream);
+/// A connection, in plain text or over TLS.
+pub(crate) struct Connection<S = TcpStream>(pub(crate) S);
 
 impl Connection {
     pub(crate) async fn open(address: SocketAddr) -> Self {
@@ -62,9 +62,12 @@ impl Connection {
         socket.bind(SocketAddr::new(own.parse().unwrap(), 0)).unwrap();
         Self(socket.connect(address).await.unwrap())
     }
+}
 
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(crate) async fn write(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).await.unwrap();
+        self.0.flush().await.unwrap();
     }
 
     /// Writes, if the server still takes it.

@@ -22,3 +22,5 @@ mod publisher;
 mod reload;
 mod start;
 mod strangers;
+mod tls;
+mod traces;

@@ -19,21 +19,21 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 const SENDERS: usize = 8;
 
 /// The files of a configuration: the source `duel` has its secrets in files of their own.
-struct Files(PathBuf);
+pub(crate) struct Files(PathBuf);
 
 impl Files {
-    fn new(test: &str) -> Self {
+    pub(crate) fn new(test: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("matchpurse-reload-{test}-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         Self(folder)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
     /// In place of what is there, at once, as an orchestrator does it.
-    fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         fs::write(self.path("next"), text).unwrap();
         fs::rename(self.path("next"), self.path(name)).unwrap();
     }
@@ -53,7 +53,7 @@ impl Drop for Files {
     }
 }
 
-async fn start(config: &Path) -> Ingress {
+pub(crate) async fn start(config: &Path) -> Ingress {
     let mut files = ConfigFiles::new(Some(config), std::iter::empty());
     let settings = files.load().unwrap();
     let publisher = Arc::new(TestPublisher::new());
@@ -66,14 +66,14 @@ async fn start(config: &Path) -> Ingress {
 }
 
 /// Waits until so many changed configurations have had this outcome.
-async fn reloaded(ingress: &Ingress, outcome: &str, count: u32) {
+pub(crate) async fn reloaded(ingress: &Ingress, outcome: &str, count: u32) {
     let line = format!("matchpurse_config_reloads_total{{outcome=\"{outcome}\"}} {count}");
     while !ingress.get_admin("/metrics").await.body.lines().any(|found| found == line) {
         tokio::task::yield_now().await;
     }
 }
 
-async fn good(ingress: &Ingress) -> (bool, u16, String) {
+pub(crate) async fn good(ingress: &Ingress) -> (bool, u16, String) {
     let metrics = ingress.get_admin("/metrics").await.body;
     let ready = ingress.get_admin("/readyz").await;
     (metrics.lines().any(|line| line == "matchpurse_config_good 1"), ready.status, ready.body)

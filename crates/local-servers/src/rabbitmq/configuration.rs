@@ -114,7 +114,11 @@ pub(super) fn environment(folder: &Path, ports: &Ports) -> Vec<(&'static str, Os
         ("RABBITMQ_PID_FILE", inside("pid")),
         ("ERL_EPMD_PORT", number(ports.epmd)),
         ("ERL_EPMD_ADDRESS", "127.0.0.1".into()),
-        ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1}".into()),
+        // Its schedulers otherwise spin before they sleep, on cores that PostgreSQL and the programs want.
+        (
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
+            "+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}".into(),
+        ),
         // Makes the script become the node instead of a shell that waits for it: our signals, and the
         // system's when we end, then reach the node itself.
         ("RUNNING_UNDER_SYSTEMD", "true".into()),

@@ -10,6 +10,7 @@
 
 mod corrections;
 mod deadlines;
+mod erasures;
 mod funds;
 mod ground;
 mod links;

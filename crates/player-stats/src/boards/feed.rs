@@ -12,14 +12,15 @@ use uuid::Uuid;
 use super::{metric, touched};
 
 /// Rows of the feed that one step consumes.
-const FEED_MAX: i64 = 200;
+pub(super) const FEED_MAX: u16 = 200;
 
 /// Makes known what is in the feed: whose entries must be made anew, and from where on games must be rated anew. What
-/// a match was before counts as well as what it is now: it may have got another time, or lost a player.
-pub(super) async fn consume(tx: &Tx<'_>, now: Timestamp) -> Result<bool> {
-    let fed = fed_in_tx(tx, FEED_MAX).await?;
+/// a match was before counts as well as what it is now: it may have got another time, or lost a player. How many rows
+/// that were.
+pub(super) async fn consume(tx: &Tx<'_>, now: Timestamp) -> Result<usize> {
+    let fed = fed_in_tx(tx, FEED_MAX.into()).await?;
     if fed.is_empty() {
-        return Ok(false);
+        return Ok(0);
     }
     let boards = live_boards_in_tx(tx).await?;
     let mut games = games_in_tx(tx).await?;
@@ -55,7 +56,7 @@ pub(super) async fn consume(tx: &Tx<'_>, now: Timestamp) -> Result<bool> {
     todo_of_players_in_tx(tx, &keys(&fed, FeedKind::Player).collect::<Vec<_>>()).await?;
     eat_in_tx(tx, &fed).await?;
     counter!(metric::RESULTS).increment(u64::try_from(fed.len()).unwrap_or_default());
-    Ok(true)
+    Ok(fed.len())
 }
 
 fn keys(fed: &[Fed], kind: FeedKind) -> impl Iterator<Item = Uuid> {

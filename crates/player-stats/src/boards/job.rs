@@ -5,12 +5,20 @@ use matchpurse_store::{StoreOptions, boards, chain, now};
 use matchpurse_worker_kit::Context;
 use metrics::gauge;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{Boards, metric};
+use super::feed::FEED_MAX;
+use super::{Boards, Step, metric};
 
 /// After what failed, and between attempts to listen.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// While results keep coming, nine tenths of the time are left to others: each time a match is among them that ended before
+/// one which is rated already, the ratings after it are taken back and made again, and the fewer times the less.
+const PAUSE_TIMES: u32 = 9;
+
+/// But nobody waits longer than this for what has come.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// The name of the job, and of its connections.
 pub(crate) const NAME: &str = "player-stats-boards";
@@ -30,16 +38,30 @@ pub(crate) async fn run(context: Context) {
     let woken = Arc::new(Notify::new());
     let listening = tokio::spawn(listen(context.store_options(NAME), Arc::clone(&woken)));
     let mut shown = Instant::now();
+    // When the feed has its next turn, and when the one that is being worked on began.
+    let (mut feed, mut begun) = (Instant::now(), None);
     while !shutdown.is_cancelled() {
-        let turn = boards.turn().await;
+        let turned = Instant::now();
+        let steps = if begun.is_some() || turned < feed { &Step::BUT_FEED[..] } else { &Step::ALL[..] };
+        let turn = boards.turn_of(steps).await;
         // Also while there is much to do, and that is when somebody looks at them.
         if turn.is_ok() && shown.elapsed() >= pause {
             gauges(&context).await;
             shown = Instant::now();
         }
         match &turn {
-            Ok(true) => continue,
-            Ok(false) => {}
+            Ok(turn) if turn.more => {
+                // What fills a step is not what comes at the moment, but what has been left.
+                if turn.fed > 0 && turn.fed < usize::from(FEED_MAX) {
+                    begun = Some(turned);
+                }
+                continue;
+            }
+            Ok(_) => {
+                if let Some(begun) = begun.take() {
+                    feed = Instant::now() + (begun.elapsed() * PAUSE_TIMES).min(PAUSE_MAX);
+                }
+            }
             Err(error) => {
                 tracing::warn!(
                     reason = chain(error),
@@ -49,10 +71,14 @@ pub(crate) async fn run(context: Context) {
         }
         // While the database is away there is nothing to wake up for.
         let pause = if turn.is_ok() { pause } else { pause.min(AGAIN_AFTER) };
+        let told = async {
+            woken.notified().await;
+            sleep_until(feed).await;
+        };
         tokio::select! {
             () = shutdown.cancelled() => {}
             () = sleep(pause) => {}
-            () = woken.notified(), if turn.is_ok() => {}
+            () = told, if turn.is_ok() => {}
         }
     }
     listening.abort();

@@ -68,10 +68,23 @@ pub enum Step {
     Clear,
 }
 
+/// What a turn has done.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Turn {
+    /// Something; so there may be more.
+    pub(crate) more: bool,
+    /// Rows of the feed that it went through.
+    pub(crate) fed: usize,
+}
+
 impl Step {
     /// All of them, in the order in which one makes work for the next.
     pub const ALL: [Self; 7] =
         [Self::Fill, Self::Feed, Self::Rate, Self::Build, Self::Enter, Self::Count, Self::Clear];
+
+    /// All but [`Step::Feed`].
+    pub(crate) const BUT_FEED: [Self; 6] =
+        [Self::Fill, Self::Rate, Self::Build, Self::Enter, Self::Count, Self::Clear];
 
     const fn is_in(self, pending: &Pending) -> bool {
         match self {
@@ -119,14 +132,21 @@ impl Boards {
     /// # Errors
     /// When the database is away; what was done is done.
     pub async fn turn(&self) -> Result<bool> {
+        Ok(self.turn_of(&Step::ALL).await?.more)
+    }
+
+    /// One step of each of these that there is something to do of.
+    pub(crate) async fn turn_of(&self, steps: &[Step]) -> Result<Turn> {
         let pending = pending(&self.store.client().await?, self.counted_before()).await?;
-        let mut more = false;
-        for step in Step::ALL {
-            if step.is_in(&pending) {
-                more |= self.step(step).await?;
+        let mut turn = Turn::default();
+        for step in steps.iter().filter(|step| step.is_in(&pending)) {
+            let rows = self.advance(*step).await?;
+            turn.more |= rows > 0;
+            if *step == Step::Feed {
+                turn.fed = rows;
             }
         }
-        Ok(more)
+        Ok(turn)
     }
 
     /// Turns until there is nothing left.
@@ -143,29 +163,34 @@ impl Boards {
     /// # Errors
     /// When the database is away; then nothing was done, or all of it.
     pub async fn step(&self, step: Step) -> Result<bool> {
+        Ok(self.advance(step).await? > 0)
+    }
+
+    /// How many rows of the feed it went through; of the other kinds 1 for something and 0 for nothing.
+    async fn advance(&self, step: Step) -> Result<usize> {
         let now = (self.clock)();
         let mut client = self.store.client().await?;
         let tx = client.begin().await?;
         if !alone_in_tx(&tx).await? {
-            return Ok(false);
+            return Ok(0);
         }
-        let more = match step {
-            Step::Fill => fill_in_tx(&tx, FILL_MAX).await?,
+        let rows = match step {
+            Step::Fill => fill_in_tx(&tx, FILL_MAX).await?.into(),
             Step::Feed => feed::consume(&tx, now).await?,
-            Step::Rate => rate::rate(&tx, now).await?,
-            Step::Build => build::build(&tx, now).await?,
-            Step::Enter => enter::enter(&tx, now).await?,
+            Step::Rate => rate::rate(&tx, now).await?.into(),
+            Step::Build => build::build(&tx, now).await?.into(),
+            Step::Enter => enter::enter(&tx, now).await?.into(),
             Step::Count => match uncounted_in_tx(&tx, self.counted_before()).await? {
                 Some((board, season)) => {
                     count_in_tx(&tx, board, &season, self.ranks_players_min, now).await?;
-                    true
+                    1
                 }
-                None => false,
+                None => 0,
             },
-            Step::Clear => clear_replaced_in_tx(&tx, CLEAR_MAX).await?,
+            Step::Clear => clear_replaced_in_tx(&tx, CLEAR_MAX).await?.into(),
         };
         tx.commit().await?;
-        Ok(more)
+        Ok(rows)
     }
 
     fn counted_before(&self) -> Timestamp {

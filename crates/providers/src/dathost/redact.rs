@@ -66,9 +66,11 @@ fn may_hold_a_secret(text: &[u8]) -> bool {
     }
 }
 
+/// Every key of every body is asked, so it goes without a copy.
 fn names_a_secret(text: &str) -> bool {
-    let lower = text.to_ascii_lowercase();
-    SECRET_WORDS.iter().any(|word| lower.contains(word))
+    SECRET_WORDS.iter().any(|word| {
+        text.as_bytes().windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
+    })
 }
 
 /// Where the secrets stand in a JSON text, in order.

@@ -31,6 +31,11 @@ pub enum ChainBreak {
         /// The number of the row before it.
         behind: i64,
     },
+    /// The row with this number is one whose body was erased, and has another one now.
+    Restored {
+        /// The number.
+        seq: i64,
+    },
     /// What is recorded of a day that has left the archive does not follow the row before it.
     Record {
         /// The day, `YYYY-MM-DD`.
@@ -53,6 +58,7 @@ impl fmt::Display for ChainBreak {
             Self::Changed { seq } => write!(f, "row {seq} has been changed"),
             Self::Moved { seq, was } => write!(f, "row {seq} holds the event that was archived as row {was}"),
             Self::Reordered { seq, behind } => write!(f, "row {seq} stands behind row {behind}"),
+            Self::Restored { seq } => write!(f, "row {seq} was erased, and its body is there again"),
             Self::Record { day, seq } => write!(
                 f,
                 "what is recorded of {day}, which left the archive with row {seq} as its first, does not \
@@ -97,8 +103,8 @@ impl Chain {
     }
 
     /// Goes to the next row, whose stored hash is `stored`. Behind a place where the chain does not hold it goes on
-    /// from the hash that is there.
-    pub(super) fn step(&mut self, row: &Row<'_>, stored: &[u8]) -> Option<ChainBreak> {
+    /// from the hash that is there. `sealed` is what an erasure has recorded of a row whose body it took.
+    pub(super) fn step(&mut self, row: &Row<'_>, stored: &[u8], sealed: Option<&[u8]>) -> Option<ChainBreak> {
         let (seq, expected) = (row.seq, self.last.saturating_add(1));
         if seq < expected {
             return Some(ChainBreak::Reordered { seq, behind: self.last });
@@ -106,7 +112,7 @@ impl Chain {
         let (broken, should_be) = if seq > expected {
             (Some(ChainBreak::Missing { first: expected, last: seq.saturating_sub(1) }), None)
         } else {
-            self.compare(row, stored)
+            self.compare(row, stored, sealed)
         };
         (self.last, self.should_be) = (seq, should_be);
         self.before.clear();
@@ -115,10 +121,19 @@ impl Chain {
     }
 
     /// Whether the next row's hash is what it must be, and if not, what it must be.
-    fn compare(&self, row: &Row<'_>, stored: &[u8]) -> (Option<ChainBreak>, Option<[u8; 32]>) {
+    fn compare(
+        &self,
+        row: &Row<'_>,
+        stored: &[u8],
+        sealed: Option<&[u8]>,
+    ) -> (Option<ChainBreak>, Option<[u8; 32]>) {
+        // What is left of an erased row cannot lead to the hash that it had, which the row behind it still proves.
+        if sealed.is_some_and(|seal| row.hash(stored).as_slice() == seal) {
+            return (None, None);
+        }
         let hash = row.hash(&self.before);
         if hash.as_slice() == stored {
-            return (None, None);
+            return (sealed.map(|_| ChainBreak::Restored { seq: row.seq }), None);
         }
         if self.should_be.is_some_and(|before| row.hash(&before).as_slice() == stored) {
             return (None, None);

@@ -24,6 +24,9 @@ pub struct Segment {
     pub before: Vec<u8>,
     /// The last row's hash.
     pub hash: Vec<u8>,
+    /// The rows whose bodies were erased, with the seals that the file has for them: what is left of them is proved only by
+    /// the database that erased them.
+    pub erased: BTreeMap<i64, Vec<u8>>,
 }
 
 /// What a file holds.
@@ -94,14 +97,24 @@ pub fn check_file(
         if !chains.contains_key(source) {
             let before = parsed.before.clone();
             let chain = Chain::behind(row.seq.saturating_sub(1), before.clone());
-            let segment = Segment { first: row.seq, last: row.seq, rows: 0, before, hash: Vec::new() };
+            let segment = Segment {
+                first: row.seq,
+                last: row.seq,
+                rows: 0,
+                before,
+                hash: Vec::new(),
+                erased: BTreeMap::new(),
+            };
             chains.insert(source.to_owned(), (chain, segment));
         }
         if let Some((chain, segment)) = chains.get_mut(source) {
-            if let Some(broken) = chain.step(&row, &parsed.hash) {
+            if let Some(broken) = chain.step(&row, &parsed.hash, parsed.sealed.as_deref()) {
                 found(FileProblem::Chain { line: number, source: source.to_owned(), broken });
             }
             segment.rows = segment.rows.saturating_add(1);
+            if let Some(seal) = &parsed.sealed {
+                segment.erased.insert(row.seq, seal.clone());
+            }
         }
         walked(number);
     }

@@ -57,6 +57,9 @@ pub struct Exported {
     pub before: String,
     /// The hash: SHA-256 over the hash before and the fields, each with its length.
     pub hash: String,
+    /// Of a row whose body was erased: the same over its own hash and what is left of the fields.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sealed: Option<String>,
 }
 
 /// Why a line is none.
@@ -82,6 +85,7 @@ pub(super) struct Parsed {
     event: Vec<u8>,
     pub(super) before: Vec<u8>,
     pub(super) hash: Vec<u8>,
+    pub(super) sealed: Option<Vec<u8>>,
 }
 
 impl Parsed {
@@ -107,6 +111,10 @@ impl Parsed {
             event,
             before: unhex(&line.before).ok_or(LineError::Field("before"))?,
             hash: unhex(&line.hash).ok_or(LineError::Field("hash"))?,
+            sealed: match &line.sealed {
+                Some(seal) => Some(unhex(seal).ok_or(LineError::Field("sealed"))?),
+                None => None,
+            },
             line,
         })
     }
@@ -207,9 +215,11 @@ async fn export_day<E: From<Error>>(
     for source in &sources {
         let source: &str = source.try_get(0).map_err(Error::from)?;
         let sql = format!(
-            "SELECT source, seq, event_id, delivery_id, payload, provider, provider_type, subject, occurred_at,
-                    received_at, archived_at, raw, event, hash
-               FROM archive WHERE source = $1 AND day = '{day}' ORDER BY seq"
+            "SELECT a.source, a.seq, a.event_id, delivery_id, payload, provider, provider_type, subject, occurred_at,
+                    received_at, archived_at, raw, event, a.hash, t.sealed
+               FROM archive a
+               LEFT JOIN archive_tombstone t ON (t.source, t.seq, t.hash) = (a.source, a.seq, a.hash)
+              WHERE a.source = $1 AND day = '{day}' ORDER BY a.seq"
         );
         let mut before: Option<Vec<u8>> = None;
         // Of the day's first row only: its place is found before the others are asked for.
@@ -258,5 +268,6 @@ fn line(row: &tokio_postgres::Row, before: &[u8]) -> Result<Exported> {
         normalized: normalized(event).unwrap_or(Value::Null),
         before: hex(before),
         hash: hex(row.try_get("hash")?),
+        sealed: row.try_get::<_, Option<&[u8]>>("sealed")?.map(hex),
     })
 }

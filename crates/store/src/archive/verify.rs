@@ -216,15 +216,17 @@ impl Walk<'_> {
     /// Along a day of the archive.
     async fn along(&mut self, tx: &Tx<'_>, source: &str, day: &str) -> Result<()> {
         let sql = format!(
-            "SELECT seq, event_id, delivery_id, payload, provider, provider_type, subject, occurred_at,
-                    received_at, archived_at, raw, event, hash
-               FROM archive WHERE source = $1 AND seq > $2 AND day = '{day}' ORDER BY seq"
+            "SELECT a.seq, a.event_id, delivery_id, payload, provider, provider_type, subject, occurred_at,
+                    received_at, archived_at, raw, event, a.hash, t.sealed
+               FROM archive a
+               LEFT JOIN archive_tombstone t ON (t.source, t.seq, t.hash) = (a.source, a.seq, a.hash)
+              WHERE a.source = $1 AND a.seq > $2 AND day = '{day}' ORDER BY a.seq"
         );
         let last = self.chain.last();
         let mut changed: Vec<(ChainBreak, Uuid)> = Vec::new();
         let mut rows = pin!(tx.stream_once(&sql, &[&source, &last]).await?);
         while let Some(row) = rows.try_next().await? {
-            let broken = self.chain.step(&read(source, &row)?, row.try_get("hash")?);
+            let broken = self.chain.step(&read(source, &row)?, row.try_get("hash")?, row.try_get("sealed")?);
             self.rows = self.rows.saturating_add(1);
             self.whole &= broken.is_none();
             self.holding = self.holding.saturating_add(u64::from(self.whole));

@@ -39,6 +39,12 @@ pub(super) const GUARDS: Check = Check {
               ('constraint', 'archive', 'archive_pkey'),
               ('constraint', 'archive_event', 'archive_event_pkey'),
               ('constraint', 'archive_detached', 'archive_detached_pkey'),
+              ('constraint', 'archive_tombstone', 'archive_tombstone_pkey'),
+              ('constraint', 'archive_tombstone', 'archive_tombstone_erasure_id_fkey'),
+              ('constraint', 'erased_event', 'erased_event_pkey'),
+              ('trigger', 'archive_tombstone', 'archive_tombstone_guard'),
+              ('trigger', 'erased_event', 'erased_event_guard'),
+              ('trigger', 'erasure', 'erasure_guard'),
               ('index', 'transfer', 'one_settlement_per_player'),
               ('index', 'correction', 'one_proposal_per_match'),
               ('index', 'correction', 'one_correction_per_generation'),
@@ -97,7 +103,8 @@ pub(super) const RIGHTS: Check = Check {
             FROM pg_roles r
            CROSS JOIN (VALUES ('transfer'), ('operation'), ('archive'), ('archive_event'),
                              ('archive_detached'), ('conversion_answer'), ('dispatch_operation'),
-                             ('dispatch_request'), ('board_operation'), ('offer_start_withdrawal')) kept (table_name)
+                             ('dispatch_request'), ('board_operation'), ('offer_start_withdrawal'), ('erasure'),
+                             ('erased_event'), ('archive_tombstone')) kept (table_name)
            CROSS JOIN (VALUES ('UPDATE'), ('DELETE'), ('TRUNCATE')) taken (right_name)
            WHERE r.rolname IN ('matchpurse_app', 'matchpurse_ingress', 'matchpurse_match_escrow',
                                'matchpurse_reward_fulfillment', 'matchpurse_player_stats', 'matchpurse_offer_removal',

@@ -80,11 +80,9 @@ pub async fn feed_in_tx(tx: &Tx<'_>, kind: FeedKind, keys: &[Uuid]) -> Result<()
     if keys.is_empty() {
         return Ok(());
     }
-    let sql =
-        "WITH fed AS (INSERT INTO result_feed (kind, key) SELECT $1, k FROM unnest($2::uuid[]) AS new (k)
-                            RETURNING 1)
-               SELECT pg_notify($3, '') FROM fed LIMIT 1";
-    tx.later(sql, vec![own(kind.as_str()), own(keys.to_vec()), own(RESULTS_CHANNEL)]);
+    let sql = "INSERT INTO result_feed (kind, key) SELECT $1, k FROM unnest($2::uuid[]) AS new (k)";
+    tx.later(sql, vec![own(kind.as_str()), own(keys.to_vec())]);
+    tx.tell(RESULTS_CHANNEL);
     Ok(())
 }
 

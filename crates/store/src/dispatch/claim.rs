@@ -53,6 +53,8 @@ pub struct Claimed {
     pub body: Bytes,
     /// When the notice was written.
     pub written_at: Timestamp,
+    /// The place in a trace that it goes on from, as W3C's `traceparent`.
+    pub traceparent: Option<String>,
 }
 
 /// Takes deliveries that are due, the longest due first, for the time until `lease_until`.
@@ -90,7 +92,8 @@ pub async fn claim(
                   WHERE d.delivery_id = ANY (ARRAY (SELECT delivery_id FROM due))
                  RETURNING d.*)
                SELECT t.delivery_id, t.claims, t.endpoint_id, t.webhook_id, t.attempts, t.unknown, t.line,
-                      due.last_claim, due.last_claimed_at, o.source, o.kind, o.subject, o.body, o.created_at AS written_at
+                      due.last_claim, due.last_claimed_at, o.source, o.kind, o.subject, o.body, o.created_at AS written_at,
+                      o.traceparent
                  FROM taken t JOIN due USING (delivery_id) JOIN outbox o ON o.webhook_id = t.webhook_id
                 ORDER BY t.position, t.endpoint_id";
     let rows = tx.query(sql, &[&endpoints, &limits, &At(now), &At(lease_until)]).await?;
@@ -190,5 +193,6 @@ fn read(row: &Row, probes: &[EndpointId]) -> Result<Claimed> {
         probe: probes.contains(&endpoint),
         body: body.into(),
         written_at: row.try_get::<_, At>("written_at")?.0,
+        traceparent: row.try_get("traceparent")?,
     })
 }

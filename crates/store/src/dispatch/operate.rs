@@ -172,7 +172,7 @@ pub async fn enable_in_tx(tx: &Tx<'_>, name: &EndpointName, actor: &str, reason:
     if tx.execute(sql, &[&found.endpoint.0]).await? == 0 {
         return Ok(Changed::Unchanged);
     }
-    wake(tx).await?;
+    wake(tx);
     done(tx, "endpoint_enabled", found.endpoint, actor, reason).await
 }
 
@@ -195,7 +195,7 @@ pub async fn remove_in_tx(
     tx.execute("DELETE FROM endpoint_secret WHERE endpoint_id = $1", &[&found.endpoint.0]).await?;
     let sql = "UPDATE endpoint SET disabled = 'removed', disabled_at = $2 WHERE endpoint_id = $1";
     tx.execute(sql, &[&found.endpoint.0, &At(now)]).await?;
-    wake(tx).await?;
+    wake(tx);
     done(tx, "endpoint_removed", found.endpoint, actor, reason).await
 }
 
@@ -285,7 +285,8 @@ async fn retried_in_tx(
     let kind = "delivery_retried";
     let retried = Operation { kind, endpoint, delivery_id: Some(delivery_id), actor, reason, detail };
     record_in_tx(tx, &retried).await?;
-    wake(tx).await
+    wake(tx);
+    Ok(())
 }
 
 /// Has the dispatcher hand out a notice again that no endpoint wanted when it was written, if one wants it now; it may be so
@@ -302,7 +303,7 @@ pub async fn hand_out_again_in_tx(tx: &Tx<'_>, notice: &Notice) -> Result<bool> 
     let sql = "UPDATE outbox SET fanned_out_at = NULL
                 WHERE webhook_id = $1 AND fanned_out_at IS NOT NULL AND body IS NULL";
     if tx.execute(sql, &[&notice.webhook_id()]).await? > 0 {
-        wake(tx).await?;
+        wake(tx);
         return Ok(true);
     }
     let kept = tx.query("SELECT FROM outbox WHERE webhook_id = $1", &[&notice.webhook_id()]).await?;
@@ -383,7 +384,6 @@ fn differences(before: &EndpointSpec, after: &EndpointSpec) -> Value {
     Value::Object(changed)
 }
 
-async fn wake(tx: &Tx<'_>) -> Result<()> {
-    tx.query("SELECT pg_notify($1, '')", &[&OUTBOX_CHANNEL]).await?;
-    Ok(())
+fn wake(tx: &Tx<'_>) {
+    tx.tell(OUTBOX_CHANNEL);
 }

@@ -30,6 +30,7 @@ pub fn test_notice(name: &EndpointName, key: &str, now: Timestamp) -> Result<Not
         discriminator: key.to_owned(),
         payload: json!({ "endpoint": name.as_str(), "test": true }),
         occurred_at: now,
+        cause: None,
     })
 }
 

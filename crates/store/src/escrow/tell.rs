@@ -18,6 +18,7 @@ pub fn notices(outcome: &Outcome, occurred_at: Timestamp) -> impl Iterator<Item 
         discriminator: format!("{}:{}", state.kind.as_str(), notice.discriminator),
         payload: payload(state),
         occurred_at,
+        cause: None,
     })
 }
 

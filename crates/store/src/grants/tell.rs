@@ -43,6 +43,7 @@ pub fn notice(kind: &'static str, key: &ContestKey, slot: &Slot, grant: &Grant, 
             "payload": payload,
         }),
         occurred_at: at,
+        cause: None,
     }
 }
 

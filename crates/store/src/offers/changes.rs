@@ -142,19 +142,17 @@ pub async fn record_changes_in_tx(tx: &Tx<'_>, changes: &[NewChange]) -> Result<
     let times: Vec<At> = changes.iter().map(|change| At(change.changed_at)).collect();
     // The greater xid keeps a subject's changes in the order of its lock, which the earlier change had and released. It
     // is no less than this transaction's own, so nobody is shown the row, nor anything behind it, before the commit.
-    let sql = "WITH added AS (
-                 INSERT INTO offer_change (xid, source, kind, subject, state, changed_at)
-                 SELECT greatest(pg_current_xact_id(),
-                                 (SELECT earlier.xid FROM offer_change earlier
-                                   WHERE earlier.source = n.source AND earlier.subject = n.subject
-                                   ORDER BY earlier.xid DESC LIMIT 1)),
-                        n.source, kind, n.subject, state, changed_at
-                   FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
-                     WITH ORDINALITY AS n (source, kind, subject, state, changed_at, place)
-                  ORDER BY place
-                 RETURNING 1)
-               SELECT pg_notify($6, '') FROM added LIMIT 1";
-    tx.later(sql, vec![own(sources), own(kinds), own(subjects), own(states), own(times), own(CHANNEL)]);
+    let sql = "INSERT INTO offer_change (xid, source, kind, subject, state, changed_at)
+               SELECT greatest(pg_current_xact_id(),
+                               (SELECT earlier.xid FROM offer_change earlier
+                                 WHERE earlier.source = n.source AND earlier.subject = n.subject
+                                 ORDER BY earlier.xid DESC LIMIT 1)),
+                      n.source, kind, n.subject, state, changed_at
+                 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
+                   WITH ORDINALITY AS n (source, kind, subject, state, changed_at, place)
+                ORDER BY place";
+    tx.later(sql, vec![own(sources), own(kinds), own(subjects), own(states), own(times)]);
+    tx.tell(CHANNEL);
     Ok(())
 }
 

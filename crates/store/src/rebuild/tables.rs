@@ -33,6 +33,7 @@ const fn table(name: &'static str, compared: Compared) -> Table {
 const QUEUE: &str = "what is on its way at a moment, not state";
 const DISPATCH: &str = "how the studio and providers were told, which happened outside and is not done again";
 const DERIVED: &str = "made from matches and totals, which are compared; a job makes it anew at any time";
+const ERASED: &str = "what was erased is erased in the archive already, which the rebuild is made from";
 const ARCHIVE: &str = "what the rebuild is made from; `verify-archive` proves it";
 
 /// All tables, by area.
@@ -284,6 +285,10 @@ pub const TABLES: &[Table] = &[
     table("archive_event", Left(ARCHIVE)),
     table("archive_head", Left(ARCHIVE)),
     table("archive_detached", Left(ARCHIVE)),
+    table("archive_tombstone", Left(ARCHIVE)),
+    table("erased_event", Left(ERASED)),
+    table("erasure", Left(ERASED)),
+    table("erasure_work", Left(ERASED)),
 ];
 
 use Compared::{Copied, Left, Prunable, Rows};

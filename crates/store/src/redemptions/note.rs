@@ -85,7 +85,7 @@ pub async fn retry_in_tx(tx: &Tx<'_>, grant: Uuid, now: Timestamp) -> Result<boo
                        OR r.state = 'waiting' AND (r.claimed_at IS NULL OR r.next_attempt_at <= $2))";
     let retried = tx.execute(sql, &[&grant, &At(now)]).await? > 0;
     if retried {
-        tx.query("SELECT pg_notify($1, '')", &[&OUTBOX_CHANNEL]).await?;
+        tx.tell(OUTBOX_CHANNEL);
     }
     Ok(retried)
 }

@@ -18,6 +18,7 @@ fn notice(subject: &str, payload: Value) -> Notice {
         discriminator: String::new(),
         payload,
         occurred_at: Timestamp::from_seconds(1_700_000_000),
+        cause: None,
     }
 }
 

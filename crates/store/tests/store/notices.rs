@@ -17,6 +17,7 @@ fn notice(subject: &str, discriminator: &str) -> Notice {
         discriminator: discriminator.to_owned(),
         payload: json!({"match": subject, "prize": 900}),
         occurred_at: Timestamp::from_seconds(1_700_000_000),
+        cause: None,
     }
 }
 

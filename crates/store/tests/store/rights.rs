@@ -97,6 +97,10 @@ async fn no_role_takes_anything_away_or_makes_anything() -> Result<()> {
             ("conversion_answer", "source"),
             ("dispatch_operation", "at"),
             ("board_operation", "at"),
+            ("erasure", "actor"),
+            ("erasure_work", "stage"),
+            ("erased_event", "event_id"),
+            ("archive_tombstone", "source"),
         ] {
             for sql in [
                 format!("UPDATE {table} SET {column} = {column}"),
@@ -115,6 +119,10 @@ async fn no_role_takes_anything_away_or_makes_anything() -> Result<()> {
                 "{role}: DELETE FROM {table}"
             );
         }
+        // Whom an erasure is about while it runs, nobody sees; and only two begin one.
+        assert!(is_refused(&client, "SELECT FROM erasure_work").await?, "{role}");
+        let may = matches!(role, "matchpurse_api" | "matchpurse_operator");
+        assert_eq!(is_refused(&client, "SELECT erasure_step(gen_random_uuid(), 1)").await?, !may, "{role}");
         for sql in ["CREATE TABLE mine (a int)", "DROP TABLE spool", "SELECT archive_make_day('2000-01-01')"]
         {
             let may = role == "matchpurse_event_archive" && sql.contains("archive_make_day");

@@ -9,3 +9,4 @@ mod missed;
 mod replays;
 mod samples;
 mod silence;
+mod traces;

@@ -97,6 +97,7 @@ fn notice(event: &Event, now: Timestamp) -> Notice {
         discriminator: format!("{}-{now:?}", event.id),
         payload: json!({"subject": event.subject}),
         occurred_at: now,
+        cause: Some(event.id),
     }
 }
 
