@@ -295,10 +295,7 @@ impl Ports {
     fn choose() -> Result<Self> {
         let mut ports: Vec<u16> = Vec::new();
         while ports.len() < Service::ALL.len() + 2 {
-            let port = free_port()?;
-            if !ports.contains(&port) {
-                ports.push(port);
-            }
+            ports.push(free_port()?);
         }
         let (ingress, api) = (ports.pop().context("no port")?, ports.pop().context("no port")?);
         let admin = ports.try_into().map_err(|ports| anyhow::anyhow!("{ports:?}"))?;

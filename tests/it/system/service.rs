@@ -1,9 +1,10 @@
 //! One program as a process of its own.
 
 use std::fs::{File, OpenOptions};
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -195,15 +196,29 @@ impl Drop for Running {
 
 /// A port that nobody listens on, outside of the range from which the system takes ports for connections, so
 /// that a service that is killed and started again finds its port free.
+///
+/// Until this process ends no other test gets it, nor tries whether it is free: that is told by the UDP port of the same
+/// number, which nobody uses otherwise. Two tests that start at once chose the same one else, now and then.
 pub(crate) fn free_port() -> Result<u16> {
     use std::io::Read as _;
+    static RESERVED: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
     let mut random = File::open("/dev/urandom")?;
     loop {
         let mut bytes = [0; 2];
         random.read_exact(&mut bytes)?;
         let port = 20_000 + u16::from_be_bytes(bytes) % 12_000;
+        let Ok(reserved) = UdpSocket::bind(("127.0.0.1", port)) else { continue };
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            RESERVED.lock().unwrap_or_else(PoisonError::into_inner).push(reserved);
             return Ok(port);
         }
     }
+}
+
+#[test]
+fn a_port_is_given_to_nobody_else() -> Result<()> {
+    let ports = (0..400).map(|_| free_port()).collect::<Result<Vec<_>>>()?;
+    let different: std::collections::BTreeSet<_> = ports.iter().collect();
+    assert_eq!(different.len(), ports.len());
+    Ok(())
 }
