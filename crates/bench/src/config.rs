@@ -13,7 +13,7 @@ use matchpurse_simulator::SimulatedSource;
 use crate::programs::free_port;
 
 /// The sources that are played.
-const SOURCES: &str = include_str!("../sources.toml");
+pub(crate) const SOURCES: &str = include_str!("../sources.toml");
 /// Programs beside the workers.
 const OTHERS: [&str; 2] = ["ingress", "dispatcher"];
 

@@ -8,6 +8,7 @@
 //! | [`requests`], [`events`] | what is sent: the simulator's lives, signed; and events for the workers alone |
 //! | [`broker`], [`usage`], [`ages`] | what is in the queues; what processes have used; how long events took |
 //! | [`scenarios`] | what is measured |
+//! | [`lists`] | lists of the API and pages of the console, on big tables |
 //! | [`figures`], [`table`] | medians, and the table on the screen and in `docs/performance.md` |
 //!
 //! Everything of a scenario runs in turns, so that a machine that is slower for a while is slower for all.
@@ -18,6 +19,7 @@ mod config;
 mod events;
 mod figures;
 mod http;
+mod lists;
 mod load;
 mod options;
 mod programs;
@@ -82,7 +84,10 @@ async fn run(options: &Options) -> Result<bool> {
         .filter(|scenario| options.scenario.is_empty() || options.scenario.contains(scenario))
         .collect();
     let servers = Servers::start().await?;
-    let measured = measure(options, &wanted, &servers).await;
+    let measured = match options.lists {
+        Some(events) => lists::measure(options, events, &servers).await.map(|()| true),
+        None => measure(options, &wanted, &servers).await,
+    };
     servers.stop().await?;
     measured
 }

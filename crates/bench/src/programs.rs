@@ -15,8 +15,9 @@ use crate::say;
 use crate::usage::{cpu_seconds_of_tree, peak_mib, resident_mib};
 
 /// The packages whose programs are measured.
-const MEASURED: [&str; 9] = [
+const MEASURED: [&str; 10] = [
     "matchpurse-ingress",
+    "matchpurse-api",
     "matchpurse-match-escrow",
     "matchpurse-reward-fulfillment",
     "matchpurse-player-stats",

@@ -112,7 +112,7 @@ fn millis(value: f64) -> String {
 }
 
 /// A whole number with commas.
-fn thousands(value: f64) -> String {
+pub(crate) fn thousands(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
