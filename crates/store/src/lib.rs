@@ -45,6 +45,7 @@ pub mod redemptions;
 pub mod rehearsal;
 pub mod replays;
 pub mod search;
+mod shared;
 mod silence;
 pub mod spool;
 pub mod standing;
