@@ -69,16 +69,6 @@ pub(crate) struct MissingView {
     age_s: i64,
 }
 
-/// What is to be said of a source, in a word.
-pub(crate) const fn state(quiet: &Quiet) -> &'static str {
-    match (quiet.last, quiet.silence) {
-        (None, _) => "never_heard",
-        (_, Silence::TooNew) => "too_new",
-        (_, silence) if silence.is_alarming() => "silent",
-        _ => "usual",
-    }
-}
-
 const fn seconds(since: Timestamp, at: Timestamp) -> i64 {
     let seconds = at.seconds().saturating_sub(since.seconds());
     if seconds < 0 { 0 } else { seconds }
@@ -91,7 +81,7 @@ impl QuietView {
             Silence::Measured { expected, one_in } => (Some(expected), Some(one_in)),
         };
         Self {
-            state: state(&quiet),
+            state: quiet.state(),
             last_at: quiet.last.map(Into::into),
             silent_s: quiet.last.map(|last| seconds(last, at)),
             expected,

@@ -27,6 +27,18 @@ pub struct Quiet {
     pub silence: Silence,
 }
 
+impl Quiet {
+    /// What is to be said of it, in a word: `usual`, `silent`, `too_new` or `never_heard`.
+    pub const fn state(&self) -> &'static str {
+        match (self.last, self.silence) {
+            (None, _) => "never_heard",
+            (_, Silence::TooNew) => "too_new",
+            (_, silence) if silence.is_alarming() => "silent",
+            _ => "usual",
+        }
+    }
+}
+
 /// What a match is to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum About {
