@@ -47,8 +47,8 @@ pub(crate) struct QuietView {
     silent_s: Option<i64>,
     /// How many deliveries would have come since, by its usual rhythm.
     expected: Option<i64>,
-    /// Of so many silences one is as long, by that rhythm: a power of ten, 1,000,000,000 at most. From 1,000,000 on it is
-    /// `silent`.
+    /// Of so many silences one is as long, by that rhythm: a power of ten, 1,000,000,000 at most. From 1,000,000 on it
+    /// is `silent`.
     one_in: Option<u64>,
 }
 
@@ -60,8 +60,8 @@ pub(crate) struct MissingView {
     match_id: String,
     /// `match`, or `statistics` of one on a game server.
     about: &'static str,
-    /// What is missing: `no_news` (it has begun, and nothing has come for long), `end_without_start` (nothing but its end
-    /// was told) or `end_without_rounds` (it is over, and no round was played).
+    /// What is missing: `no_news` (it has begun, and nothing has come for long), `end_without_start` (nothing but its
+    /// end was told) or `end_without_rounds` (it is over, and no round was played).
     gap: &'static str,
     /// The last news, or the end.
     since: Moment,

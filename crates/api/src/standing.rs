@@ -1,5 +1,5 @@
-//! What stands in the database, as metrics: how far the workers are, what waits for a person or an endpoint, and what the
-//! ledger holds, and what should have come and has not. Every API says the same, so a query takes the greatest.
+//! What stands in the database, as metrics: how far the workers are, what waits for a person or an endpoint, and what
+//! the ledger holds, and what should have come and has not. Every API says the same, so a query takes the greatest.
 //!
 //! What is over is shown as 0, not as its last number: each label that was shown once is shown until the process ends.
 

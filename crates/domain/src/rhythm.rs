@@ -1,24 +1,24 @@
 //! A source's usual rhythm, and whether its silence fits into it.
 //!
-//! What is known of a source is how many deliveries came in each hour. From the four weeks before its last delivery follows
-//! how many are usual in each hour of the week; so a source that is busy at weekends only is not missed on a Tuesday.
-//! The silence itself is no part of them, or it would become the habit.
+//! What is known of a source is how many deliveries came in each hour. From the four weeks before its last delivery
+//! follows how many are usual in each hour of the week; so a source that is busy at weekends only is not missed on a
+//! Tuesday. The silence itself is no part of them, or it would become the habit.
 //!
 //! **How many would have come.** The usual numbers of the hours since the last delivery are added up, with three
 //! reservations, each of which can only make the silence less remarkable:
 //! * The first hour after the last delivery counts nothing: an hour's count does not say when in the hour they come.
-//! * In the last hour no more is expected than was usual the hour before: who begins an hour late, because clocks
-//!   were put forward or a job takes longer, is not silent yet. A source that is busy around the clock loses nothing by it.
+//! * In the last hour no more is expected than was usual the hour before: who begins an hour late, because clocks were
+//!   put forward or a job takes longer, is not silent yet. A source that is busy around the clock loses nothing by it.
 //! * A source whose last week was quieter than its four is expected to be as quiet as in the last.
 //!
 //! **Fallback.** While there are less than two weeks, an hour of the week was seen once. It counts then for no more
 //! than the same hour of the other days does in the mean. With less than a week, or with few hours in which anything
 //! came at all, nothing is said: [`Silence::TooNew`].
 //!
-//! **How improbable that is.** Were deliveries independent, none would come where `n` are expected once in `eⁿ` times. They
-//! are not: a match brings many, and weeks differ. So `n` is divided by how much more the counts of the same hour vary from
-//! week to week than independent ones would (their variance over their mean, at least 1); in the first two weeks by
-//! how much all hours vary, which is more. From one in a million on, a silence is an alarm.
+//! **How improbable that is.** Were deliveries independent, none would come where `n` are expected once in `eⁿ` times.
+//! They are not: a match brings many, and weeks differ. So `n` is divided by how much more the counts of the same hour
+//! vary from week to week than independent ones would (their variance over their mean, at least 1); in the first two
+//! weeks by how much all hours vary, which is more. From one in a million on, a silence is an alarm.
 //!
 //! Everything is counted in integers, so it is the same wherever it is asked. Hours are those of UTC.
 

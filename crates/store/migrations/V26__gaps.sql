@@ -1,8 +1,8 @@
 -- What did not come: when each source was heard, and matches on game servers that have not ended. docs/adr/0018-gaps.md
 -- says why it is so.
 
--- The deliveries of a source, by the hour (UTC) in which they reached us. Written with the archive, under the lock of the
--- source's chain, so each delivery counts once and no two transactions wait for each other here.
+-- The deliveries of a source, by the hour (UTC) in which they reached us. Written with the archive, under the lock of
+-- the source's chain, so each delivery counts once and no two transactions wait for each other here.
 CREATE TABLE source_hour (
   source text NOT NULL,
   hour timestamptz NOT NULL CHECK (extract(epoch FROM hour)::bigint % 3600 = 0),
@@ -23,8 +23,8 @@ CREATE TRIGGER source_hour_guard BEFORE UPDATE ON source_hour FOR EACH ROW
   EXECUTE FUNCTION source_hour_guard();
 CREATE TRIGGER source_hour_guard_delete BEFORE DELETE ON source_hour FOR EACH ROW EXECUTE FUNCTION source_hour_guard();
 
--- Those that have not ended are few, however many there were. `ended_at` is written once, so the rounds before it remain
--- HOT updates.
+-- Those that have not ended are few, however many there were. `ended_at` is written once, so the rounds before it
+-- remain HOT updates.
 CREATE INDEX stats_match_open ON stats_match (created_at) WHERE ended_at IS NULL;
 
 DO $$

@@ -1,6 +1,6 @@
 //! What should have come and has not: sources that are silent against their habit, and matches of which a part is
-//! missing. Everything is read from what the workers have written anyway, by indexes and up to a bound, so it can be asked
-//! every minute.
+//! missing. Everything is read from what the workers have written anyway, by indexes and up to a bound, so it can be
+//! asked every minute.
 
 use matchpurse_domain::rhythm::{self, Silence};
 use matchpurse_domain::time::Timestamp;
@@ -10,8 +10,8 @@ use crate::heard::heard;
 use crate::time::At;
 use crate::{Client, Result};
 
-/// Of so many matches of each sort is looked whether something is missing: of those that have not ended the oldest, of the
-/// others the latest.
+/// Of so many matches of each sort is looked whether something is missing: of those that have not ended the oldest, of
+/// the others the latest.
 pub const LOOKED_AT_MAX: i64 = 10_000;
 /// Of each sort at most so many are shown.
 pub const SHOWN_MAX: i64 = 500;
@@ -131,8 +131,8 @@ const STATISTICS_NO_NEWS: &str = "SELECT source, match_id, updated_at
       WHERE source = ANY ($1) AND updated_at < $2::timestamptz - interval '3 hours'
       ORDER BY updated_at LIMIT $4";
 
-/// Matches of the last three days of which the end alone was told. A provider may tell of nothing else, so a source counts
-/// where at most a quarter of its ends came alone; and what overtook the start has ten minutes until that comes.
+/// Matches of the last three days of which the end alone was told. A provider may tell of nothing else, so a source
+/// counts where at most a quarter of its ends came alone; and what overtook the start has ten minutes until that comes.
 const MATCH_END_ALONE: &str = "WITH looked AS (
        SELECT source, kind, match_id, created_at,
               settlement IN ('payout', 'tie') AS ended, first_event_id = last_event_id AS alone

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use matchpurse_domain::event::Event;
+use matchpurse_domain::event::{Event, KeyRole};
 use matchpurse_domain::rhythm::{Heard, HourCount, WINDOW_HOURS};
 use matchpurse_domain::time::Timestamp;
 
@@ -16,11 +16,11 @@ const HOUR_US: i64 = 3_600_000_000;
 type Came = (i64, Timestamp);
 
 /// Counts the deliveries that brought these events in the hours in which they came. It belongs behind the lock of their
-/// sources' chains, with events that are new to the archive: so each counts once, and nobody waits here for anybody. What
-/// a replay has made of a delivery is none.
+/// sources' chains, with events that are new to the archive: so each counts once, and nobody waits here for anybody.
+/// What a replay has made of a delivery is none.
 pub(crate) fn count<'e>(tx: &Tx<'_>, events: impl Iterator<Item = &'e Event>, now: Timestamp) {
     let mut hours: BTreeMap<(&str, i64), Came> = BTreeMap::new();
-    for event in events.filter(|event| event.id == event.delivery_id) {
+    for event in events.filter(|event| event.id == event.delivery_id && !was_asked_for(event)) {
         // An ingress whose clock is ahead must not make a source heard tomorrow.
         let at = event.received_at.min(now);
         let (count, last) =
@@ -44,6 +44,11 @@ pub(crate) fn count<'e>(tx: &Tx<'_>, events: impl Iterator<Item = &'e Event>, no
         own(hours.values().map(|(_, last)| At(*last)).collect::<Vec<At>>()),
     ];
     tx.later(sql, params);
+}
+
+/// Whether we have fetched it from the provider: that it answers does not say that it still sends.
+fn was_asked_for(event: &Event) -> bool {
+    event.provenance.vouched.is_some_and(|vouched| vouched.key == KeyRole::Api)
 }
 
 /// When these sources were heard, in as many hours before their last as their rhythm follows from; one that never was

@@ -1,7 +1,7 @@
 //! What did not come, as far as the database knows it.
 
 use anyhow::Result;
-use matchpurse_domain::event::Event;
+use matchpurse_domain::event::{Event, KeyRole, Method, Vouched};
 use matchpurse_domain::ids::EventId;
 use matchpurse_domain::rhythm::{HourCount, Silence};
 use matchpurse_domain::time::Timestamp;
@@ -54,7 +54,8 @@ async fn each_delivery_counts_once_in_the_hour_in_which_it_came() -> Result<()> 
     Ok(())
 }
 
-/// A delivery that brings three events is one; what a replay makes of it is none; a clock ahead is not believed.
+/// A delivery that brings three events is one; what a replay makes of it is none, and so is what we have fetched
+/// ourselves; a clock ahead is not believed.
 #[tokio::test]
 async fn what_is_counted_is_deliveries() -> Result<()> {
     let database = Database::create().await?;
@@ -67,6 +68,13 @@ async fn what_is_counted_is_deliveries() -> Result<()> {
     let replayed = Event { id: EventId::of_reading(first.id, 0), delivery_id: first.id, ..first.clone() };
     append(&store, &[first.clone(), part(1), part(2), replayed]).await?;
     assert_eq!(counts(&store, "s").await?, [(0, 1)]);
+    let fetched = |mut event: Event, key| {
+        event.provenance.vouched = Some(Vouched { method: Method::Post, key, which: None });
+        event
+    };
+    append(&store, &[fetched(came("s", 3, 1), KeyRole::Api), fetched(came("s", 4, 1), KeyRole::Webhook)])
+        .await?;
+    assert_eq!(counts(&store, "s").await?, [(0, 2)]);
     append(&store, &[came("s", 2, 900 * HOUR)]).await?;
     let heard = heard::heard(&store.client().await?, &["s"]).await?.remove("s").unwrap();
     assert_eq!(heard.last, NOW);
