@@ -102,7 +102,6 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// See what contradicts itself, and decide about it
     Anomalies(anomalies::AnomaliesArgs),
-    /// See what should have come and has not: silent sources, matches of which a part is missing
     Gaps(gaps::GapsArgs),
     /// Set the end of a match that nobody told, or another end than the ledger has
     Correct(correct::CorrectArgs),
