@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::later::own;
 use crate::shared::Shared;
 use crate::time::At;
-use crate::{Result, Tx};
+use crate::{Result, Tx, heard};
 
 mod chain;
 mod days;
@@ -98,6 +98,7 @@ pub async fn append_in_tx(tx: &Tx<'_>, events: &[Event], now: Timestamp) -> Resu
     }
     let rows = link(&fresh, &mut heads, now);
     insert(tx, &fresh, &rows, &days);
+    heard::count(tx, fresh.iter().map(|(event, _)| *event), now);
     move_heads(tx, &heads, &days);
     Ok(())
 }

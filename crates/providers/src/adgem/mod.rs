@@ -15,6 +15,7 @@ use matchpurse_domain::time::Timestamp;
 
 use crate::delivery::{Delivery, Method};
 use crate::hmac_signature;
+use crate::inquiry::{Inquiries, MatchTokens};
 use crate::keys::{KeyError, Keys, RemoteKeys};
 use crate::normalized::{NormalizeError, Normalized};
 use crate::play::{LifeKind, PlayRequest, Script};
@@ -99,6 +100,23 @@ impl Provider for Adapter {
         _: &AdapterSettings,
         _: &Keys,
     ) -> Result<Option<Box<dyn Redemptions>>, SettingsError> {
+        Ok(None)
+    }
+
+    fn inquiries(
+        &self,
+        _: &AdapterSettings,
+        _: &Keys,
+    ) -> Result<Option<Box<dyn Inquiries>>, SettingsError> {
+        Ok(None)
+    }
+
+    /// It has none.
+    fn match_tokens(
+        &self,
+        _: &AdapterSettings,
+        _: &Keys,
+    ) -> Result<Option<Box<dyn MatchTokens>>, SettingsError> {
         Ok(None)
     }
 

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use matchpurse_domain::time::Timestamp;
 
 use crate::delivery::{Delivery, Method};
+use crate::inquiry::{Inquiries, MatchTokens};
 use crate::keys::{KeyError, Keys, RemoteKeys};
 use crate::normalized::{NormalizeError, Normalized};
 use crate::play::{LifeKind, PlayRequest, Script};
@@ -95,6 +96,23 @@ impl Provider for Adapter {
         _: &AdapterSettings,
         _: &Keys,
     ) -> Result<Option<Box<dyn Redemptions>>, SettingsError> {
+        Ok(None)
+    }
+
+    fn inquiries(
+        &self,
+        _: &AdapterSettings,
+        _: &Keys,
+    ) -> Result<Option<Box<dyn Inquiries>>, SettingsError> {
+        Ok(None)
+    }
+
+    /// It has none.
+    fn match_tokens(
+        &self,
+        _: &AdapterSettings,
+        _: &Keys,
+    ) -> Result<Option<Box<dyn MatchTokens>>, SettingsError> {
         Ok(None)
     }
 
