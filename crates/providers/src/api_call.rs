@@ -17,7 +17,8 @@ pub(crate) const API_KEY: &str = "keys.api";
 
 /// The longest id that is put into an address, in bytes.
 const SUBJECT_BYTES_MAX: usize = 200;
-/// How long a token is taken to live when nothing is said of it (RFC 6749, 5.1 leaves it open), and at most, in seconds.
+/// How long a token is taken to live when nothing is said of it (RFC 6749, 5.1 leaves it open), and at most, in
+/// seconds.
 const TOKEN_LIVES_S: i64 = 60;
 const TOKEN_LIVES_S_MAX: i64 = 86_400;
 
@@ -91,7 +92,9 @@ pub(crate) fn escaped(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for byte in bytes {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => text.push(char::from(*byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                text.push(char::from(*byte))
+            }
             other => text.push_str(&format!("%{other:02X}")),
         }
     }

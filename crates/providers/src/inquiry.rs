@@ -212,7 +212,8 @@ pub(crate) fn refusal(answer: &Response<Bytes>) -> Option<InquiryAnswer> {
     }
 }
 
-/// The same of an answer to a request that is no inquiry. A 404 is an answer that nobody can read: the address is wrong.
+/// The same of an answer to a request that is no inquiry. A 404 is an answer that nobody can read: the address is
+/// wrong.
 pub(crate) fn api_error(answer: &Response<Bytes>) -> Option<ApiError> {
     Some(match refusal(answer)? {
         InquiryAnswer::KeyRefused => ApiError::KeyRefused,

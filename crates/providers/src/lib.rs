@@ -22,8 +22,8 @@ mod times;
 
 pub use delivery::{Delivery, Headers, Method};
 pub use inquiry::{
-    AccessToken, ApiAccess, ApiError, Fetched, Found, Inquiries, Inquiry, InquiryAnswer, InquiryKind, MatchTokenInfo,
-    MatchTokens,
+    AccessToken, ApiAccess, ApiError, Fetched, Found, Inquiries, Inquiry, InquiryAnswer, InquiryKind,
+    MatchTokenInfo, MatchTokens,
 };
 pub use keys::{KeyError, KeyRole, KeySet, Keys, RemoteKeys};
 pub use normalized::{NewEvent, NormalizeError, Normalized, Question};

@@ -192,7 +192,11 @@ fn next_page(inquiry: &Inquiry<'_>, pagination: Option<&Pagination>) -> Result<O
     match pagination {
         None | Some(Pagination { has_more_pages: false, next_page: None }) => Ok(None),
         Some(Pagination { next_page, .. }) if next_page.is_none_or(|next| next == this + 1) => {
-            if this < PAGES_MAX { Ok(Some((this + 1).to_string())) } else { Err("the list has no end".to_owned()) }
+            if this < PAGES_MAX {
+                Ok(Some((this + 1).to_string()))
+            } else {
+                Err("the list has no end".to_owned())
+            }
         }
         Some(_) => Err("data.pagination.next_page: it is not the page after this one".to_owned()),
     }

@@ -1,5 +1,5 @@
-//! How a match stands: `GET /api/0.1/cs2-matches/{id}`, HTTP Basic. From DatHost's reference of the CS2 match API, as of
-//! November 2026: the answer is the object that its webhooks send.
+//! How a match stands: `GET /api/0.1/cs2-matches/{id}`, HTTP Basic. From DatHost's reference of the CS2 match API, as
+//! of November 2026: the answer is the object that its webhooks send.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -34,7 +34,9 @@ pub(super) struct Calls {
 pub(super) fn check(settings: &AdapterSettings, keys: &Keys) -> Result<(), SettingsError> {
     api_call::check(settings, keys)?;
     match api_call::single_key(&keys.api)? {
-        Some(key) if !key.contains(&b':') => Err(api_call::bad_key("it must be the account's e-mail:password")),
+        Some(key) if !key.contains(&b':') => {
+            Err(api_call::bad_key("it must be the account's e-mail:password"))
+        }
         _ => Ok(()),
     }
 }

@@ -10,8 +10,8 @@ use matchpurse_domain::source::{Custody, OnDeadline, SourcePolicy, TiePolicy};
 use matchpurse_domain::time::Timestamp;
 
 use crate::{
-    AccessToken, AdapterSettings, Fetched, Found, Inquiries, Inquiry, InquiryAnswer, InquiryKind, KeySet, Keys,
-    Normalized, OptionValue, Provider, Verified,
+    AccessToken, AdapterSettings, Fetched, Found, Inquiries, Inquiry, InquiryAnswer, InquiryKind, KeySet,
+    Keys, Normalized, OptionValue, Provider, Verified,
 };
 
 /// The key of every source here; it may be seen nowhere.

@@ -1,5 +1,5 @@
-//! How a recreational game stands: `GET /api/rest/recreational-games/{id}`. From Lucra's page *GYP REST API*, its sample
-//! program and its Swagger, as of November 2026; `README.md` says what of it is guessed.
+//! How a recreational game stands: `GET /api/rest/recreational-games/{id}`. From Lucra's page *GYP REST API*, its
+//! sample program and its Swagger, as of November 2026; `README.md` says what of it is guessed.
 
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};

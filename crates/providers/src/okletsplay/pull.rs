@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 use crate::api_call::{self, API_URL, unreadable};
 use crate::delivery::Method;
 use crate::inquiry::{
-    AccessToken, ApiAccess, ApiError, Fetched, Found, Inquiries, Inquiry, InquiryAnswer, InquiryKind, MatchTokenInfo,
-    MatchTokens, api_error, refusal,
+    AccessToken, ApiAccess, ApiError, Fetched, Found, Inquiries, Inquiry, InquiryAnswer, InquiryKind,
+    MatchTokenInfo, MatchTokens, api_error, refusal,
 };
 use crate::json::{self, LooseId, Text};
 use crate::keys::Keys;
@@ -60,7 +60,9 @@ pub(super) fn asks(settings: &AdapterSettings) -> Result<bool, SettingsError> {
 /// The calls; none where the source asks for none.
 fn of_source(settings: &AdapterSettings, keys: &Keys) -> Result<Option<Calls>, SettingsError> {
     check(settings, keys)?;
-    let Some(Options { token_url, client_id, pull_url, api_url }) = options(settings)? else { return Ok(None) };
+    let Some(Options { token_url, client_id, pull_url, api_url }) = options(settings)? else {
+        return Ok(None);
+    };
     let asking = if pull_url.is_some() { PULL_URL } else { API_URL };
     let key = api_call::single_key(&keys.api)?.ok_or(SettingsError::NoApiKey { option: asking })?;
     let form = [("client_id", client_id.as_bytes()), ("client_secret", key), ("scope", SCOPE.as_bytes())];
@@ -205,11 +207,8 @@ struct Stub {
 /// it is parked beside those that are well; but what names no match is no answer to what was asked.
 fn stubs(body: &[u8]) -> Result<Vec<&RawValue>, String> {
     let whole: &RawValue = json::read(body).map_err(|e| e.to_string())?;
-    let stubs: Vec<&RawValue> = if whole.get().starts_with('[') {
-        json::read(body).map_err(|e| e.to_string())?
-    } else {
-        vec![whole]
-    };
+    let stubs: Vec<&RawValue> =
+        if whole.get().starts_with('[') { json::read(body).map_err(|e| e.to_string())? } else { vec![whole] };
     if stubs.len() > MATCHES_MAX {
         return Err(format!("more than {MATCHES_MAX} matches"));
     }
@@ -241,7 +240,10 @@ impl MatchTokens for Calls {
             return None;
         }
         let body = serde_json::to_vec(&TokenInfoRequest { token: match_token }).ok()?;
-        api_call::with_token(api_call::post(self.token_info_url.as_deref()?, "application/json", body)?, token)
+        api_call::with_token(
+            api_call::post(self.token_info_url.as_deref()?, "application/json", body)?,
+            token,
+        )
     }
 
     fn read(&self, answer: &Response<Bytes>) -> Result<Option<MatchTokenInfo>, ApiError> {

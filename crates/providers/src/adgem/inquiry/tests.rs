@@ -19,8 +19,10 @@ fn calls() -> Box<dyn Inquiries> {
 }
 
 fn list(offers: &[&str], pagination: serde_json::Value) -> Response<Bytes> {
-    let offers: Vec<_> = offers.iter().map(|id| json!({"id": id, "campaign_id": 7, "name": "An offer"})).collect();
-    let body = json!({"status": "success", "data": {"offers": offers, "pagination": pagination}, "links": {}});
+    let offers: Vec<_> =
+        offers.iter().map(|id| json!({"id": id, "campaign_id": 7, "name": "An offer"})).collect();
+    let body =
+        json!({"status": "success", "data": {"offers": offers, "pagination": pagination}, "links": {}});
     testing::answer(200, body.to_string())
 }
 
@@ -177,7 +179,9 @@ fn nothing_goes_because_of_an_answer_that_is_no_list() {
 
 #[test]
 fn a_source_is_asked_only_where_it_says_so() {
-    let inquiries = |settings: &AdapterSettings, keys: &Keys| Adapter.inquiries(settings, keys).map(|calls| calls.is_some());
+    let inquiries = |settings: &AdapterSettings, keys: &Keys| {
+        Adapter.inquiries(settings, keys).map(|calls| calls.is_some())
+    };
     let unset = testing::settings("adgem", &[]);
     assert_eq!(inquiries(&unset, &Keys::default()), Ok(false));
     assert_eq!(inquiries(&unset, &api_keys()), Err(SettingsError::UnusedKey { key: "keys.api" }));

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use crate::dathost::Adapter;
 use crate::inquiry::testing::{self, answer, api_keys, found, hostile, inquiry, meaning};
 use crate::{
-    AdapterSettings, Delivery, Headers, Inquiries, InquiryAnswer, InquiryKind, KeySet, Keys, Method, Provider,
-    SettingsError,
+    AdapterSettings, Delivery, Headers, Inquiries, InquiryAnswer, InquiryKind, KeySet, Keys, Method,
+    Provider, SettingsError,
 };
 
 const MATCH: &str = include_str!("../fixtures/match_end.json");
@@ -60,7 +60,9 @@ fn a_match_that_timed_out_is_a_cancellation() {
     body["cancel_reason"] = json!("TIMED_OUT");
     let found = found(calls().read(&inquiry(InquiryKind::Match, &id(&body)), &answer(200, body.to_string())));
     match meaning(&Adapter, &settings(), &found.found[0]).events.remove(0).payload {
-        Payload::MatchStatsSnapshot(snapshot) => assert_eq!(snapshot.cancel_reason.as_deref(), Some("TIMED_OUT")),
+        Payload::MatchStatsSnapshot(snapshot) => {
+            assert_eq!(snapshot.cancel_reason.as_deref(), Some("TIMED_OUT"))
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -77,7 +79,9 @@ fn an_answer_about_something_else_is_not_taken() {
 
 #[test]
 fn a_source_is_asked_only_where_it_says_so() {
-    let inquiries = |settings: &AdapterSettings, keys: &Keys| Adapter.inquiries(settings, keys).map(|calls| calls.is_some());
+    let inquiries = |settings: &AdapterSettings, keys: &Keys| {
+        Adapter.inquiries(settings, keys).map(|calls| calls.is_some())
+    };
     let unset = testing::settings("dathost", &[]);
     assert_eq!(inquiries(&unset, &Keys::default()), Ok(false));
     assert_eq!(inquiries(&unset, &api_keys()), Err(SettingsError::UnusedKey { key: "keys.api" }));

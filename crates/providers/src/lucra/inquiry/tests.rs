@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use crate::inquiry::testing::{self, answer, api_keys, found, hostile, inquiry, meaning};
 use crate::lucra::Adapter;
 use crate::{
-    AdapterSettings, Fetched, Inquiries, InquiryAnswer, InquiryKind, KeySet, Keys, Method, Provider, SettingsError,
+    AdapterSettings, Fetched, Inquiries, InquiryAnswer, InquiryKind, KeySet, Keys, Method, Provider,
+    SettingsError,
 };
 
 const COMPLETED: &str = include_str!("../fixtures/RecreationalGameCompleted.json");
@@ -99,7 +100,9 @@ fn an_answer_about_something_else_is_not_taken() {
 
 #[test]
 fn a_source_is_asked_only_where_it_says_so() {
-    let inquiries = |settings: &AdapterSettings, keys: &Keys| Adapter.inquiries(settings, keys).map(|calls| calls.is_some());
+    let inquiries = |settings: &AdapterSettings, keys: &Keys| {
+        Adapter.inquiries(settings, keys).map(|calls| calls.is_some())
+    };
     let unset = testing::settings("lucra", &[]);
     assert_eq!(inquiries(&unset, &Keys::default()), Ok(false));
     assert_eq!(inquiries(&unset, &api_keys()), Err(SettingsError::UnusedKey { key: "keys.api" }));

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use crate::inquiry::testing::{self, API_KEY, answer, api_keys, found, hostile, inquiry, meaning, token};
 use crate::okletsplay::Adapter;
 use crate::{
-    AdapterSettings, ApiError, Fetched, Inquiries, InquiryAnswer, InquiryKind, KeySet, Keys, MatchTokens, Method,
-    OptionValue, Provider, SettingsError,
+    AdapterSettings, ApiError, Fetched, Inquiries, InquiryAnswer, InquiryKind, KeySet, Keys, MatchTokens,
+    Method, OptionValue, Provider, SettingsError,
 };
 
 const STUB: &str = include_str!("../fixtures/PUT.json");
@@ -90,7 +90,9 @@ fn an_answer_without_matches_is_none_of_a_cancellation() {
     assert_eq!(calls.read(&asked, &answer(404, "")), InquiryAnswer::Unknown);
     assert!(found(calls.read(&asked, &answer(204, ""))).found.is_empty());
     let many = format!("[{}]", vec![r#"{"match_id":"1"}"#; 1_001].join(","));
-    for body in ["[1]", "[null]", "[[]]", r#"[{"match_id":"1"},{"id":"2"}]"#, r#"{"matches":[]}"#, many.as_str()] {
+    for body in
+        ["[1]", "[null]", "[[]]", r#"[{"match_id":"1"},{"id":"2"}]"#, r#"{"matches":[]}"#, many.as_str()]
+    {
         let said = calls.read(&asked, &answer(200, body.to_owned()));
         assert!(matches!(said, InquiryAnswer::Unreadable(_)), "{body:.40}: {said:?}");
     }
@@ -110,7 +112,10 @@ fn a_match_token_tells_whose_it_is() {
 
     let body = r#"{"match_id":"6560","user_id":"3b1f","match_status":"live","submissions_total":1,"submissions_left":0,"x":[]}"#;
     let info = calls.read(&answer(200, body)).unwrap().unwrap();
-    assert_eq!((info.match_id.as_str(), info.user_id.as_str(), info.match_status.as_str()), ("6560", "3b1f", "live"));
+    assert_eq!(
+        (info.match_id.as_str(), info.user_id.as_str(), info.match_status.as_str()),
+        ("6560", "3b1f", "live")
+    );
     assert_eq!((info.submissions_total, info.submissions_left), (Some(1), Some(0)));
     for unknown in [400, 404, 410, 422] {
         assert_eq!(calls.read(&answer(unknown, "")), Ok(None));
@@ -184,7 +189,10 @@ fn calls_that_lack_something_are_refused() {
     assert_eq!(unused, Err(SettingsError::UnusedKey { key: "keys.api" }));
     let no_key = Adapter.inquiries(&settings(&[pull]), &Keys::default()).map(|_| ());
     assert_eq!(no_key, Err(SettingsError::NoApiKey { option: "pull_url" }));
-    let two = Keys { api: KeySet::new([API_KEY, "two"].map(|key| Bytes::from_static(key.as_bytes()))), ..Keys::default() };
+    let two = Keys {
+        api: KeySet::new([API_KEY, "two"].map(|key| Bytes::from_static(key.as_bytes()))),
+        ..Keys::default()
+    };
     let refusal = Adapter.inquiries(&settings(&[pull]), &two).map(|_| ()).unwrap_err();
     assert!(!format!("{refusal} {refusal:?}").contains(API_KEY));
     // Where only match tokens are checked, matches are still pushed.
