@@ -99,7 +99,7 @@ pub enum InquiryAnswer {
         /// After so many seconds, if the provider says so.
         after_s: Option<i64>,
     },
-    /// It cannot be read, in words without anything that stood in it.
+    /// It cannot be read, in words without any value that stood in it.
     Unreadable(String),
 }
 
@@ -168,7 +168,7 @@ pub enum ApiError {
         /// After so many seconds, if the provider says so.
         after_s: Option<i64>,
     },
-    /// Its answer cannot be read; the words hold nothing that stood in it.
+    /// Its answer cannot be read; the words hold no value that stood in it.
     #[error("the provider's answer cannot be read: {0}")]
     Unreadable(String),
 }
@@ -212,7 +212,8 @@ pub(crate) fn refusal(answer: &Response<Bytes>) -> Option<InquiryAnswer> {
     }
 }
 
-/// The same of an answer to a request that is no inquiry. A 404 is an answer that nobody can read: the address is wrong.
+/// The same of an answer to a request that is no inquiry. A 404 is an answer that nobody can read: the address is
+/// wrong.
 pub(crate) fn api_error(answer: &Response<Bytes>) -> Option<ApiError> {
     Some(match refusal(answer)? {
         InquiryAnswer::KeyRefused => ApiError::KeyRefused,
@@ -230,3 +231,6 @@ fn retry_after(answer: &Response<Bytes>) -> Option<i64> {
 
 /// A day: whoever asks for more than that means something else.
 const MAX_RETRY_AFTER_S: i64 = 86_400;
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -5,6 +5,7 @@
 //! [`Verified`] can only be made by an adapter's `verify`, of the archived event of a delivery that was verified when
 //! it came, or of what we have fetched from the provider ourselves; and `normalize` takes nothing else, so bytes that nobody vouches for cannot become events.
 
+mod api_call;
 mod delivery;
 pub mod fixtures;
 mod hmac_signature;
@@ -21,8 +22,8 @@ mod times;
 
 pub use delivery::{Delivery, Headers, Method};
 pub use inquiry::{
-    AccessToken, ApiAccess, ApiError, Fetched, Found, Inquiries, Inquiry, InquiryAnswer, InquiryKind, MatchTokenInfo,
-    MatchTokens,
+    AccessToken, ApiAccess, ApiError, Fetched, Found, Inquiries, Inquiry, InquiryAnswer, InquiryKind,
+    MatchTokenInfo, MatchTokens,
 };
 pub use keys::{KeyError, KeyRole, KeySet, Keys, RemoteKeys};
 pub use normalized::{NewEvent, NormalizeError, Normalized, Question};

@@ -1,6 +1,7 @@
 //! AdGem: an offerwall. It tells which offers go and come, who is banned, and, signed with another key, what
 //! a player has earned.
 
+mod inquiry;
 mod normalize;
 mod play;
 mod postback;
@@ -13,6 +14,7 @@ mod tests;
 use bytes::Bytes;
 use matchpurse_domain::time::Timestamp;
 
+use crate::api_call;
 use crate::delivery::{Delivery, Method};
 use crate::hmac_signature;
 use crate::inquiry::{Inquiries, MatchTokens};
@@ -48,12 +50,14 @@ impl Provider for Adapter {
                 "In the dashboard of AdGem, enter this URL for the offer and player webhooks of your app, and as its postback URL (version 3, method POST).",
                 "Copy the webhook secret into the source's secrets, and the postback key into keys.postback.",
                 "Configure the currency of your coin with its code and decimal places: a postback's amount is in it.",
+                "To have lost offer webhooks made good, set the option api_url to https://offer-api.adgem.com, and keys.api to the refresh token of this app.",
             ],
         }
     }
 
     fn check(&self, settings: &AdapterSettings, keys: &Keys) -> Result<(), SettingsError> {
-        settings.only(&[])?;
+        settings.only(&[api_call::API_URL])?;
+        api_call::check(settings, keys)?;
         verify::check_keys(keys)
     }
 
@@ -105,10 +109,11 @@ impl Provider for Adapter {
 
     fn inquiries(
         &self,
-        _: &AdapterSettings,
-        _: &Keys,
+        settings: &AdapterSettings,
+        keys: &Keys,
     ) -> Result<Option<Box<dyn Inquiries>>, SettingsError> {
-        Ok(None)
+        let calls = inquiry::of_source(settings, keys)?;
+        Ok(calls.map(|calls| Box::new(calls) as Box<dyn Inquiries>))
     }
 
     /// It has none.

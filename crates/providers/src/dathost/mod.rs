@@ -1,5 +1,6 @@
 //! DatHost: game servers for Counter-Strike 2 that tell how a match goes.
 
+mod inquiry;
 mod normalize;
 mod play;
 mod redact;
@@ -12,6 +13,7 @@ mod tests;
 use bytes::Bytes;
 use matchpurse_domain::time::Timestamp;
 
+use crate::api_call;
 use crate::delivery::{Delivery, Method};
 use crate::inquiry::{Inquiries, MatchTokens};
 use crate::keys::{KeyError, Keys, RemoteKeys};
@@ -47,13 +49,15 @@ impl Provider for Adapter {
                 "Make up a long random text, put it into the source's secrets, and give it as webhooks.authorization_header when you create a match by DatHost's API.",
                 "Give this URL as webhooks.match_end_url, round_end_url and player_votekick_success_url of the match, or as event_url; the shape of the body tells them apart.",
                 "To rotate the text, put the new one beside the old one here, use it for new matches, and take the old one out when the last of the old ones has ended.",
+                "To have matches asked for of which nothing is heard, set the option api_url to https://dathost.net, and keys.api to the e-mail:password of an account that may read them.",
             ],
         }
     }
 
     fn check(&self, settings: &AdapterSettings, keys: &Keys) -> Result<(), SettingsError> {
-        settings.only(&[])?;
-        keys.only_webhook()?;
+        settings.only(&[api_call::API_URL])?;
+        keys.no_postback()?;
+        inquiry::check(settings, keys)?;
         verify::check_keys(&keys.webhook)
     }
 
@@ -101,10 +105,11 @@ impl Provider for Adapter {
 
     fn inquiries(
         &self,
-        _: &AdapterSettings,
-        _: &Keys,
+        settings: &AdapterSettings,
+        keys: &Keys,
     ) -> Result<Option<Box<dyn Inquiries>>, SettingsError> {
-        Ok(None)
+        let calls = inquiry::of_source(settings, keys)?;
+        Ok(calls.map(|calls| Box::new(calls) as Box<dyn Inquiries>))
     }
 
     /// It has none.
