@@ -134,7 +134,7 @@ async fn what_was_counted_stays() -> Result<()> {
         "DELETE FROM source_hour",
     ] {
         let refused = owner.batch_execute(change).await.unwrap_err();
-        assert_eq!(refused.code().map(|code| code.code()), Some("ES028"), "{change}");
+        assert_eq!(refused.code().map(|code| code.code()), Some("ES026"), "{change}");
     }
     Ok(())
 }

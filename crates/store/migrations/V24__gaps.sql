@@ -1,4 +1,4 @@
--- What did not come: when each source was heard, and matches on game servers that have not ended. docs/adr/0018-gaps.md
+-- What did not come: when each source was heard, and matches on game servers that have not ended. docs/adr/0016-gaps.md
 -- says why it is so.
 
 -- The deliveries of a source, by the hour (UTC) in which they reached us. Written with the archive, under the lock of
@@ -15,7 +15,7 @@ CREATE TABLE source_hour (
 -- What came has come: a count only climbs, and no hour is forgotten.
 CREATE FUNCTION source_hour_guard() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  RAISE EXCEPTION 'what was counted of source % stays counted', OLD.source USING ERRCODE = 'ES028';
+  RAISE EXCEPTION 'what was counted of source % stays counted', OLD.source USING ERRCODE = 'ES026';
 END $$;
 CREATE TRIGGER source_hour_guard BEFORE UPDATE ON source_hour FOR EACH ROW
   WHEN (NEW.deliveries <= OLD.deliveries OR NEW.last_at < OLD.last_at
