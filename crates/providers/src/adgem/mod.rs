@@ -50,7 +50,6 @@ impl Provider for Adapter {
                 "In the dashboard of AdGem, enter this URL for the offer and player webhooks of your app, and as its postback URL (version 3, method POST).",
                 "Copy the webhook secret into the source's secrets, and the postback key into keys.postback.",
                 "Configure the currency of your coin with its code and decimal places: a postback's amount is in it.",
-                "To have lost offer webhooks made good, set the option api_url to https://offer-api.adgem.com, and keys.api to the refresh token of this app.",
             ],
         }
     }

@@ -49,7 +49,6 @@ impl Provider for Adapter {
                 "Make up a long random text, put it into the source's secrets, and give it as webhooks.authorization_header when you create a match by DatHost's API.",
                 "Give this URL as webhooks.match_end_url, round_end_url and player_votekick_success_url of the match, or as event_url; the shape of the body tells them apart.",
                 "To rotate the text, put the new one beside the old one here, use it for new matches, and take the old one out when the last of the old ones has ended.",
-                "To have matches asked for of which nothing is heard, set the option api_url to https://dathost.net, and keys.api to the e-mail:password of an account that may read them.",
             ],
         }
     }

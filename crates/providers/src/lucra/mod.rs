@@ -50,7 +50,7 @@ impl Provider for Adapter {
                 "Copy the sign secret that is shown there into the source's secrets, letter by letter; it is not decoded.",
                 "To rotate it, put the new secret beside the old one here, change it at Lucra, and take the old one out when nothing is signed with it any more.",
                 "To have players turn winnings into your credit, choose the option conversion; without it every such wish is answered FAILED and the money stays the player's.",
-                "To have Lucra know when the studio has given a reward, set the option api_url and the key keys.api; by the same ones Lucra is asked how a game stands of which no webhook came.",
+                "To have Lucra know when the studio has given a reward, set the option api_url and the key keys.api.",
             ],
         }
     }

@@ -50,8 +50,6 @@ impl Provider for Adapter {
                 "Set the option public_key_url to the realm's address, or put its public key into the secrets.",
                 "Say whose tokens are taken by the option audience or azp: the realm signs for other games too. Until you have seen a token, any_client = true works.",
                 "Answer times matter: every answer but 200 aborts the match, so keep the ingress close and the broker well.",
-                "To ask for matches instead of having them pushed, set the options pull_url, token_url and client_id and the key keys.api, and none of those for pushed ones; OkLetsPlay does one or the other.",
-                "To have match tokens checked, set the options api_url, token_url and client_id and the key keys.api.",
             ],
         }
     }
