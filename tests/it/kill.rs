@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use matchpurse_local_servers::{Postgres, Rabbitmq};
 use matchpurse_testkit::Studio;
+use rustix::process::{Pid, Signal, kill_process};
 use uuid::Uuid;
 
 use crate::system::service::{Service, program};
@@ -20,6 +21,8 @@ use crate::system::{Plan, START_PATIENCE, System, until};
 const DRAIN_PATIENCE: Duration = Duration::from_secs(120);
 /// How many more events must be in the archive before the next process is killed: it is in the middle of work.
 const EVENTS_BETWEEN: i64 = 60;
+/// How many events must be in the spool before RabbitMQ is started again.
+const SPOOLED: i64 = 60;
 /// So many lives that all kills happen before they are over; senders wait for their answers, so a slow machine
 /// is slow in both.
 const LIVES: &str = "1600";
@@ -51,6 +54,12 @@ impl Simulation {
             .stderr(log)
             .spawn()?;
         Ok(Self(child))
+    }
+
+    /// Lets it wait, or go on: while a server takes its time to start again, it must not come to its end.
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw).context("no process id")?;
+        Ok(kill_process(pid, signal)?)
     }
 }
 
@@ -96,13 +105,22 @@ async fn whatever_is_killed_nothing_is_lost_or_done_twice() -> Result<()> {
     // The queues were declared long ago: within a second of it RabbitMQ 3.10 would not survive this.
     some_work(&system, &mut simulation, "RabbitMQ").await?;
     rabbitmq.kill9().await;
+    until("deliveries come while RabbitMQ is away", DRAIN_PATIENCE, async || {
+        let spooled = system.count("SELECT count(*) FROM spool").await?;
+        Ok((spooled < SPOOLED).then(|| format!("{spooled} are in the spool")))
+    })
+    .await?;
+    simulation.signal(Signal::STOP)?;
     rabbitmq.restart().await?;
     system.ready().await?;
+    simulation.signal(Signal::CONT)?;
     some_work(&system, &mut simulation, "PostgreSQL").await?;
     postgres.kill9().await;
     postgres.restart().await?;
+    simulation.signal(Signal::STOP)?;
     system.reconnect().await?;
     system.ready().await?;
+    simulation.signal(Signal::CONT)?;
     some_work(&system, &mut simulation, "nothing more").await?;
 
     let log = system.folder().join("simulate.log");

@@ -153,7 +153,10 @@ impl Application {
         let following = tokio::spawn(async move { followed.access.follow_keys().await });
         let reloading = self.reloading.map(tokio::spawn);
         let watching = watch(&self.settings, self.api.store.clone(), self.database);
-        let standing = tokio::spawn(standing::follow(self.api.store.clone()));
+        let standing = tokio::spawn(standing::follow(
+            self.api.store.clone(),
+            self.api.sources().map(str::to_owned).collect(),
+        ));
         let erasing = tokio::spawn(erasures::follow(self.api.store.clone()));
         let handle = self.server.handle();
         let mut server = tokio::spawn(self.server);

@@ -67,6 +67,7 @@ mod events;
 mod failure;
 mod figures;
 mod funds;
+mod gaps;
 mod ingresses;
 mod leaderboards;
 mod ledger;

@@ -39,7 +39,17 @@ pub const ESCROW: &str = "matchpurse_escrow_minor_units";
 pub const LEDGER_IMBALANCE: &str = "matchpurse_ledger_imbalance_minor_units";
 /// Gauge: when the two gauges above were read last, in seconds since 1970.
 pub const LEDGER_READ: &str = "matchpurse_ledger_read_timestamp_seconds";
-/// Gauge: when the gauges above, the ledger's aside, were read last, in seconds since 1970.
+/// Gauge: 1 while a `source` is silent against its own rhythm, else 0; none of one whose habits are not known.
+pub const SOURCE_SILENT: &str = "matchpurse_source_silent";
+/// Gauge: seconds since the last delivery of a `source` that was archived.
+pub const SOURCE_SILENCE_SECONDS: &str = "matchpurse_source_silence_seconds";
+/// Gauge: matches of which something is missing, by `source`, `about` and `gap`; 500 at most.
+pub const GAPS: &str = "matchpurse_gaps";
+/// Gauge: seconds since the oldest of them, by `source`, `about` and `gap`; 0 when there is none.
+pub const GAPS_OLDEST_SECONDS: &str = "matchpurse_gaps_oldest_seconds";
+/// Gauge: when the four gauges above were read last, in seconds since 1970.
+pub const GAPS_READ: &str = "matchpurse_gaps_read_timestamp_seconds";
+/// Gauge: when the gauges above, those of the ledger and of gaps aside, were read last, in seconds since 1970.
 pub const STANDING_READ: &str = "matchpurse_standing_read_timestamp_seconds";
 
 /// Records how many questions one statement answers.

@@ -8,7 +8,7 @@ use self::Verb::{Delete, Get, Look, Patch, Post, Put};
 use crate::failure::Failure;
 use crate::{
     anomalies, auth, console, corrections, deliveries, endpoints, erasures, event_stream, events, funds,
-    leaderboards, ledger, links, match_list, match_statistics, matches, offers, openapi, parked,
+    gaps, leaderboards, ledger, links, match_list, match_statistics, matches, offers, openapi, parked,
     player_statistics, players, ratings, rewards,
 };
 
@@ -101,6 +101,7 @@ fn table() -> Table {
         .at("/anomalies", [(Look, to(anomalies::list))])
         .at("/anomalies/{id}", [(Look, to(anomalies::one))])
         .at("/anomalies/{id}/resolve", [(Post, to(anomalies::decide))])
+        .at("/gaps", [(Look, to(gaps::show))])
         .at("/events", [(Look, to(events::list))])
         .at("/events/stream", [(Get, to(event_stream::stream))])
         .at("/events/{id}", [(Look, to(events::one))])

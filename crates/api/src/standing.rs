@@ -1,14 +1,15 @@
-//! What stands in the database, as metrics: how far the workers are, what waits for a person or an endpoint, and what the
-//! ledger holds. Every API says the same, so a query takes the greatest.
+//! What stands in the database, as metrics: how far the workers are, what waits for a person or an endpoint, and what
+//! the ledger holds, and what should have come and has not. Every API says the same, so a query takes the greatest.
 //!
 //! What is over is shown as 0, not as its last number: each label that was shown once is shown until the process ends.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use matchpurse_domain::rhythm::Silence;
 use matchpurse_domain::time::Timestamp;
 use matchpurse_store::dispatch::{Disabled, endpoint_lines};
-use matchpurse_store::{Client, Store, chain, flow, now, standing};
+use matchpurse_store::{Client, Store, chain, flow, gaps, now, standing};
 use metrics::{Label, gauge};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -20,6 +21,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// How often the ledger is added up, for which every account is read: not more often than this, and not before so many
 /// times as long as it took.
 const ADD_UP_EVERY: Duration = Duration::from_secs(60);
+/// The same of what is missing, for which some ten thousand matches are looked at.
+const LOOK_FOR_GAPS_EVERY: Duration = Duration::from_secs(60);
 const REST: u32 = 20;
 
 /// A gauge with its labels and its value.
@@ -46,14 +49,19 @@ impl Shown {
 }
 
 /// Reads and shows, until it is dropped. While the database is away, nothing changes but the age of what is shown.
-pub(crate) async fn follow(store: Store) {
+pub(crate) async fn follow(store: Store, sources: Vec<String>) {
     let mut shown = Shown::default();
     let mut turn = interval(LOOK_EVERY);
     turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut ledger_due = Instant::now();
+    let (mut ledger_due, mut gaps_due) = (Instant::now(), Instant::now());
     loop {
         turn.tick().await;
         note(metric::STANDING_READ, look(&store, &mut shown).await);
+        let begun = Instant::now();
+        if begun >= gaps_due {
+            note(metric::GAPS_READ, missing(&store, &sources, &mut shown).await);
+            gaps_due = begun + LOOK_FOR_GAPS_EVERY.max(begun.elapsed().saturating_mul(REST));
+        }
         let begun = Instant::now();
         if begun >= ledger_due {
             note(metric::LEDGER_READ, add_up(&store, &mut shown).await);
@@ -134,6 +142,41 @@ async fn endpoints(client: &Client, at: Timestamp, shown: &mut Shown) -> matchpu
         readings.push((metric::OUTBOX_OLDEST_SECONDS, labels, age(at, line.oldest_at)));
     }
     let names = [metric::OUTBOX_WAITING, metric::OUTBOX_GIVEN_UP, metric::OUTBOX_OLDEST_SECONDS];
+    shown.show(&names, readings);
+    Ok(())
+}
+
+async fn missing(store: &Store, sources: &[String], shown: &mut Shown) -> matchpurse_store::Result<()> {
+    let (client, at) = (store.client().await?, now());
+    let names: Vec<&str> = sources.iter().map(String::as_str).collect();
+    let found = gaps::gaps(&client, &names, at).await?;
+    let mut readings = Vec::new();
+    for quiet in found.sources {
+        let labels = vec![Label::new("source", quiet.source)];
+        if quiet.last.is_some() {
+            readings.push((metric::SOURCE_SILENCE_SECONDS, labels.clone(), age(at, quiet.last)));
+        }
+        if quiet.silence != Silence::TooNew {
+            readings.push((metric::SOURCE_SILENT, labels, float(quiet.silence.is_alarming().into())));
+        }
+    }
+    let mut sorts: BTreeMap<Vec<Label>, (i64, Timestamp)> = BTreeMap::new();
+    for one in found.missing {
+        let labels = vec![
+            Label::new("source", one.source),
+            Label::new("about", one.about.as_str()),
+            Label::new("gap", one.gap.as_str()),
+        ];
+        let (count, oldest) = sorts.entry(labels).or_insert((0, one.since));
+        *count = count.saturating_add(1);
+        *oldest = (*oldest).min(one.since);
+    }
+    for (labels, (count, oldest)) in sorts {
+        readings.push((metric::GAPS, labels.clone(), float(count)));
+        readings.push((metric::GAPS_OLDEST_SECONDS, labels, age(at, Some(oldest))));
+    }
+    let names =
+        [metric::SOURCE_SILENT, metric::SOURCE_SILENCE_SECONDS, metric::GAPS, metric::GAPS_OLDEST_SECONDS];
     shown.show(&names, readings);
     Ok(())
 }

@@ -41,6 +41,10 @@ impl Config {
                 format!("workers.{}", name.replace('-', "_"))
             };
             writeln!(toml, "[{section}]\nadmin_listen = {address:?}")?;
+            if name == Queue::EventArchive.worker() && broker.contains("batch_max") {
+                // It has one of its own, which would win.
+                writeln!(toml, "{broker}")?;
+            }
             if name == "ingress" {
                 writeln!(toml, "listen = {ingress:?}\ndrain_delay_ms = 0")?;
             }

@@ -43,12 +43,18 @@ pub struct BusOptions {
     /// How many bytes of bodies may wait for their confirm before further ones are turned away.
     pub waiting_bytes_max: usize,
 
-    /// How many messages the broker hands out ahead of their acknowledgement; this bounds a worker's memory: each holds one
-    /// event or a group of at most 64 KiB.
-    /// At least twice [`BusOptions::batch_max`], so that the next batch is there when one is done.
+    /// How many messages the broker hands out ahead of their acknowledgement, at most; each holds one event or a group of
+    /// at most 64 KiB. At least twice [`BusOptions::batch_max`], so that the next batch is there when one is done.
     pub prefetch: u16,
+    /// How many bytes of bodies these messages may have for each queue that is taken from, which bounds a worker's memory.
+    /// The broker knows no such limit: fewer messages than [`BusOptions::prefetch`] are handed out until it is seen how
+    /// large they are, and again when they grow. What it had handed out before that is seen comes on top, about a batch. A
+    /// single larger one comes alone.
+    pub held_bytes_max: usize,
     /// The most deliveries in a batch.
     pub batch_max: usize,
+    /// The most bytes of bodies in a batch; a single larger event is a batch.
+    pub batch_bytes_max: usize,
     /// How long a batch waits for more once it has one delivery.
     pub batch_wait: Duration,
 
@@ -83,7 +89,9 @@ impl Default for BusOptions {
             waiting_max: 8192,
             waiting_bytes_max: 32 * 1024 * 1024,
             prefetch: 1024,
+            held_bytes_max: 32 * 1024 * 1024,
             batch_max: 256,
+            batch_bytes_max: 4 * 1024 * 1024,
             batch_wait: Duration::from_millis(5),
             spool_lease: Duration::from_secs(60),
             spool_poll: Duration::from_millis(200),

@@ -25,6 +25,16 @@ impl Transport {
         }
     }
 
+    /// The same way for a worker that takes other batches than the transport's options say: at most so many deliveries in
+    /// one, and so many messages ahead of their acknowledgement. The bounds by bytes stay.
+    #[must_use]
+    pub fn with_batches(&self, batch_max: usize, prefetch: u16) -> Self {
+        match self {
+            Self::Rabbit(rabbit) => Self::Rabbit(rabbit.with_batches(batch_max, prefetch)),
+            Self::Embedded(embedded) => Self::Embedded(embedded.with_batches(batch_max)),
+        }
+    }
+
     /// Runs a worker until `shutdown`; then it finishes the batch in hand and returns. Whatever fails before
     /// that is logged, shown in `status` and tried again. Dropping the future is like a crash: what was not
     /// settled is handed out again.

@@ -13,7 +13,7 @@ pub(crate) const WIDTH_MAX: usize = 100;
 /// The commands by what they are for, in the order of the help.
 pub(crate) const GROUPS: [(&str, &[&str]); 5] = [
     ("Run", &["demo", "dev", "migrate", "check-config", "doctor"]),
-    ("Look", &["listen", "explain", "players", "stats", "leaderboards", "offers"]),
+    ("Look", &["listen", "explain", "players", "stats", "leaderboards", "offers", "gaps"]),
     (
         "Repair and decide",
         &["parked", "replay", "anomalies", "correct", "corrections", "rewards", "endpoints", "deliveries"],
@@ -118,6 +118,13 @@ pub(crate) const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         &[
             ("matchpurse replay --from 2h --dry-run", "what would change"),
             ("matchpurse replay --from 2h --actor ann --reason 'the queue was lost'", "have it done"),
+        ],
+    ),
+    (
+        "gaps",
+        &[
+            ("matchpurse gaps", "all sources of the configuration"),
+            ("matchpurse gaps --source main-game --json", "for a program, which goes by the exit code"),
         ],
     ),
     (

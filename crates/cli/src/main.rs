@@ -16,6 +16,7 @@ mod erase;
 mod exit;
 mod explain;
 mod figures;
+mod gaps;
 mod help;
 mod leaderboards;
 mod listen;
@@ -101,6 +102,7 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// See what contradicts itself, and decide about it
     Anomalies(anomalies::AnomaliesArgs),
+    Gaps(gaps::GapsArgs),
     /// Set the end of a match that nobody told, or another end than the ledger has
     Correct(correct::CorrectArgs),
     /// See corrections, and decide about those that wait for a second person
@@ -176,6 +178,7 @@ async fn run(command: Command, out: Out) -> Result<Ending> {
         Command::Parked(args) => parked::run(args, out).await,
         Command::Replay(args) => replay::run(args, out).await,
         Command::Anomalies(args) => anomalies::run(args, out).await,
+        Command::Gaps(args) => gaps::run(args, out).await,
         Command::Correct(args) => correct::run(args, out).await,
         Command::Corrections(args) => correct::manage(args, out).await,
         Command::Rewards(args) => rewards::run(args, out).await,

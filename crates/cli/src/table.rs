@@ -64,12 +64,10 @@ pub(crate) fn state(word: &str) -> Cell {
 /// Green is done, red wants a person, yellow is on its way.
 pub(crate) fn paint_of(word: &str) -> Option<Paint> {
     Some(match word {
-        "enabled" | "delivered" | "fulfilled" | "applied" | "active" | "told" | "current" | "ok" => {
-            Paint::Good
-        }
-        "given_up" | "failed" | "needs_review" | "refused" | "technical" | "dead_letter" | "rejected" => {
-            Paint::Bad
-        }
+        "enabled" | "delivered" | "fulfilled" | "applied" | "active" | "told" | "current" | "ok"
+        | "usual" => Paint::Good,
+        "given_up" | "failed" | "needs_review" | "refused" | "technical" | "dead_letter" | "rejected"
+        | "silent" => Paint::Bad,
         "waiting" | "behind" | "held" | "delivering" | "proposed" | "warning" | "disabled" | "building" => {
             Paint::Waits
         }

@@ -56,7 +56,7 @@ impl Message {
             payload,
             routing_key: routing_key(payload, &event.provider, event.source.as_str(), &event.subject),
             headers,
-            body: v1::Event::from(event).encode_to_vec().into(),
+            body: encode(event),
         }
     }
 
@@ -85,4 +85,17 @@ pub enum DecodeError {
 /// [`DecodeError`].
 pub fn decode(body: &[u8]) -> Result<Event, DecodeError> {
     Ok(Event::try_from(v1::Event::decode(body)?)?)
+}
+
+/// As [`decode`], without a copy of the body that brought the event: it shares the memory of `body`, and keeps it.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_shared(body: &Bytes) -> Result<Event, DecodeError> {
+    Ok(Event::try_from(v1::Event::decode(body.clone())?)?)
+}
+
+/// The bytes of an event, as a message has them.
+pub fn encode(event: Event) -> Bytes {
+    v1::Event::from(event).encode_to_vec().into()
 }

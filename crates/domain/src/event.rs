@@ -114,6 +114,9 @@ pub enum KeyRole {
     Webhook,
     /// The key of the deliveries that move money: `keys.postback` in the configuration.
     Postback,
+    /// The key that we show when we ask the provider ourselves: `keys.api` in the configuration. No delivery is verified
+    /// with it; it vouches for what we have fetched.
+    Api,
 }
 
 impl KeyRole {
@@ -122,11 +125,12 @@ impl KeyRole {
         match self {
             Self::Webhook => "webhook",
             Self::Postback => "postback",
+            Self::Api => "api",
         }
     }
 
     /// Reads the word.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Webhook, Self::Postback].into_iter().find(|role| role.as_str() == text)
+        [Self::Webhook, Self::Postback, Self::Api].into_iter().find(|role| role.as_str() == text)
     }
 }

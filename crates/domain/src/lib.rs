@@ -16,6 +16,7 @@ pub mod grants;
 pub mod ids;
 pub mod money;
 pub mod offers;
+pub mod rhythm;
 pub mod source;
 pub mod stats;
 pub mod time;

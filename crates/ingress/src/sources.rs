@@ -196,6 +196,11 @@ impl Checked {
             add("", error.to_string());
             return None;
         }
+        if wants_to_be_asked(adapter, &settings, &keys) {
+            let what = "its provider would have to be asked for what is missing, and no program does that yet: take out";
+            add("", format!("{what} the options that say how, and `keys.{API_ROLE}`"));
+            return None;
+        }
         let keys = Keys { api: KeySet::default(), ..keys };
         let max_body = source.max_body_bytes().unwrap_or_else(|| adapter.max_body_bytes());
         if u64::try_from(max_body).unwrap_or(u64::MAX) > body_memory {
@@ -216,6 +221,15 @@ impl Checked {
         let meter = SourceMeter::new(&name);
         Source { name, adapter, settings, keyring, max_body, meter }
     }
+}
+
+/// Whether a source is configured for its provider to be asked: one that waits for answers would look well and get nothing.
+/// The key by which a provider is told of rewards is good for that too, and says nothing of what is wanted.
+fn wants_to_be_asked(adapter: &dyn Provider, settings: &AdapterSettings, keys: &Keys) -> bool {
+    let is_told = !matches!(adapter.redemptions(settings, keys), Ok(None));
+    let asks = !matches!(adapter.inquiries(settings, keys), Ok(None))
+        || !matches!(adapter.match_tokens(settings, keys), Ok(None));
+    asks && !is_told
 }
 
 fn unknown_provider(id: &str) -> String {

@@ -83,15 +83,6 @@ impl Keys {
     pub(crate) fn no_api(&self) -> Result<(), SettingsError> {
         if self.api.is_empty() { Ok(()) } else { Err(SettingsError::UnusedKey { key: "keys.api" }) }
     }
-
-    /// Refuses all keys but those of webhooks.
-    ///
-    /// # Errors
-    /// [`SettingsError::UnusedKey`].
-    pub(crate) fn only_webhook(&self) -> Result<(), SettingsError> {
-        self.no_postback()?;
-        self.no_api()
-    }
 }
 
 impl std::fmt::Debug for KeySet {

@@ -2,12 +2,14 @@
 //!
 //! One provider is one folder of `src/`, found by the build script; nothing else in the repository names
 //! one. An adapter is pure: bytes, headers, keys and the time go in; verified bytes, then events, come out.
-//! [`Verified`] can only be made by an adapter's `verify`, or of the archived event of a delivery that was verified when
-//! it came; and `normalize` takes nothing else, so bytes that nobody vouches for cannot become events.
+//! [`Verified`] can only be made by an adapter's `verify`, of the archived event of a delivery that was verified when
+//! it came, or of what we have fetched from the provider ourselves; and `normalize` takes nothing else, so bytes that nobody vouches for cannot become events.
 
+mod api_call;
 mod delivery;
 pub mod fixtures;
 mod hmac_signature;
+mod inquiry;
 mod json;
 mod keys;
 mod normalized;
@@ -19,6 +21,10 @@ mod settings;
 mod times;
 
 pub use delivery::{Delivery, Headers, Method};
+pub use inquiry::{
+    AccessToken, ApiAccess, ApiError, Fetched, Found, Inquiries, Inquiry, InquiryAnswer, InquiryKind,
+    MatchTokenInfo, MatchTokens,
+};
 pub use keys::{KeyError, KeyRole, KeySet, Keys, RemoteKeys};
 pub use normalized::{NewEvent, NormalizeError, Normalized, Question};
 pub use provider::{Guide, Provider, SignRequest, SignedRequest, Verified, VerifyError};

@@ -3,6 +3,7 @@ use matchpurse_domain::event::{Kept, Vouched, WhichKey};
 use matchpurse_domain::time::Timestamp;
 
 use crate::delivery::{Delivery, Method};
+use crate::inquiry::{Fetched, Inquiries, MatchTokens};
 use crate::keys::{KeyError, KeyRole, Keys, RemoteKeys};
 use crate::normalized::{NormalizeError, Normalized};
 use crate::play::{LifeKind, PlayRequest, Script};
@@ -82,6 +83,28 @@ pub trait Provider: Sync {
         keys: &Keys,
     ) -> Result<Option<Box<dyn Redemptions>>, SettingsError>;
 
+    /// How the provider is asked what its deliveries may not have told; none where it cannot be asked, or the source
+    /// does not ask for it.
+    ///
+    /// # Errors
+    /// [`SettingsError`], when the source asks for it and lacks something. Only who makes the calls has [`Keys::api`],
+    /// so [`Provider::check`] does not ask for it.
+    fn inquiries(
+        &self,
+        settings: &AdapterSettings,
+        keys: &Keys,
+    ) -> Result<Option<Box<dyn Inquiries>>, SettingsError>;
+
+    /// How the provider is asked whose a match token is; none where it has none, or the source does not ask for it.
+    ///
+    /// # Errors
+    /// As of [`Provider::inquiries`].
+    fn match_tokens(
+        &self,
+        settings: &AdapterSettings,
+        keys: &Keys,
+    ) -> Result<Option<Box<dyn MatchTokens>>, SettingsError>;
+
     /// Signs a body as the provider would, for the simulator and tests.
     ///
     /// # Errors
@@ -96,8 +119,8 @@ pub trait Provider: Sync {
     fn play(&self, request: &PlayRequest<'_>) -> Option<Script>;
 }
 
-/// A delivery that the provider vouches for. Only `verify` can make one, and [`Verified::again`] of one that `verify`
-/// had made when it came.
+/// A delivery that the provider vouches for. Only `verify` can make one, [`Verified::again`] of one that `verify`
+/// had made when it came, and [`Verified::fetched`] of what the provider's own API has answered.
 #[derive(Debug, Clone)]
 pub struct Verified {
     method: Method,
@@ -124,6 +147,13 @@ impl Verified {
         Self { method, body: event.raw.clone(), role: key, which, body_authenticated }
     }
 
+    /// What the provider's API has answered. It came from the address that the configuration names, over TLS (in the
+    /// clear from this machine only), so the body is the provider's own.
+    pub fn fetched(fetched: Fetched) -> Self {
+        let Fetched { method, body } = fetched;
+        Self { method, body, role: KeyRole::Api, which: None, body_authenticated: true }
+    }
+
     /// What vouched for it, to be noted in its events.
     pub const fn vouched(&self) -> Vouched {
         Vouched { method: self.method, key: self.role, which: self.which }
@@ -144,7 +174,7 @@ impl Verified {
         self.role
     }
 
-    /// True when a signature covered the body; false when only the caller was authenticated.
+    /// True when a signature covered the body, or we have fetched it; false when only the caller was authenticated.
     pub const fn body_authenticated(&self) -> bool {
         self.body_authenticated
     }

@@ -40,6 +40,7 @@ const fn role_name(role: KeyRole) -> &'static str {
     match role {
         KeyRole::Webhook => "webhook",
         KeyRole::Postback => "postback",
+        KeyRole::Api => "api",
     }
 }
 

@@ -7,7 +7,7 @@ use std::fmt::Display;
 use matchpurse_service_kit::config::join;
 
 use crate::transport;
-use crate::{ApiSettings, ApiToken, Document, OtlpSettings};
+use crate::{ApiSettings, ApiToken, BrokerSettings, Document, OtlpSettings, WorkersSettings};
 
 /// The longest batch: one transaction holds its row locks for as long as it takes.
 const BATCH_MAX: u16 = 4096;
@@ -50,7 +50,9 @@ pub(crate) fn sections(document: &Document, add: &mut dyn FnMut(&str, String)) {
         ("broker.unconfirmed_max", broker.unconfirmed_max.into()),
         ("broker.group_max_events", broker.group_max_events.into()),
         ("broker.shards", broker.shards.into()),
+        ("broker.held_bytes_max", broker.held_bytes_max.into()),
         ("broker.batch_max", broker.batch_max.into()),
+        ("broker.batch_bytes_max", broker.batch_bytes_max.into()),
         ("ingress.connections_max", ingress.connections_max.into()),
         ("ingress.connections_per_address_max", ingress.connections_per_address_max.into()),
         ("ingress.refusals_per_address_burst", ingress.refusals_per_address_burst.into()),
@@ -90,6 +92,14 @@ pub(crate) fn sections(document: &Document, add: &mut dyn FnMut(&str, String)) {
             add(key, "must be above 0".to_owned());
         }
     }
+    for (worker, own) in workers.each() {
+        if own.batch_max == Some(0) {
+            add(
+                &join(&join("workers", &worker.replace('-', "_")), "batch_max"),
+                "must be above 0".to_owned(),
+            );
+        }
+    }
     let mut at_most = |key: &str, value: u64, limit: u64, why: &dyn Display| {
         if value > limit {
             add(key, format!("{value} is above {limit}, {why}"));
@@ -104,6 +114,10 @@ pub(crate) fn sections(document: &Document, add: &mut dyn FnMut(&str, String)) {
     );
     let prefetch = u64::from(broker.prefetch);
     at_most("broker.batch_max", broker.batch_max.into(), prefetch, &"the value of `broker.prefetch`");
+    let held = u64::from(broker.held_bytes_max);
+    let why = "the value of `broker.held_bytes_max`";
+    at_most("broker.batch_bytes_max", broker.batch_bytes_max.into(), held, &why);
+    batches(broker, workers, &mut at_most);
     at_most(
         "broker.shards",
         broker.shards.into(),
@@ -163,6 +177,26 @@ pub(crate) fn sections(document: &Document, add: &mut dyn FnMut(&str, String)) {
     origins(api, add);
     ingresses(api, add);
     traces(&telemetry.otlp, add);
+}
+
+/// What a worker has for itself instead of what stands in `[broker]`.
+fn batches(
+    broker: &BrokerSettings,
+    workers: &WorkersSettings,
+    at_most: &mut dyn FnMut(&str, u64, u64, &dyn Display),
+) {
+    for (worker, own) in
+        workers.each().into_iter().filter(|(_, own)| own.batch_max.or(own.prefetch).is_some())
+    {
+        let table = join("workers", &worker.replace('-', "_"));
+        let (key, batch) = (join(&table, "batch_max"), u64::from(own.batch_max.unwrap_or(broker.batch_max)));
+        at_most(&key, batch, BATCH_MAX.into(), &"the most for one transaction");
+        let (whose, prefetch) = match own.prefetch {
+            Some(prefetch) => (join(&table, "prefetch"), prefetch),
+            None => ("broker.prefetch".to_owned(), broker.prefetch),
+        };
+        at_most(&key, batch, prefetch.into(), &format_args!("the value of `{whose}`"));
+    }
 }
 
 /// A token can be guessed when it is short, and two that are equal make two actors of one.

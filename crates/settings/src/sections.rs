@@ -74,8 +74,12 @@ pub struct BrokerSettings {
     pub take_shards: Vec<u16>,
     /// Deliveries a worker holds unacknowledged.
     pub prefetch: u16,
+    /// Bytes of their bodies.
+    pub held_bytes_max: u32,
     /// Events of one transaction.
     pub batch_max: u16,
+    /// Bytes of their bodies.
+    pub batch_bytes_max: u32,
     /// For a batch to fill.
     pub batch_wait_ms: u64,
 }
@@ -300,6 +304,12 @@ pub struct WorkersSettings {
 pub struct WorkerSettings {
     /// `host:port` for health and metrics.
     pub admin_listen: Option<String>,
+    /// Instead of `broker.batch_max`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_max: Option<u16>,
+    /// Instead of `broker.prefetch`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefetch: Option<u16>,
 }
 
 /// `[dispatcher]`

@@ -426,7 +426,9 @@ options.issuer = "https://issuer.example"
     shards = 1
     take_shards = []
     prefetch = 512
+    held_bytes_max = 33554432
     batch_max = 256
+    batch_bytes_max = 4194304
     batch_wait_ms = 5
 
     [ingress]
@@ -500,6 +502,8 @@ options.issuer = "https://issuer.example"
 
     [workers.event_archive]
     admin_listen = "127.0.0.1:9105"
+    batch_max = 1024
+    prefetch = 2048
 
     [dispatcher]
     admin_listen = "127.0.0.1:9107"
@@ -754,4 +758,40 @@ fn plain_text_to_other_machines_is_warned_of_and_contradictions_are_refused() {
     ] {
         assert_eq!(warned(&text), count, "{text}");
     }
+}
+
+#[test]
+fn a_worker_s_own_batches_fit_into_its_own_prefetch() {
+    let own = settings("").workers.event_archive;
+    assert_eq!((own.batch_max, own.prefetch), (Some(1024), Some(2048)));
+    let given =
+        settings("[workers.player_stats]\nbatch_max = 512\n[workers.event_archive]\nprefetch = 1024").workers;
+    assert_eq!((given.player_stats.batch_max, given.player_stats.prefetch), (Some(512), None));
+    assert_eq!((given.event_archive.batch_max, given.event_archive.prefetch), (Some(1024), Some(1024)));
+
+    let text = "
+[broker]
+prefetch = 300
+held_bytes_max = 1000
+batch_bytes_max = 1001
+[workers.event_archive]
+prefetch = 1000
+[workers.player_stats]
+batch_max = 301
+[workers.offer_removal]
+batch_max = 0
+[workers.match_escrow]
+batch_max = 5000
+prefetch = 5000
+[workers.reward_fulfillment]
+prefetch = 100
+";
+    insta::assert_snapshot!(refused(text), @r"
+    settings, line 12: `workers.offer_removal.batch_max`: must be above 0
+    settings, line 6: `broker.batch_bytes_max`: 1001 is above 1000, the value of `broker.held_bytes_max`
+    settings, line 14: `workers.match_escrow.batch_max`: 5000 is above 4096, the most for one transaction
+    settings, line 16: `workers.reward_fulfillment.batch_max`: 256 is above 100, the value of `workers.reward_fulfillment.prefetch`
+    settings, line 10: `workers.player_stats.batch_max`: 301 is above 300, the value of `broker.prefetch`
+    `workers.event_archive.batch_max`: 1024 is above 1000, the value of `workers.event_archive.prefetch`
+    ");
 }

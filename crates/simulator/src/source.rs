@@ -78,6 +78,8 @@ impl SimulatedSource {
         match role {
             KeyRole::Webhook => Some(&self.webhook),
             KeyRole::Postback => self.postback.as_ref(),
+            // Nothing is delivered with it.
+            KeyRole::Api => None,
         }
     }
 }

@@ -3,15 +3,16 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use matchpurse_contracts::wire::Message;
+use matchpurse_contracts::wire;
 use matchpurse_domain::event::Event;
 use matchpurse_domain::time::Timestamp;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::later::own;
+use crate::shared::Shared;
 use crate::time::At;
-use crate::{Result, Tx};
+use crate::{Result, Tx, heard};
 
 mod chain;
 mod days;
@@ -89,16 +90,15 @@ pub async fn append_in_tx(tx: &Tx<'_>, events: &[Event], now: Timestamp) -> Resu
     if events.is_empty() {
         return Ok(());
     }
-    let mut heads = lock_heads(tx, events).await?;
-    let sources: Vec<&str> = heads.keys().map(String::as_str).collect();
-    let (mut known, days) = known(tx, events, &sources, now).await?;
+    let Locked { mut heads, mut known, days } = lock(tx, events, now).await?;
     let fresh: Vec<(&Event, bytes::Bytes)> =
         events.iter().filter(|event| known.insert(event.id.uuid())).map(with_encoded).collect();
     if fresh.is_empty() {
         return Ok(());
     }
     let rows = link(&fresh, &mut heads, now);
-    insert(tx, &rows, &days);
+    insert(tx, &fresh, &rows, &days);
+    heard::count(tx, fresh.iter().map(|(event, _)| *event), now);
     move_heads(tx, &heads, &days);
     Ok(())
 }
@@ -108,7 +108,7 @@ type Heads = BTreeMap<String, (i64, Vec<u8>)>;
 
 /// An event with its protobuf bytes, without the body, which has a column of its own.
 fn with_encoded(event: &Event) -> (&Event, bytes::Bytes) {
-    (event, Message::new(Event { raw: bytes::Bytes::new(), ..event.clone() }, None).body)
+    (event, wire::encode(Event { raw: bytes::Bytes::new(), ..event.clone() }))
 }
 
 /// The events' rows with their hashes, each at the end of its source's chain, which moves.
@@ -155,39 +155,54 @@ fn row_of<'r>(event: &'r Event, encoded: &'r [u8], seq: i64, now: Timestamp) -> 
     }
 }
 
-/// The ends of the chains of the events' sources, locked.
-async fn lock_heads(tx: &Tx<'_>, events: &[Event]) -> Result<Heads> {
+/// What the archive has when the ends of the sources' chains are locked.
+struct Locked {
+    heads: Heads,
+    /// Which of the events are archived already.
+    known: HashSet<Uuid>,
+    /// The day under which each source's rows are kept now.
+    days: BTreeMap<String, i32>,
+}
+
+/// Locks the ends of the chains of the events' sources and looks at what is behind them, which takes one round trip: each
+/// statement sees what was committed before it began, so the others see what the lock was waited for.
+async fn lock(tx: &Tx<'_>, events: &[Event], now: Timestamp) -> Result<Locked> {
     let mut sources: Vec<&str> = events.iter().map(|event| event.source.as_str()).collect();
     sources.sort_unstable();
     sources.dedup();
+    let ids: Vec<Uuid> = events.iter().map(|event| event.id.uuid()).collect();
     let lock = "SELECT source, seq, hash FROM archive_head WHERE source = ANY ($1)
                  ORDER BY source COLLATE \"C\" FOR UPDATE";
-    let mut rows = tx.query(lock, &[&sources]).await?;
-    if rows.len() < sources.len() {
+    let known = "SELECT event_id FROM archive_event WHERE event_id = ANY ($1)";
+    let at = At(now);
+    let look = async || {
+        tx.query_three((lock, &[&sources]), (known, &[&ids]), (days::OF_SOURCES, &[&sources, &at])).await
+    };
+    let (mut heads, mut known, mut placed) = look().await?;
+    if heads.len() < sources.len() {
         let add = "INSERT INTO archive_head (source, seq, hash)
                    SELECT source, 0, $2 FROM unnest($1::text[]) AS new (source) ORDER BY source COLLATE \"C\"
                    ON CONFLICT (source) DO NOTHING";
         tx.execute(add, &[&sources, &GENESIS.as_slice()]).await?;
-        rows = tx.query(lock, &[&sources]).await?;
+        (heads, known, placed) = look().await?;
     }
-    rows.iter().map(|row| Ok((row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?)))).collect()
+    Ok(Locked {
+        heads: heads
+            .iter()
+            .map(|row| Ok((row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?))))
+            .collect::<Result<_>>()?,
+        known: known.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<_>>()?,
+        days: days::made(tx, &sources, now, &placed).await?,
+    })
 }
 
-/// Which of the events are archived already, and the day under which each source's rows are kept now.
-async fn known(
+/// Adds the rows of the events that are new.
+fn insert(
     tx: &Tx<'_>,
-    events: &[Event],
-    sources: &[&str],
-    now: Timestamp,
-) -> Result<(HashSet<Uuid>, BTreeMap<String, i32>)> {
-    let ids: Vec<Uuid> = events.iter().map(|event| event.id.uuid()).collect();
-    let sql = "SELECT event_id FROM archive_event WHERE event_id = ANY ($1)";
-    let (known, placed) = tx.query_both((sql, &[&ids]), (days::OF_SOURCES, &[&sources, &At(now)])).await?;
-    let days = days::made(tx, sources, now, &placed).await?;
-    Ok((known.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<_>>()?, days))
-}
-
-fn insert(tx: &Tx<'_>, rows: &[(Row<'_>, Vec<u8>)], days: &BTreeMap<String, i32>) {
+    fresh: &[(&Event, bytes::Bytes)],
+    rows: &[(Row<'_>, Vec<u8>)],
+    days: &BTreeMap<String, i32>,
+) {
     let all = || rows.iter().map(|(row, _)| row);
     let text = |field: for<'r> fn(&Row<'r>) -> &'r str| {
         own(all().map(|row| field(row).to_owned()).collect::<Vec<String>>())
@@ -221,8 +236,8 @@ fn insert(tx: &Tx<'_>, rows: &[(Row<'_>, Vec<u8>)], days: &BTreeMap<String, i32>
         own(all().map(|row| row.occurred_at.map(At)).collect::<Vec<Option<At>>>()),
         time(|row| At(row.received_at)),
         time(|row| At(row.archived_at)),
-        own(all().map(|row| row.raw.to_vec()).collect::<Vec<Vec<u8>>>()),
-        own(all().map(|row| row.event.to_vec()).collect::<Vec<Vec<u8>>>()),
+        own(fresh.iter().map(|(event, _)| Shared(event.raw.clone())).collect::<Vec<Shared>>()),
+        own(fresh.iter().map(|(_, encoded)| Shared(encoded.clone())).collect::<Vec<Shared>>()),
         own(rows.iter().map(|(_, hash)| hash.clone()).collect::<Vec<Vec<u8>>>()),
         own(days),
     ];

@@ -344,6 +344,26 @@ impl Tx<'_> {
         self.behind_waiting(both).await
     }
 
+    /// As [`Tx::query_both`], for three.
+    pub(crate) async fn query_three(
+        &self,
+        (first, first_params): (&str, Params<'_>),
+        (second, second_params): (&str, Params<'_>),
+        (third, third_params): (&str, Params<'_>),
+    ) -> Result<(Vec<Row>, Vec<Row>, Vec<Row>)> {
+        let (first, second) = (self.prepare(first).await?, self.prepare(second).await?);
+        let third = self.prepare(third).await?;
+        let all = async {
+            tokio::try_join!(
+                biased;
+                self.answer(self.object.query(&first, first_params)),
+                self.answer(self.object.query(&second, second_params)),
+                self.answer(self.object.query(&third, third_params))
+            )
+        };
+        self.behind_waiting(all).await
+    }
+
     /// Runs a statement and returns its rows as they come. The connection takes the next only when somebody asks
     /// for it, so however many they are, a few are in memory.
     pub(crate) async fn stream(

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{Manager, ManagerConfig, Pool, QueueMode, RecyclingMethod, Runtime};
 use secrecy::SecretString;
 use tokio_postgres::Config;
 
@@ -115,6 +115,9 @@ impl Store {
         let (config, tls) = options.connection()?;
         let pool = Pool::builder(Manager::from_config(config, tls, recycling))
             .max_size(options.pool_size)
+            // One that was used last: its statements are prepared and its buffers are as large as batches are. In turns,
+            // each connection would grow its own.
+            .queue_mode(QueueMode::Lifo)
             .wait_timeout(Some(options.wait_timeout))
             .create_timeout(Some(options.connect_timeout))
             .recycle_timeout(Some(options.connect_timeout))

@@ -22,8 +22,9 @@ const COUNT_MAX_AGE: Duration = Duration::from_secs(5);
 /// How soon it is taken again while the spool looks full, so that nobody is refused for long in vain.
 const FULL_COUNT_MAX_AGE: Duration = Duration::from_millis(250);
 
-/// How many bytes of bodies are handed out at once: what a claim holds in memory. A larger one comes alone.
-const CLAIM_BYTES_MAX: i64 = 16 * 1024 * 1024;
+/// How many bytes of bodies are handed out at once: what a claim holds in memory, and a worker's batch. A larger one comes
+/// alone.
+const CLAIM_BYTES_MAX: i64 = 4 * 1024 * 1024;
 
 /// When a message is tried again that this version cannot read: a newer one may have left it here, and may
 /// come back.

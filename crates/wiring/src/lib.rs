@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use matchpurse_bus::BusOptions;
+use matchpurse_bus::{BusOptions, Transport};
 use matchpurse_settings::Settings;
 use matchpurse_store::StoreOptions;
 
@@ -33,6 +33,17 @@ fn of_settings(settings: &Settings, options: StoreOptions) -> StoreOptions {
     }
 }
 
+/// The way of the events as a worker of this name takes from it: where it has batches of its own, in those.
+pub fn worker_transport(settings: &Settings, worker: &str, transport: &Transport) -> Transport {
+    match settings.workers.of(worker).map(|own| (own.batch_max, own.prefetch)) {
+        None | Some((None, None)) => transport.clone(),
+        Some((batch_max, prefetch)) => {
+            let batch_max = batch_max.unwrap_or(settings.broker.batch_max);
+            transport.with_batches(batch_max.into(), prefetch.unwrap_or(settings.broker.prefetch))
+        }
+    }
+}
+
 /// The bus, for a service of this name.
 pub fn bus_options(settings: &Settings, service: &str) -> BusOptions {
     let broker = &settings.broker;
@@ -49,7 +60,9 @@ pub fn bus_options(settings: &Settings, service: &str) -> BusOptions {
         shards: broker.shards,
         take_shards: broker.take_shards.clone(),
         prefetch: broker.prefetch,
+        held_bytes_max: usize::try_from(broker.held_bytes_max).unwrap_or(usize::MAX),
         batch_max: usize::from(broker.batch_max),
+        batch_bytes_max: usize::try_from(broker.batch_bytes_max).unwrap_or(usize::MAX),
         batch_wait: Duration::from_millis(broker.batch_wait_ms),
         ..BusOptions::for_service(service)
     }

@@ -10,7 +10,7 @@ use matchpurse_bus::{
 };
 use matchpurse_contracts::topology::Queue;
 use matchpurse_service_kit::health::Health;
-use matchpurse_wiring::bus_options;
+use matchpurse_wiring::{bus_options, worker_transport};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -55,7 +55,8 @@ pub async fn run<E: Effects>(plan: Plan<E>, context: Context) -> Result<()> {
     let consuming = {
         let (context, status) = (context.clone(), status.clone());
         let log: Arc<dyn FailureLog> = Arc::new(context.store.clone());
-        async move { context.transport.run_worker(queue, worker, log, status, context.shutdown).await }
+        let transport = worker_transport(&context.settings, queue.worker(), &context.transport);
+        async move { transport.run_worker(queue, worker, log, status, context.shutdown).await }
     };
     tasks.spawn(async move {
         consuming.await;

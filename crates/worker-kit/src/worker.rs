@@ -176,7 +176,7 @@ impl<E: Effects> Worker<E> {
     fn decode(&self, batch: &[Delivery], outcome: &mut Outcome) -> (Vec<usize>, Vec<Event>) {
         let mut decoded = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
         for (place, delivery) in batch.iter().enumerate() {
-            match wire::decode(&delivery.body) {
+            match wire::decode_shared(&delivery.body) {
                 Ok(event) => decoded.extend([(place, event)]),
                 Err(error) => {
                     let reason = chain(&error);

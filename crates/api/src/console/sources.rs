@@ -3,13 +3,17 @@
 use actix_web::{HttpResponse, web};
 use askama::Template;
 use matchpurse_domain::ids::SourceName;
+use matchpurse_domain::rhythm::Silence;
 use matchpurse_domain::source::{Custody, SourcePolicy};
 use matchpurse_store::Client;
 use matchpurse_store::events::{EventFilter, EventLine, Head, heads, piece_of_chain};
+use matchpurse_store::gaps::{About, Gap, Gaps, Missing, Quiet};
 
+use super::matches::path_of;
 use super::{Chip, Chrome, Section, Tone, Visitor, When, count, encoded, html};
 use crate::api::Api;
 use crate::failure::{Failure, Result};
+use crate::gaps;
 use crate::ingresses::Rejected;
 use crate::request;
 
@@ -17,13 +21,28 @@ const HOME: &str = "/console/sources";
 /// The last deliveries of one source that are shown, and refused ones.
 const LAST: i64 = 10;
 const REFUSED: usize = 50;
+/// Matches of which something is missing; the API has more.
+const MISSING: usize = 50;
 
 #[derive(Template)]
 #[template(path = "sources.html")]
 struct SourcesPage {
     chrome: Chrome,
     rows: Vec<Row>,
+    missing: Vec<Gone>,
+    /// How many there are, where not all are shown.
+    of: Option<String>,
     log: Log,
+}
+
+/// A match of which something is missing.
+struct Gone {
+    path: String,
+    source: String,
+    match_id: String,
+    about: &'static str,
+    gap: Chip,
+    since: When,
 }
 
 struct Row {
@@ -34,6 +53,9 @@ struct Row {
     currency: String,
     events: String,
     last: Option<When>,
+    rhythm: Chip,
+    /// What its rhythm would have brought, where that is remarkable.
+    expected: Option<String>,
     refused: Option<usize>,
 }
 
@@ -90,6 +112,43 @@ impl Refused {
     }
 }
 
+/// Whether a source is silent, and what would have come.
+fn rhythm(quiet: Option<&Quiet>) -> (Chip, Option<String>) {
+    let Some(quiet) = quiet.filter(|quiet| quiet.last.is_some()) else {
+        return (Chip::new(Tone::Quiet, "never heard"), None);
+    };
+    match quiet.silence {
+        Silence::TooNew => (Chip::new(Tone::Quiet, "too new to say"), None),
+        Silence::Measured { expected, one_in } if quiet.silence.is_alarming() => {
+            let said =
+                format!("{} would have come; of {} silences one is as long", count(expected), count(one_in));
+            (Chip::new(Tone::Warn, "silent"), Some(said))
+        }
+        Silence::Measured { .. } => (Chip::new(Tone::Good, "as usual"), None),
+    }
+}
+
+impl Gone {
+    fn of(missing: &Missing) -> Self {
+        let gap = match missing.gap {
+            Gap::NoNews => Chip::new(Tone::Warn, "no news since"),
+            Gap::EndWithoutStart => Chip::new(Tone::Quiet, "only its end was told"),
+            Gap::EndWithoutRounds => Chip::new(Tone::Warn, "over without a round"),
+        };
+        Self {
+            path: path_of(&missing.source, &missing.match_id),
+            source: missing.source.clone(),
+            match_id: missing.match_id.clone(),
+            about: match missing.about {
+                About::Match => "match",
+                About::Statistics => "on a game server",
+            },
+            gap,
+            since: When::new(missing.since),
+        }
+    }
+}
+
 /// What is likely the matter.
 fn advice(reason: &str) -> &'static str {
     match reason {
@@ -138,7 +197,8 @@ async fn last_of(client: &Client, source: &str, head: &Head, many: i64) -> Resul
 /// `GET /console/sources`
 pub(super) async fn list(api: web::Data<Api>, visitor: Visitor) -> Result<HttpResponse> {
     let (store, names) = (api.store.clone(), api.sources().map(str::to_owned).collect::<Vec<String>>());
-    let (log, refused) = log(&api, None).await;
+    let ((log, refused), missing) = tokio::join!(log(&api, None), gaps::read(&api, names.clone()));
+    let (Gaps { sources: silences, missing, more }, _) = missing?;
     let found = api
         .run(async move {
             let client = store.client().await?;
@@ -159,7 +219,10 @@ pub(super) async fn list(api: web::Data<Api>, visitor: Visitor) -> Result<HttpRe
     for (name, seq, last) in found {
         let source = SourceName::parse(&name).map_err(|error| Failure::internal(error.to_string()))?;
         let own = |all: &Vec<Rejected>| all.iter().filter(|rejected| rejected.source == name).count();
+        let (rhythm, expected) = rhythm(silences.iter().find(|quiet| quiet.source == name));
         rows.push(Row {
+            rhythm,
+            expected,
             path: format!("{HOME}/{}", encoded(&name)),
             provider: api.provider(&source).to_owned(),
             url: api.ingress.url_of(&name),
@@ -170,7 +233,10 @@ pub(super) async fn list(api: web::Data<Api>, visitor: Visitor) -> Result<HttpRe
             name,
         });
     }
-    html(&SourcesPage { chrome: visitor.chrome(Section::Sources), rows, log })
+    let all = u64::try_from(missing.len()).unwrap_or(u64::MAX);
+    let of = (missing.len() > MISSING).then(|| format!("{}{}", if more { "over " } else { "" }, count(all)));
+    let missing = missing.iter().take(MISSING).map(Gone::of).collect();
+    html(&SourcesPage { chrome: visitor.chrome(Section::Sources), rows, missing, of, log })
 }
 
 /// `GET /console/sources/{source}`

@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::operation::{Operation, Text};
 use crate::problems::Kind;
-use crate::{anomalies, events, parked};
+use crate::{anomalies, events, gaps, parked};
 
 /// Of lists of which an index knows only a part.
 const BOUNDED: &str = "A page looks at 10,000 of them at most. Where few of those are wanted it may have fewer \
@@ -47,6 +47,15 @@ pub(super) fn operations() -> Vec<Operation> {
         .body::<anomalies::ResolveBody>(json!({ "reason": "corrected by 8c5e1f2a" }))
         .answers::<anomalies::AnomalyView>(200, "As it is now.")
         .refuses([Kind::AnomalyResolved]),
+        Operation::get("/v1/gaps", "getGaps", "What should have come and has not")
+            .details(
+                "Sources that are silent against their own rhythm of the last four weeks, and matches of which a part was \
+                 never told. Of matches that have not ended the oldest 10,000 are looked at; of those that have, the latest \
+                 10,000 of the last three days.",
+            )
+            .query("source", Text::Any, "Only this source.")
+            .answers::<gaps::GapsView>(200, "All that is missing.")
+            .refuses([Kind::UnknownSource]),
         Operation::get("/v1/events", "listEvents", "The archive, the newest first")
             .details(
                 "A page looks at 10,000 events at most: of one source in the order of its chain, the last \

@@ -136,9 +136,17 @@ async fn what_is_rare_in_a_long_history_is_found_over_short_pages() -> Result<()
               WHERE kind = 'match.settled' ORDER BY position",
         )
         .await?;
-    for (query, expected) in
-        [("kind=reward.held", 1), ("kind=reward.granted", 4), ("kind=match.settled", 12_000)]
-    {
+    for (query, expected) in [
+        ("kind=reward.held", 1),
+        ("kind=reward.granted", 4),
+        ("kind=match.settled", 12_000),
+        // An endpoint's own, however many the other one has, and no more than that.
+        ("endpoint=granted", 2),
+        ("endpoint=granted&kind=match.settled", 0),
+        ("endpoint=granted&state=waiting", 1),
+        ("endpoint=all", 12_003),
+        ("state=withdrawn", 0),
+    ] {
         let mut path = format!("/v1/deliveries?{query}&limit=200");
         let (mut found, mut pages) = (0, 0);
         loop {

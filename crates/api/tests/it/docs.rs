@@ -69,7 +69,7 @@ fn masked(value: &Value, name: &str) -> Value {
             };
             mask.into()
         }
-        Value::Number(_) if name == "took_ms" => "<number>".into(),
+        Value::Number(_) if matches!(name, "took_ms" | "silent_s" | "age_s") => "<number>".into(),
         other => other.clone(),
     }
 }

@@ -17,6 +17,7 @@ mod erasures;
 mod event_stream;
 mod events;
 mod funds;
+mod gaps;
 mod harness;
 // The system tests' client.
 #[path = "../../../../tests/it/system/http.rs"]

@@ -15,9 +15,11 @@ mod publisher;
 mod secure;
 mod settle;
 mod shards;
+mod subscription;
 mod ticket;
 mod topology;
 mod transport;
+mod window;
 mod worker;
 
 pub use connection::declare_topology;

@@ -7,11 +7,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::address::Address;
 use super::connection::Link;
-use super::consumer::{LOOK_EVERY, consume};
+use super::consumer::consume;
 use super::dead_letters::DeadLetters;
 use super::error::RabbitError;
 use super::publisher::RabbitPublisher;
 use super::shards;
+use super::subscription::LOOK_EVERY;
 use super::worker::Worker;
 use crate::backoff::Backoff;
 use crate::processing::chain;
@@ -44,6 +45,10 @@ impl RabbitTransport {
     /// The publisher; also the one that delays retries.
     pub fn publisher(&self) -> &Arc<RabbitPublisher> {
         &self.publisher
+    }
+
+    pub(crate) fn with_batches(&self, batch_max: usize, prefetch: u16) -> Self {
+        Self { options: BusOptions { batch_max, prefetch, ..self.options.clone() }, ..self.clone() }
     }
 
     pub(crate) async fn run_worker(

@@ -71,6 +71,10 @@ impl EmbeddedTransport {
         &self.publisher
     }
 
+    pub(crate) fn with_batches(&self, batch_max: usize) -> Self {
+        Self { options: BusOptions { batch_max, ..self.options.clone() }, ..self.clone() }
+    }
+
     pub(crate) async fn run_worker(
         &self,
         queue: Queue,

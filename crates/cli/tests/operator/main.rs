@@ -5,6 +5,7 @@
 mod archive;
 mod doctor;
 mod erasure;
+mod gaps;
 mod ground;
 mod live;
 mod parked;

@@ -25,7 +25,7 @@ async fn a_source_that_could_not_verify_stops_the_start() {
         .replace("options.issuer", "options.isuer")
         .replace("secrets = [\"the wall's\"]", "secrets = [\"one\"]\nkeys.postbak = [\"two\"]");
     assert_snapshot!(refused(&text).await, @r#"
-    `sources.arena`: no option `isuer`; it has: issuer, audience, azp, any_client, public_key_url, public_key, on_inconsistent
+    `sources.arena`: no option `isuer`; it has: issuer, audience, azp, any_client, public_key_url, public_key, on_inconsistent, api_url, token_url, client_id, pull_url
     `sources.duel.provider`: no adapter is called "xprovider2"; there are provider0, provider1, provider2, provider3; did you mean `provider2`?
     `sources.servers`: no secret is configured, so nothing could be verified: set `secrets`
     `sources.wall.keys`: no role "postbak"; there are `postback` and `api`
@@ -53,4 +53,19 @@ async fn a_body_that_would_never_fit_into_memory_stops_the_start() {
     let (duel, _) = SOURCES.split_once("# A token that names the caller.").unwrap();
     let text = duel.replace("[ingress]", "[ingress]\nbody_memory_max_bytes = 4095");
     assert_snapshot!(refused(&text).await, @"`sources.duel.max_body_bytes`: a body of 4096 bytes would never fit into the 4095 bytes of all bodies, the value of `ingress.body_memory_max_bytes`");
+}
+
+#[tokio::test]
+async fn a_source_whose_provider_nobody_asks_is_refused() {
+    let text = SOURCES.to_owned()
+        + r#"
+[sources.silent]
+provider = "dathost"
+currency = "USD"
+custody = "provider"
+secrets = ["Bearer a-secret-of-this-test"]
+options.api_url = "https://dathost.net"
+keys.api = ["somebody@studio.example:secret"]
+"#;
+    assert_snapshot!(refused(&text).await, @"`sources.silent`: its provider would have to be asked for what is missing, and no program does that yet: take out the options that say how, and `keys.api`");
 }

@@ -1,6 +1,7 @@
 //! AdGem: an offerwall. It tells which offers go and come, who is banned, and, signed with another key, what
 //! a player has earned.
 
+mod inquiry;
 mod normalize;
 mod play;
 mod postback;
@@ -13,8 +14,10 @@ mod tests;
 use bytes::Bytes;
 use matchpurse_domain::time::Timestamp;
 
+use crate::api_call;
 use crate::delivery::{Delivery, Method};
 use crate::hmac_signature;
+use crate::inquiry::{Inquiries, MatchTokens};
 use crate::keys::{KeyError, Keys, RemoteKeys};
 use crate::normalized::{NormalizeError, Normalized};
 use crate::play::{LifeKind, PlayRequest, Script};
@@ -52,7 +55,8 @@ impl Provider for Adapter {
     }
 
     fn check(&self, settings: &AdapterSettings, keys: &Keys) -> Result<(), SettingsError> {
-        settings.only(&[])?;
+        settings.only(&[api_call::API_URL])?;
+        api_call::check(settings, keys)?;
         verify::check_keys(keys)
     }
 
@@ -99,6 +103,24 @@ impl Provider for Adapter {
         _: &AdapterSettings,
         _: &Keys,
     ) -> Result<Option<Box<dyn Redemptions>>, SettingsError> {
+        Ok(None)
+    }
+
+    fn inquiries(
+        &self,
+        settings: &AdapterSettings,
+        keys: &Keys,
+    ) -> Result<Option<Box<dyn Inquiries>>, SettingsError> {
+        let calls = inquiry::of_source(settings, keys)?;
+        Ok(calls.map(|calls| Box::new(calls) as Box<dyn Inquiries>))
+    }
+
+    /// It has none.
+    fn match_tokens(
+        &self,
+        _: &AdapterSettings,
+        _: &Keys,
+    ) -> Result<Option<Box<dyn MatchTokens>>, SettingsError> {
         Ok(None)
     }
 

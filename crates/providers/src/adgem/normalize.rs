@@ -27,9 +27,9 @@ pub(super) fn normalize(
     let is_postback = shape.data.0;
     match (verified.role(), kind) {
         (KeyRole::Postback, _) if is_postback => postback::normalize(body, &settings.policy.currency),
-        (KeyRole::Webhook, _) if is_postback => Err(another_kind()),
+        (KeyRole::Webhook | KeyRole::Api, _) if is_postback => Err(another_kind()),
         (KeyRole::Postback, Some(_)) => Err(another_kind()),
-        (KeyRole::Webhook, Some(kind)) => webhook(body, kind),
+        (KeyRole::Webhook | KeyRole::Api, Some(kind)) => webhook(body, kind),
         (_, None) => Ok(unknown(String::new(), "neither a type nor a conversion")),
     }
 }

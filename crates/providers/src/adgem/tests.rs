@@ -61,7 +61,7 @@ fn signature(body: &str, role: KeyRole) -> String {
     let settings = settings();
     let key = match role {
         KeyRole::Webhook => WEBHOOK,
-        KeyRole::Postback => POSTBACK,
+        KeyRole::Postback | KeyRole::Api => POSTBACK,
     };
     let request = SignRequest {
         method: Method::Post,

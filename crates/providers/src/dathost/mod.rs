@@ -1,5 +1,6 @@
 //! DatHost: game servers for Counter-Strike 2 that tell how a match goes.
 
+mod inquiry;
 mod normalize;
 mod play;
 mod redact;
@@ -12,7 +13,9 @@ mod tests;
 use bytes::Bytes;
 use matchpurse_domain::time::Timestamp;
 
+use crate::api_call;
 use crate::delivery::{Delivery, Method};
+use crate::inquiry::{Inquiries, MatchTokens};
 use crate::keys::{KeyError, Keys, RemoteKeys};
 use crate::normalized::{NormalizeError, Normalized};
 use crate::play::{LifeKind, PlayRequest, Script};
@@ -51,8 +54,9 @@ impl Provider for Adapter {
     }
 
     fn check(&self, settings: &AdapterSettings, keys: &Keys) -> Result<(), SettingsError> {
-        settings.only(&[])?;
-        keys.only_webhook()?;
+        settings.only(&[api_call::API_URL])?;
+        keys.no_postback()?;
+        inquiry::check(settings, keys)?;
         verify::check_keys(&keys.webhook)
     }
 
@@ -95,6 +99,24 @@ impl Provider for Adapter {
         _: &AdapterSettings,
         _: &Keys,
     ) -> Result<Option<Box<dyn Redemptions>>, SettingsError> {
+        Ok(None)
+    }
+
+    fn inquiries(
+        &self,
+        settings: &AdapterSettings,
+        keys: &Keys,
+    ) -> Result<Option<Box<dyn Inquiries>>, SettingsError> {
+        let calls = inquiry::of_source(settings, keys)?;
+        Ok(calls.map(|calls| Box::new(calls) as Box<dyn Inquiries>))
+    }
+
+    /// It has none.
+    fn match_tokens(
+        &self,
+        _: &AdapterSettings,
+        _: &Keys,
+    ) -> Result<Option<Box<dyn MatchTokens>>, SettingsError> {
         Ok(None)
     }
 

@@ -2,6 +2,7 @@
 //! the traps and what is guessed.
 
 mod conversion;
+mod inquiry;
 mod normalize;
 mod play;
 mod redemption;
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use matchpurse_domain::time::Timestamp;
 
 use crate::delivery::{Delivery, Method};
+use crate::inquiry::{Inquiries, MatchTokens};
 use crate::keys::{KeyError, KeyRole, Keys, RemoteKeys};
 use crate::normalized::{NormalizeError, Normalized};
 use crate::play::{LifeKind, PlayRequest, Script};
@@ -108,10 +110,28 @@ impl Provider for Adapter {
         Ok(calls.map(|calls| Box::new(calls) as Box<dyn Redemptions>))
     }
 
+    fn inquiries(
+        &self,
+        settings: &AdapterSettings,
+        keys: &Keys,
+    ) -> Result<Option<Box<dyn Inquiries>>, SettingsError> {
+        let calls = inquiry::of_source(settings, keys)?;
+        Ok(calls.map(|calls| Box::new(calls) as Box<dyn Inquiries>))
+    }
+
+    /// It has none.
+    fn match_tokens(
+        &self,
+        _: &AdapterSettings,
+        _: &Keys,
+    ) -> Result<Option<Box<dyn MatchTokens>>, SettingsError> {
+        Ok(None)
+    }
+
     fn sign(&self, request: &SignRequest<'_>) -> Result<SignedRequest, KeyError> {
         match request.role {
             KeyRole::Webhook => verify::sign(request.body, request.key),
-            KeyRole::Postback => Err(KeyError("this provider has only webhook keys".to_owned())),
+            KeyRole::Postback | KeyRole::Api => Err(KeyError("this provider has only webhook keys".to_owned())),
         }
     }
 

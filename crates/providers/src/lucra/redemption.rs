@@ -7,15 +7,14 @@ use http::{Method, Request, Response, Uri};
 use matchpurse_domain::grants::ContestKind;
 use serde::Serialize;
 
+use crate::api_call::{self, API_KEY, API_URL};
 use crate::keys::Keys;
 use crate::redemption::{CallLimit, Redemption, RedemptionAnswer, Redemptions};
 use crate::settings::{AdapterSettings, SettingsError};
 use crate::times;
 
 /// The option with the base URL; without it Lucra is told nothing.
-pub(super) const OPTION: &str = "api_url";
-/// Where its key is configured.
-const KEY: &str = "keys.api";
+pub(super) const OPTION: &str = API_URL;
 const PATH: &str = "/api/rest/user_redeemed_tenant_reward";
 const KEY_HEADER: HeaderName = HeaderName::from_static("x-lucra-api-key");
 
@@ -55,7 +54,7 @@ pub(super) fn of_source(settings: &AdapterSettings, keys: &Keys) -> Result<Optio
         (Some(_), None) => Err(SettingsError::NoApiKey { option: OPTION }),
         (None, Some(_)) => Err(SettingsError::BadOption {
             option: OPTION,
-            problem: format!("it is not set, so `{KEY}` is of no use"),
+            problem: format!("it is not set, so `{API_KEY}` is of no use"),
         }),
         (Some(url), Some((key, limit))) => Ok(Some(Calls { url, key, limit })),
     }
@@ -63,31 +62,17 @@ pub(super) fn of_source(settings: &AdapterSettings, keys: &Keys) -> Result<Optio
 
 /// The address that is called.
 fn url(settings: &AdapterSettings) -> Result<Option<Uri>, SettingsError> {
-    let bad = |problem: &str| SettingsError::BadOption { option: OPTION, problem: problem.to_owned() };
-    let Some(text) = settings.text(OPTION)? else { return Ok(None) };
-    let whole = format!("{}{PATH}", text.trim_end_matches('/'));
-    let base: Uri = text.parse().map_err(|_| bad("it must be an absolute URL"))?;
-    let local = matches!(base.host(), Some("localhost" | "127.0.0.1" | "[::1]"));
-    let secure = base.scheme_str() == Some("https") || base.scheme_str() == Some("http") && local;
-    if !secure || base.host().is_none_or(str::is_empty) {
-        return Err(bad("it must be an https URL, because the key goes there; http only to this machine"));
-    }
-    let authority = base.authority().map_or("", |authority| authority.as_str());
-    if base.query().is_some() || authority.contains('@') {
-        return Err(bad("it must have neither a query nor a user: it is where the paths of the API begin"));
-    }
-    whole.parse().map(Some).map_err(|_| bad("it must be an absolute URL"))
+    let Some(base) = api_call::base_url(settings, OPTION)? else { return Ok(None) };
+    let problem = "it must be an absolute URL".to_owned();
+    let bad = |_| SettingsError::BadOption { option: OPTION, problem };
+    format!("{base}{PATH}").parse().map(Some).map_err(bad)
 }
 
 /// The key as a header, and the limit that it is under.
-fn key(keys: &Keys) -> Result<Option<(HeaderValue, CallLimit)>, SettingsError> {
-    let bad = |problem: &str| SettingsError::BadKey { key: KEY, problem: problem.to_owned() };
-    let mut all = keys.api.iter();
-    let (Some(key), more) = (all.next(), all.next()) else { return Ok(None) };
-    if more.is_some() {
-        return Err(bad("there is more than one, and only one can be sent"));
-    }
-    let mut value = HeaderValue::from_bytes(key).map_err(|_| bad("it cannot be sent in a header"))?;
+pub(super) fn key(keys: &Keys) -> Result<Option<(HeaderValue, CallLimit)>, SettingsError> {
+    let Some(key) = api_call::single_key(&keys.api)? else { return Ok(None) };
+    let unsendable = |_| api_call::bad_key("it cannot be sent in a header");
+    let mut value = HeaderValue::from_bytes(key).map_err(unsendable)?;
     value.set_sensitive(true);
     Ok(Some((value, CallLimit::of_key("lucra", key, CALLS, WINDOW_S))))
 }

@@ -4,6 +4,7 @@ mod keys;
 mod normalize;
 mod options;
 mod play;
+mod pull;
 mod token;
 mod verify;
 mod wire;
@@ -15,6 +16,7 @@ use bytes::Bytes;
 use matchpurse_domain::time::Timestamp;
 
 use crate::delivery::{Delivery, Method};
+use crate::inquiry::{Inquiries, MatchTokens};
 use crate::keys::{KeyError, Keys, RemoteKeys};
 use crate::normalized::{NormalizeError, Normalized};
 use crate::play::{LifeKind, PlayRequest, Script};
@@ -102,6 +104,24 @@ impl Provider for Adapter {
         _: &Keys,
     ) -> Result<Option<Box<dyn Redemptions>>, SettingsError> {
         Ok(None)
+    }
+
+    fn inquiries(
+        &self,
+        settings: &AdapterSettings,
+        keys: &Keys,
+    ) -> Result<Option<Box<dyn Inquiries>>, SettingsError> {
+        let calls = pull::inquiries(settings, keys)?;
+        Ok(calls.map(|calls| Box::new(calls) as Box<dyn Inquiries>))
+    }
+
+    fn match_tokens(
+        &self,
+        settings: &AdapterSettings,
+        keys: &Keys,
+    ) -> Result<Option<Box<dyn MatchTokens>>, SettingsError> {
+        let calls = pull::match_tokens(settings, keys)?;
+        Ok(calls.map(|calls| Box::new(calls) as Box<dyn MatchTokens>))
     }
 
     fn sign(&self, request: &SignRequest<'_>) -> Result<SignedRequest, KeyError> {

@@ -3,7 +3,9 @@
 use crate::keys::Keys;
 use crate::settings::{AdapterSettings, SettingsError};
 
-use super::keys;
+use crate::api_call::API_URL;
+
+use super::{keys, pull};
 
 /// The issuer that a token must name; see [`issuer`].
 const ISSUER: &str = "issuer";
@@ -20,8 +22,21 @@ pub(super) const PUBLIC_KEY: &str = "public_key";
 /// What a match that contradicts itself is answered: `park` or `refuse`.
 pub(super) const ON_INCONSISTENT: &str = "on_inconsistent";
 
-const KNOWN: [&str; 7] =
-    [ISSUER, AUDIENCE, AZP, ANY_CLIENT, PUBLIC_KEY_URL, PUBLIC_KEY, ON_INCONSISTENT];
+const KNOWN: [&str; 11] = [
+    ISSUER,
+    AUDIENCE,
+    AZP,
+    ANY_CLIENT,
+    PUBLIC_KEY_URL,
+    PUBLIC_KEY,
+    ON_INCONSISTENT,
+    API_URL,
+    pull::TOKEN_URL,
+    pull::CLIENT_ID,
+    pull::PULL_URL,
+];
+/// Those that say who may push.
+const OF_PUSH: [&str; 6] = [PUBLIC_KEY_URL, PUBLIC_KEY, ISSUER, AUDIENCE, AZP, ANY_CLIENT];
 
 /// What a match is answered whose participants and teams contradict each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,7 +51,12 @@ pub(super) enum OnInconsistent {
 /// Refuses a source that could not work.
 pub(super) fn check(settings: &AdapterSettings, keys: &Keys) -> Result<(), SettingsError> {
     settings.only(&KNOWN)?;
-    keys.only_webhook()?;
+    keys.no_postback()?;
+    pull::check(settings, keys)?;
+    on_inconsistent(settings)?;
+    if pull::asks(settings)? {
+        return check_nothing_is_pushed(settings, keys);
+    }
     let public_key = not_empty(PUBLIC_KEY, settings.text(PUBLIC_KEY)?)?;
     let url = not_empty(PUBLIC_KEY_URL, settings.text(PUBLIC_KEY_URL)?)?;
     not_empty(ISSUER, settings.text(ISSUER)?)?;
@@ -46,7 +66,6 @@ pub(super) fn check(settings: &AdapterSettings, keys: &Keys) -> Result<(), Setti
             return Err(bad(option, "it is empty, which no token could match; leave it out instead"));
         }
     }
-    on_inconsistent(settings)?;
     if let Some(url) = url {
         check_url(url)?;
     }
@@ -61,6 +80,20 @@ pub(super) fn check(settings: &AdapterSettings, keys: &Keys) -> Result<(), Setti
         return Err(SettingsError::NoKey { key: PUBLIC_KEY_URL });
     }
     check_clients(settings)
+}
+
+/// The platform either pushes a game's matches or has them asked for. A source for both would be set up at the platform for
+/// one of them, and look well while the other is silent.
+fn check_nothing_is_pushed(settings: &AdapterSettings, keys: &Keys) -> Result<(), SettingsError> {
+    let pushed = OF_PUSH.iter().find(|option| settings.options.contains_key(**option));
+    let pushed = pushed.copied().or((!keys.webhook.is_empty()).then_some("secrets"));
+    match pushed {
+        Some(pushed) => {
+            let problem = format!("matches are either asked for or pushed: remove it, or `{pushed}`");
+            Err(bad(pull::PULL_URL, &problem))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The realm signs the tokens of every client with one key, and its issuer is the same in all of them, so

@@ -223,6 +223,7 @@ pub(crate) fn keys(sets: impl IntoIterator<Item = (KeyRole, Vec<Bytes>)>) -> Key
         match role {
             KeyRole::Webhook => keys.webhook = KeySet::new(set),
             KeyRole::Postback => keys.postback = KeySet::new(set),
+            KeyRole::Api => keys.api = KeySet::new(set),
         }
     }
     keys

@@ -98,9 +98,9 @@ pub async fn list(client: &Client, filter: &GrantFilter, limit: u32) -> Result<V
     // Only what is asked for stands in the statement, so that each has a plan by its own index.
     let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&limit];
     let mut conditions = vec!["true".to_owned()];
-    if let Some(state) = &state {
-        parameters.push(state);
-        conditions.push(format!("g.state = ${}", parameters.len()));
+    if let Some(state) = state {
+        // A word of ours, written out: the indexes are of single states.
+        conditions.push(format!("g.state = '{state}'"));
     }
     if let Some(source) = &source {
         parameters.push(source);

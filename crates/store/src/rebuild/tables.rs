@@ -286,6 +286,7 @@ pub const TABLES: &[Table] = &[
     table("archive_head", Left(ARCHIVE)),
     table("archive_detached", Left(ARCHIVE)),
     table("archive_tombstone", Left(ARCHIVE)),
+    table("source_hour", Left("when deliveries came; it is counted with the archive, which stays")),
     table("erased_event", Left(ERASED)),
     table("erasure", Left(ERASED)),
     table("erasure_work", Left(ERASED)),

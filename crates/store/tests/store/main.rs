@@ -5,6 +5,7 @@
 mod archive;
 mod audit;
 mod balances;
+mod gaps;
 mod inbox;
 mod later;
 mod ledger_guards;

@@ -199,12 +199,12 @@ async fn what_workers_hold_can_be_released_and_what_the_relay_holds_stays() -> R
 
 #[tokio::test]
 async fn a_claim_holds_a_bounded_number_of_bytes_and_at_least_one_message() -> Result<()> {
-    const MIB: usize = 1024 * 1024;
+    const QUARTER: usize = 256 * 1024;
     let database = Database::create().await?;
     let spool = database.store().await?.spool(100);
     let mut large = messages(0..6, &[ESCROW]);
-    for ((message, _), mib) in large.iter_mut().zip([6, 6, 6, 20, 1, 1]) {
-        message.body = vec![b'x'; mib * MIB].into();
+    for ((message, _), quarters) in large.iter_mut().zip([6, 6, 6, 20, 1, 1]) {
+        message.body = vec![b'x'; quarters * QUARTER].into();
     }
     spool.append(&large).await?;
     let mut claims = Vec::new();
@@ -213,7 +213,7 @@ async fn a_claim_holds_a_bounded_number_of_bytes_and_at_least_one_message() -> R
         if taken.is_empty() {
             break;
         }
-        claims.push(taken.iter().map(|s| s.message.body.len() / MIB).collect::<Vec<_>>());
+        claims.push(taken.iter().map(|s| s.message.body.len() / QUARTER).collect::<Vec<_>>());
     }
     assert_eq!(claims, [vec![6, 6], vec![6], vec![20], vec![1, 1]]);
     Ok(())
