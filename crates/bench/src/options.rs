@@ -31,7 +31,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "TRANSFERS", default_value_t = 2_000_000, value_parser = clap::value_parser!(u32).range(1_000..=100_000_000))]
     pub(crate) growth: u32,
     /// Measure nothing but the API's lists and the console's pages, with so many events in the tables
-    #[arg(long, value_name = "EVENTS", value_parser = clap::value_parser!(i64).range(10_000..=100_000_000))]
+    #[arg(long, value_name = "EVENTS", value_parser = clap::value_parser!(i64).range(500_000..=100_000_000))]
     pub(crate) lists: Option<i64>,
     /// Say what there is to measure, and end
     #[arg(long)]

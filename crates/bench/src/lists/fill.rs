@@ -155,3 +155,22 @@ fn copied(name: &str, kind: &str) -> String {
         _ => column,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_a_copy_point_within_the_copy() {
+        assert_eq!(
+            copied("match_no", "bigint"),
+            "CASE WHEN t.\"match_no\" = 0 THEN 0 ELSE t.\"match_no\" + k * 10000000 END"
+        );
+        assert_eq!(copied("event_id", "uuid"), "md5(t.\"event_id\"::text || k)::uuid");
+        assert_eq!(
+            copied("player_key", "uuid"),
+            "CASE WHEN k % 10 = 0 THEN t.\"player_key\" ELSE md5(t.\"player_key\"::text || k)::uuid END"
+        );
+        assert_eq!(copied("amount", "bigint"), "t.\"amount\"");
+    }
+}

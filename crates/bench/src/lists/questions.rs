@@ -83,6 +83,9 @@ async fn busiest(client: &Client) -> Result<Busiest> {
 
 /// Every list of the API, by each of its filters.
 pub(super) async fn all(client: &Client) -> Result<Vec<Question>> {
+    let long_ago = "SELECT to_char(max(received_at) AT TIME ZONE 'UTC' - interval '21 days', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')
+        FROM archive";
+    let long_ago: String = client.query_one(long_ago, &[]).await?.try_get(0)?;
     let Busiest { player, gamer, account, match_id, contest, offers } = busiest(client).await?;
     let (player, gamer) = (encoded(&player), encoded(&gamer));
     let (match_id, contest) = (encoded(&match_id), encoded(&contest));
@@ -92,8 +95,15 @@ pub(super) async fn all(client: &Client) -> Result<Vec<Question>> {
         let path = if items == Items::One { path } else { format!("{path}{joint}limit={LIMIT}") };
         all.push(Question { name: name.to_owned(), path, items });
     };
-    ask("events", "/v1/events".to_owned(), Items::Full);
-    ask("events of a source", "/v1/events?source=servers".to_owned(), Items::Full);
+    // A copy's body is that of what was played, and so is the cursor in it: further pages are asked for by time.
+    ask("events", "/v1/events".to_owned(), Items::Some);
+    ask("events until three weeks ago", format!("/v1/events?to={}", encoded(&long_ago)), Items::Some);
+    ask("events of a source", "/v1/events?source=servers".to_owned(), Items::Some);
+    ask(
+        "events of a source until three weeks ago",
+        format!("/v1/events?source=servers&to={}", encoded(&long_ago)),
+        Items::Some,
+    );
     ask("events of a match", format!("/v1/events?source=games&subject={match_id}"), Items::Some);
     ask("events of a type that never came", "/v1/events?type=never".to_owned(), Items::AtMost(0));
     ask("matches", "/v1/matches".to_owned(), Items::Full);
@@ -112,11 +122,7 @@ pub(super) async fn all(client: &Client) -> Result<Vec<Question>> {
     ask("rewards by a frequent state", "/v1/rewards?state=granted".to_owned(), Items::Full);
     ask("rewards by a state that five have", "/v1/rewards?state=failed".to_owned(), Items::AtMost(5));
     ask("rewards by a state that none has", "/v1/rewards?state=fulfilled".to_owned(), Items::AtMost(0));
-    ask(
-        "rewards of a contest",
-        format!("/v1/rewards?source=offerwall&contest={contest}"),
-        Items::AtMost(LIMIT),
-    );
+    ask("rewards of a contest", format!("/v1/rewards?source=offerwall&contest={contest}"), Items::Some);
     ask("deliveries", "/v1/deliveries".to_owned(), Items::Full);
     ask("deliveries of an endpoint", "/v1/deliveries?endpoint=game".to_owned(), Items::Full);
     ask(
