@@ -32,7 +32,7 @@ pub(super) async fn play(folder: &Path, database: &str) -> Result<PathBuf> {
     let config = folder.join("lists.toml");
     // Nobody listens to the studio's endpoint, and the other one has nothing to be told.
     let toml = format!(
-        "[database]\nurl = {database:?}\npool_size = 8\n[api]\nlisten = \"127.0.0.1:{api}\"\nadmin_listen = \"\"\n\
+        "[database]\nurl = {database:?}\npool_size = 8\n[ingress]\nadmin_listen = \"127.0.0.1:{}\"\n[api]\nlisten = \"127.0.0.1:{api}\"\nadmin_listen = \"\"\n\
          requests_per_second = 0\n[api.tokens.bench]\nsecret = \"{TOKEN}\"\nscopes = [\"read\"]\n\
          [telemetry]\nlog_format = \"human\"\nlog_filter = \"error\"\n\
          [endpoints.game]\nurl = \"http://127.0.0.1:{}/notices\"\nallow_private = true\n\
@@ -40,6 +40,7 @@ pub(super) async fn play(folder: &Path, database: &str) -> Result<PathBuf> {
          [endpoints.quiet]\nurl = \"http://127.0.0.1:{}/notices\"\nallow_private = true\nevents = [\"match.stats_corrected\"]\n\
          secrets = [\"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD\"]\n\
          [leaderboards.winners]\nmetric = \"won\"\n{SOURCES}",
+        free_port()?,
         free_port()?,
         free_port()?,
     );
