@@ -14,8 +14,8 @@ use crate::time::At;
 use crate::words::word;
 use crate::{Client, Result, Tx};
 
-/// How many deliveries one page looks at, where no index has what is asked for.
-const LOOKED_AT_MAX: i64 = 10_000;
+/// How many deliveries one page looks at, where no index has what is asked for: each costs a look at its notice.
+const LOOKED_AT_MAX: i64 = 2_000;
 
 /// How many attempts of one delivery are shown: many times its schedule.
 const ATTEMPTS_MAX: i64 = 200;
