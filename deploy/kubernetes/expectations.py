@@ -16,7 +16,7 @@ import yaml
 DEFAULTS = Path(__file__).parents[2] / "crates/settings/src/default.toml"
 SECRETS = Path(__file__).parent / "secrets.example.yaml"
 WORKERS = ["match-escrow", "reward-fulfillment", "player-stats", "offer-removal", "event-archive"]
-SERVICES = ["ingress", "api", "dispatcher", *WORKERS]
+SERVICES = ["ingress", "api", "dispatcher", "reconciler", *WORKERS]
 # What is served, beside the drain: what the ingress is still relaying, and what a process takes to end.
 SLACK_S = 3
 
@@ -137,7 +137,7 @@ def probes(name: str, container: dict) -> None:
 
 def drains(name: str, pod: dict, settings: dict) -> None:
     """The time until a pod is killed is longer than all that it may take."""
-    section = {"ingress": "ingress", "api": "api", "dispatcher": "dispatcher"}.get(name, "workers")
+    section = name if name in ("ingress", "api", "dispatcher", "reconciler") else "workers"
     container = pod["containers"][0]
     wait = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
     milliseconds = settings[section]["drain_timeout_ms"] + settings[section].get("drain_delay_ms", 0)

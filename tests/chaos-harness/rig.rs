@@ -68,6 +68,7 @@ impl Rig {
             broker: "confirm_timeout_ms = 2000",
             ingress: "request_timeout_ms = 60000",
             dispatcher: DISPATCHER,
+            reconciler: "",
             more: stand_ins.iter().map(StandIn::toml).chain([WORKERS.to_owned()]).collect(),
             variables: if through_links { variables } else { BTreeMap::new() },
         };

@@ -19,6 +19,7 @@ mod kill;
 mod observability;
 mod orders;
 mod programs;
+mod repair;
 mod replay;
 mod rights;
 mod spool;

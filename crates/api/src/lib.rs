@@ -38,6 +38,7 @@
 //! | `POST /v1/endpoints/{name}/enable`, `/disable`, `/test` | any of them | operate |
 //! | `GET /v1/deliveries?endpoint=&state=&kind=&source=&subject=&webhook_id=&cursor=&limit=`, `GET /v1/deliveries/{id}` | what was sent, and what came of it | read |
 //! | `POST /v1/deliveries/{id}/retry` | one more attempt | operate |
+//! | `GET /v1/gaps?source=`, `GET /v1/inquiries?source=` | what should have come and has not; what providers are asked for that | read |
 //!
 //! **Nothing is decided here.** What people do to the ledger is `matchpurse_operations`' business, what they see comes
 //! from `matchpurse_store`; this crate knows HTTP, tokens and JSON.
@@ -69,6 +70,7 @@ mod figures;
 mod funds;
 mod gaps;
 mod ingresses;
+mod inquiries;
 mod leaderboards;
 mod ledger;
 mod limits;

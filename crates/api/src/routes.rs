@@ -8,8 +8,8 @@ use self::Verb::{Delete, Get, Look, Patch, Post, Put};
 use crate::failure::Failure;
 use crate::{
     anomalies, auth, console, corrections, deliveries, endpoints, erasures, event_stream, events, funds,
-    gaps, leaderboards, ledger, links, match_list, match_statistics, matches, offers, openapi, parked,
-    player_statistics, players, ratings, rewards,
+    gaps, inquiries, leaderboards, ledger, links, match_list, match_statistics, matches, offers, openapi,
+    parked, player_statistics, players, ratings, rewards,
 };
 
 /// Where the resources are that need a token.
@@ -102,6 +102,7 @@ fn table() -> Table {
         .at("/anomalies/{id}", [(Look, to(anomalies::one))])
         .at("/anomalies/{id}/resolve", [(Post, to(anomalies::decide))])
         .at("/gaps", [(Look, to(gaps::show))])
+        .at("/inquiries", [(Look, to(inquiries::show))])
         .at("/events", [(Look, to(events::list))])
         .at("/events/stream", [(Get, to(event_stream::stream))])
         .at("/events/{id}", [(Look, to(events::one))])

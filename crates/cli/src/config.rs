@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use matchpurse_dispatcher::check_callbacks;
 use matchpurse_ingress::check_sources;
+use matchpurse_reconciler::check_inquiries;
 use matchpurse_reward_fulfillment::RewardFulfillment;
 use matchpurse_settings::{Settings, process_environment};
 use matchpurse_store::{Migrations, Store, StoreOptions};
@@ -98,6 +99,7 @@ pub(crate) fn check(args: &ConfigArgs, out: Out) -> Result<Ending> {
     let settings = args.load()?;
     check_sources(&settings)?;
     check_callbacks(&settings)?;
+    check_inquiries(&settings)?;
     RewardFulfillment::new(&settings)?;
     if out.json() {
         out.value(&serde_json::to_value(&settings)?);

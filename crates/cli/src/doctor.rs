@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use matchpurse_dispatcher::check_callbacks;
+use matchpurse_reconciler::check_inquiries;
 use matchpurse_reward_fulfillment::RewardFulfillment;
 use matchpurse_settings::{Settings, process_environment};
 use serde_json::json;
@@ -85,6 +86,7 @@ fn configuration(args: &DoctorArgs, report: &mut Report) -> Option<Settings> {
     };
     let checks = [
         check_callbacks(&settings).map_err(|error| format!("{error:#}")),
+        check_inquiries(&settings).map_err(|error| format!("{error:#}")),
         RewardFulfillment::new(&settings).map(drop).map_err(|error| format!("{error:#}")),
     ];
     let problems: Vec<String> = checks.into_iter().filter_map(Result::err).collect();

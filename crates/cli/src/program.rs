@@ -1,6 +1,6 @@
 //! The services' own programs, all in this one: called by the name `matchpurse-ingress`, it is the ingress.
 //!
-//! Nine programs have nearly all of their code in common. The image for containers has it once, as this program, with a
+//! Ten programs have nearly all of their code in common. The image for containers has it once, as this program, with a
 //! link by the name of each other one (`deploy/Dockerfile`).
 
 use std::ffi::OsStr;
@@ -16,6 +16,7 @@ pub(crate) fn called(path: &OsStr) -> Option<fn() -> ExitCode> {
         "ingress" => matchpurse_ingress::main,
         "api" => matchpurse_api::main,
         "dispatcher" => matchpurse_dispatcher::main,
+        "reconciler" => matchpurse_reconciler::main,
         "match-escrow" => || worker(Queue::MatchEscrow, matchpurse_match_escrow::plan),
         "reward-fulfillment" => || worker(Queue::RewardFulfillment, matchpurse_reward_fulfillment::plan),
         "player-stats" => || worker(Queue::PlayerStats, matchpurse_player_stats::plan),

@@ -1,4 +1,4 @@
-//! Every service in this process: the ingress, the workers behind it, the dispatcher, and the API.
+//! Every service in this process: the ingress, the workers behind it, the dispatcher, the reconciler, and the API.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -71,7 +71,7 @@ impl Services {
             None => transport.publisher(),
         };
         let (stop_servers, stop_workers) = (CancellationToken::new(), CancellationToken::new());
-        let mut application = Application::build(&settings, publisher).await?;
+        let mut application = Application::build(&settings, Arc::clone(&publisher)).await?;
         if let Some(relay) = egress.as_ref().and_then(Egress::relay_status) {
             application = application.with_relay(relay);
         }
@@ -99,7 +99,7 @@ impl Services {
             let (embedded, stop) = (embedded.clone(), stop_workers.clone());
             tokio::spawn(async move { embedded.watch(stop).await });
         }
-        let workers = workers(&settings, &context)?;
+        let workers = workers(&settings, &context, publisher)?;
         Ok(Self {
             address,
             admin_address,
@@ -163,7 +163,11 @@ fn server_ended(name: &str, ended: Result<std::io::Result<()>, JoinError>) -> an
     }
 }
 
-fn workers(settings: &Settings, context: &Context) -> Result<JoinSet<Result<()>>> {
+fn workers(
+    settings: &Settings,
+    context: &Context,
+    publisher: Arc<dyn Publisher>,
+) -> Result<JoinSet<Result<()>>> {
     let handles = [
         spawn(matchpurse_match_escrow::plan(settings)?, context.clone()),
         spawn(matchpurse_reward_fulfillment::plan(settings)?, context.clone()),
@@ -177,8 +181,15 @@ fn workers(settings: &Settings, context: &Context) -> Result<JoinSet<Result<()>>
         shutdown: context.shutdown.clone(),
         files: None,
     });
+    let asking = matchpurse_reconciler::spawn(matchpurse_reconciler::Context {
+        settings: Arc::clone(&context.settings),
+        publisher,
+        health: context.health.clone(),
+        shutdown: context.shutdown.clone(),
+        files: None,
+    });
     let mut workers = JoinSet::new();
-    for handle in handles.into_iter().chain([dispatching]) {
+    for handle in handles.into_iter().chain([dispatching, asking]) {
         workers.spawn(async move { handle.await.context("a worker panicked")? });
     }
     Ok(workers)

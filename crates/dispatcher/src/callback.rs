@@ -5,13 +5,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use matchpurse_domain::ids::SourceName;
 use matchpurse_domain::time::Timestamp;
-use matchpurse_providers::{KeySet, Keys, Redemption, Redemptions, SettingsError};
-use matchpurse_reading::adapter_settings;
+use matchpurse_providers::{Redemption, Redemptions, SettingsError};
+use matchpurse_reading::{adapter_settings, api_keys};
 use matchpurse_service_kit::config::{ConfigError, Problem, Reason, join};
 use matchpurse_service_kit::http_client::{HttpClient, HttpClientOptions, HttpError};
 use matchpurse_settings::{Settings, SourceSettings};
+use matchpurse_store::call_slots::Budget;
 use matchpurse_store::dispatch::AttemptOutcome;
-use matchpurse_store::redemptions::{self, Audience, Budget, CallEnded, CallNext, Claimed};
+use matchpurse_store::redemptions::{self, Audience, CallEnded, CallNext, Claimed};
 use matchpurse_store::{ExposeSecret as _, SecretString, chain};
 use metrics::{counter, gauge, histogram};
 use tokio::time::{Instant, sleep};
@@ -88,14 +89,6 @@ fn callers(settings: &Settings) -> Result<Vec<Caller>, ConfigError> {
 fn problem(source: &SourceName, error: &SettingsError) -> Problem {
     let key = join("sources", source.as_str());
     Problem { key, origin: None, reason: Reason::Invalid(error.to_string()) }
-}
-
-fn api_keys(source: &SourceSettings) -> Keys {
-    let keys = source.keys(ROLE).iter();
-    Keys {
-        api: KeySet::new(keys.map(|key| Bytes::copy_from_slice(key.expose().as_bytes()))),
-        ..Keys::default()
-    }
 }
 
 impl Caller {

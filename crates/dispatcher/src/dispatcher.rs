@@ -12,7 +12,7 @@ use matchpurse_store::dispatch::{
     NewNotice, Origin, Wanted,
 };
 use matchpurse_store::redemptions::{self, Audience};
-use matchpurse_store::{ExposeSecret as _, Store, chain};
+use matchpurse_store::{ExposeSecret as _, Store, call_slots, chain};
 use metrics::{counter, gauge};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -118,7 +118,7 @@ async fn bring(shared: &Shared) -> matchpurse_store::Result<Result<(), NameTaken
         Err(error) => return Ok(Err(error)),
     };
     for caller in shared.callers.all() {
-        redemptions::prepare(&client, caller.budget).await?;
+        call_slots::prepare(&client, caller.budget).await?;
     }
     tracing::info!(
         endpoints = shared.configured.len(),

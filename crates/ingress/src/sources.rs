@@ -196,9 +196,9 @@ impl Checked {
             add("", error.to_string());
             return None;
         }
-        if wants_to_be_asked(adapter, &settings, &keys) {
-            let what = "its provider would have to be asked for what is missing, and no program does that yet: take out";
-            add("", format!("{what} the options that say how, and `keys.{API_ROLE}`"));
+        if wants_tokens_checked(adapter, &settings, &keys) {
+            let what = "its provider would have to be asked about match tokens, and no program does that yet: take out";
+            add("", format!("{what} the option that says where"));
             return None;
         }
         let keys = Keys { api: KeySet::default(), ..keys };
@@ -223,13 +223,10 @@ impl Checked {
     }
 }
 
-/// Whether a source is configured for its provider to be asked: one that waits for answers would look well and get nothing.
-/// The key by which a provider is told of rewards is good for that too, and says nothing of what is wanted.
-fn wants_to_be_asked(adapter: &dyn Provider, settings: &AdapterSettings, keys: &Keys) -> bool {
-    let is_told = !matches!(adapter.redemptions(settings, keys), Ok(None));
-    let asks = !matches!(adapter.inquiries(settings, keys), Ok(None))
-        || !matches!(adapter.match_tokens(settings, keys), Ok(None));
-    asks && !is_told
+/// Whether a source is configured for its provider to be asked about match tokens: one that waits for answers would look
+/// well and get nothing.
+fn wants_tokens_checked(adapter: &dyn Provider, settings: &AdapterSettings, keys: &Keys) -> bool {
+    !matches!(adapter.match_tokens(settings, keys), Ok(None))
 }
 
 fn unknown_provider(id: &str) -> String {

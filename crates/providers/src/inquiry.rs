@@ -222,6 +222,12 @@ pub(crate) fn api_error(answer: &Response<Bytes>) -> Option<ApiError> {
     })
 }
 
+/// For how many seconds an answer asks that nothing more is sent by this limit: it was reached, whatever we counted.
+/// `window_s` is what the limit is about, where the answer says nothing more.
+pub fn pause_wanted_s(answer: &Response<Bytes>, window_s: i64) -> Option<i64> {
+    (answer.status().as_u16() == 429).then(|| retry_after(answer).unwrap_or(window_s))
+}
+
 /// The seconds that the provider asks to be left alone. A date there says nothing, because nobody knows its clock.
 fn retry_after(answer: &Response<Bytes>) -> Option<i64> {
     let text = answer.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();

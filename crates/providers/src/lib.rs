@@ -23,7 +23,7 @@ mod times;
 pub use delivery::{Delivery, Headers, Method};
 pub use inquiry::{
     AccessToken, ApiAccess, ApiError, Fetched, Found, Inquiries, Inquiry, InquiryAnswer, InquiryKind,
-    MatchTokenInfo, MatchTokens,
+    MatchTokenInfo, MatchTokens, pause_wanted_s,
 };
 pub use keys::{KeyError, KeyRole, KeySet, Keys, RemoteKeys};
 pub use normalized::{NewEvent, NormalizeError, Normalized, Question};

@@ -1,9 +1,11 @@
-//! The configured sources as their adapters see them, and archived deliveries read once more.
+//! The configured sources as their adapters see them, what arrives as events, and archived deliveries read once more.
 //!
 //! A delivery that nobody could read when it came may be readable for a later version, or after a change of the
 //! configuration. It is read from the archive then, by today's adapter, and without its signature: [`Verified::again`]
 //! takes over who vouched for it when it came, by which method and with which key, and only the store can give what
 //! that is made from.
+
+mod arrival;
 
 use std::collections::BTreeMap;
 
@@ -11,8 +13,10 @@ use bytes::Bytes;
 use matchpurse_domain::event::{Event, Kept, Payload, Provenance};
 use matchpurse_domain::ids::{EventId, SourceName};
 pub use matchpurse_providers::Guide;
-use matchpurse_providers::{AdapterSettings, OptionValue, Provider, Verified};
+use matchpurse_providers::{AdapterSettings, KeySet, Keys, OptionValue, Provider, Verified};
 use matchpurse_settings::{OptionValue as ConfiguredOption, Settings, SourceSettings};
+
+pub use self::arrival::Arrival;
 
 /// Why a delivery cannot be read today either.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -116,6 +120,16 @@ pub fn adapter_settings(source: &SourceSettings) -> AdapterSettings {
     AdapterSettings {
         policy: source.policy().clone(),
         options: options.map(|(name, value)| (name.clone(), option_value(value))).collect(),
+    }
+}
+
+/// The keys that the source's provider is called with, `keys.api`, and no others: who calls has no business with those that
+/// deliveries are verified with.
+pub fn api_keys(source: &SourceSettings) -> Keys {
+    let keys = source.keys("api").iter();
+    Keys {
+        api: KeySet::new(keys.map(|key| Bytes::copy_from_slice(key.expose().as_bytes()))),
+        ..Keys::default()
     }
 }
 

@@ -7,7 +7,9 @@ use std::fmt::Display;
 use matchpurse_service_kit::config::join;
 
 use crate::transport;
-use crate::{ApiSettings, ApiToken, BrokerSettings, Document, OtlpSettings, WorkersSettings};
+use crate::{
+    ApiSettings, ApiToken, BrokerSettings, Document, OtlpSettings, ReconcilerSettings, WorkersSettings,
+};
 
 /// The longest batch: one transaction holds its row locks for as long as it takes.
 const BATCH_MAX: u16 = 4096;
@@ -30,10 +32,50 @@ const PERSON_CHARS_MAX: usize = 200;
 /// Clocks that are further apart than this, in seconds, are broken; a token that has ended would go on for as long.
 const LEEWAY_MAX_S: u16 = 300;
 
+/// What asks providers.
+fn questions(reconciler: &ReconcilerSettings, add: &mut dyn FnMut(&str, String)) {
+    for (key, value) in [
+        ("reconciler.look_every_ms", reconciler.look_every_ms),
+        ("reconciler.asks_max", reconciler.asks_max.into()),
+        ("reconciler.offers_every_s", reconciler.offers_every_s.into()),
+        ("reconciler.silent_s", reconciler.silent_s.into()),
+        ("reconciler.pull_every_s", reconciler.pull_every_s.into()),
+        ("reconciler.request_timeout_ms", reconciler.request_timeout_ms),
+        ("reconciler.connect_timeout_ms", reconciler.connect_timeout_ms),
+        ("reconciler.stall_after_ms", reconciler.stall_after_ms),
+    ] {
+        if value == 0 {
+            add(key, "must be above 0".to_owned());
+        }
+    }
+    let (connect, request) = (reconciler.connect_timeout_ms, reconciler.request_timeout_ms);
+    if connect > request {
+        let why = "the value of `reconciler.request_timeout_ms`";
+        add("reconciler.connect_timeout_ms", format!("{connect} is above {request}, {why}"));
+    }
+    // A token, the question, the token once more and the question again.
+    let needed = request.saturating_mul(4).saturating_add(LEASE_MARGIN_MS);
+    if reconciler.lease_ms < needed {
+        let why =
+            "four times `reconciler.request_timeout_ms`, for tokens and answers, and 10 s to write it down";
+        add("reconciler.lease_ms", format!("{} is below {needed}: {why}", reconciler.lease_ms));
+    }
+}
+
 /// Reports every problem to `add` with its dotted key.
 pub(crate) fn sections(document: &Document, add: &mut dyn FnMut(&str, String)) {
-    let Document { database, broker, ingress, api, operations, workers, dispatcher, telemetry, .. } =
-        document;
+    let Document {
+        database,
+        broker,
+        ingress,
+        api,
+        operations,
+        workers,
+        dispatcher,
+        reconciler,
+        telemetry,
+        ..
+    } = document;
     // Zero would mean "for ever" to PostgreSQL, "at once" to a timer, and "none at all" to a limit.
     for (key, value) in [
         ("database.pool_size", u64::from(database.pool_size)),
@@ -162,6 +204,7 @@ pub(crate) fn sections(document: &Document, add: &mut dyn FnMut(&str, String)) {
             "twice `dispatcher.request_timeout_ms`, for a question and an answer, and 10 s to write it down";
         add("dispatcher.lease_ms", format!("{} is below {needed}: {why}", dispatcher.lease_ms));
     }
+    questions(reconciler, add);
     for (key, listen) in [("ingress.listen", &ingress.listen), ("api.listen", &api.listen)] {
         if listen.is_empty() {
             add(key, "must be given as \"host:port\"".to_owned());

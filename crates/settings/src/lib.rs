@@ -30,8 +30,8 @@ pub use reload::ConfigFiles;
 pub use rewards::{RewardSettings, SchemaText};
 pub use sections::{
     ApiScope, ApiSettings, ApiToken, ArchiveSettings, BrokerSettings, DatabaseSettings, DispatcherSettings,
-    IngressSettings, IngressTlsSettings, JwtSettings, OperationsSettings, OtlpSettings, TelemetrySettings,
-    WorkerSettings, WorkersSettings,
+    IngressSettings, IngressTlsSettings, JwtSettings, OperationsSettings, OtlpSettings, ReconcilerSettings,
+    TelemetrySettings, WorkerSettings, WorkersSettings,
 };
 pub use source::{OptionValue, SourceSettings};
 
@@ -64,6 +64,8 @@ pub struct Settings {
     pub workers: WorkersSettings,
     /// What tells the studio.
     pub dispatcher: DispatcherSettings,
+    /// The reconciler.
+    pub reconciler: ReconcilerSettings,
     /// Logs and traces.
     pub telemetry: TelemetrySettings,
     /// Where the studio is told, by name.
@@ -88,6 +90,7 @@ struct Document {
     archive: ArchiveSettings,
     workers: WorkersSettings,
     dispatcher: DispatcherSettings,
+    reconciler: ReconcilerSettings,
     telemetry: TelemetrySettings,
     endpoints: BTreeMap<String, endpoint::EndpointTable>,
     leaderboards: BTreeMap<String, leaderboard::LeaderboardTable>,
@@ -157,6 +160,7 @@ impl Settings {
             archive,
             workers,
             dispatcher,
+            reconciler,
             telemetry,
             ..
         } = document;
@@ -170,6 +174,7 @@ impl Settings {
             archive,
             workers,
             dispatcher,
+            reconciler,
             telemetry,
             endpoints,
             leaderboards,

@@ -343,6 +343,35 @@ pub struct DispatcherSettings {
     pub history_days: u16,
 }
 
+/// `[reconciler]`
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub struct ReconcilerSettings {
+    /// `host:port` for health and metrics.
+    pub admin_listen: Option<String>,
+    /// Between looks for what there is a reason to ask about.
+    pub look_every_ms: u64,
+    /// Questions asked at once of one source.
+    pub asks_max: u16,
+    /// Between two lists of offers.
+    pub offers_every_s: u32,
+    /// After so long without news a match is asked about.
+    pub silent_s: u32,
+    /// So long before its deadline a match is asked about in any case.
+    pub deadline_ahead_s: u32,
+    /// Between two questions for a player's matches.
+    pub pull_every_s: u32,
+    /// For an answer.
+    pub request_timeout_ms: u64,
+    /// For a connection.
+    pub connect_timeout_ms: u64,
+    /// How long a question belongs to the reconciler that took it.
+    pub lease_ms: u64,
+    /// How long no look may succeed.
+    pub stall_after_ms: u64,
+    /// For what is being asked to end.
+    pub drain_timeout_ms: u64,
+}
+
 /// `[telemetry]`
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct TelemetrySettings {

@@ -502,8 +502,8 @@ options.issuer = "https://issuer.example"
 
     [workers.event_archive]
     admin_listen = "127.0.0.1:9105"
-    batch_max = 1024
-    prefetch = 2048
+    batch_max = 512
+    prefetch = 1024
 
     [dispatcher]
     admin_listen = "127.0.0.1:9107"
@@ -519,6 +519,20 @@ options.issuer = "https://issuer.example"
     stall_after_ms = 30000
     drain_timeout_ms = 25000
     history_days = 30
+
+    [reconciler]
+    admin_listen = "127.0.0.1:9108"
+    look_every_ms = 5000
+    asks_max = 4
+    offers_every_s = 300
+    silent_s = 600
+    deadline_ahead_s = 3600
+    pull_every_s = 30
+    request_timeout_ms = 20000
+    connect_timeout_ms = 5000
+    lease_ms = 120000
+    stall_after_ms = 60000
+    drain_timeout_ms = 25000
 
     [telemetry]
     log_format = "auto"

@@ -10,7 +10,7 @@ DECLARE
   role text;
 BEGIN
   FOREACH role IN ARRAY ARRAY['ingress', 'match_escrow', 'reward_fulfillment', 'player_stats', 'offer_removal',
-                              'event_archive', 'dispatcher', 'api', 'operator'] LOOP
+                              'event_archive', 'dispatcher', 'reconciler', 'api', 'operator'] LOOP
     role := 'matchpurse_' || role;
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN
       BEGIN
@@ -29,7 +29,7 @@ DO $$
 DECLARE
   roles text[] := ARRAY['matchpurse_ingress', 'matchpurse_match_escrow', 'matchpurse_reward_fulfillment',
     'matchpurse_player_stats', 'matchpurse_offer_removal', 'matchpurse_event_archive', 'matchpurse_dispatcher',
-    'matchpurse_api', 'matchpurse_operator'];
+    'matchpurse_reconciler', 'matchpurse_api', 'matchpurse_operator'];
   role text;
   given record;
 BEGIN
@@ -90,9 +90,15 @@ BEGIN
     ('dispatcher', 'SELECT, INSERT, UPDATE', 'call_slot, endpoint, redemption_call'),
     ('dispatcher', 'SELECT, UPDATE, DELETE', 'outbox'),
     ('dispatcher', 'SELECT, INSERT, UPDATE, DELETE', 'delivery, delivery_attempt'),
+    ('reconciler', 'SELECT',
+     'anomaly, match, match_deadline, match_participant, offer, player, refinery_schema_history, stats_match'),
+    -- An answer is put beside what it is evidence of.
+    ('reconciler', 'UPDATE (detail)', 'anomaly'),
+    ('reconciler', 'SELECT, INSERT, UPDATE', 'call_slot'),
+    ('reconciler', 'SELECT, INSERT, UPDATE, DELETE', 'inquiry'),
     ('api', 'SELECT',
      'archive, archive_event, archive_head, archive_tombstone, attempts, board, board_rank, contest, credit_conversion,
-      delivery_attempt, erased_event, erasure, inbox, offer, offer_change, offer_change_horizon, player_kick, player_standing, rating,
+      delivery_attempt, erased_event, erasure, inbox, inquiry, offer, offer_change, offer_change_horizon, player_kick, player_standing, rating,
       rating_game, rating_step, refinery_schema_history, result, reward_count, source_hour'),
     ('api', 'SELECT, INSERT',
      'board_operation, dispatch_operation, dispatch_request, offer_start_withdrawal, operation, player,

@@ -74,6 +74,8 @@ pub(crate) struct Plan {
     pub(crate) ingress: &'static str,
     /// More lines of `[dispatcher]`.
     pub(crate) dispatcher: &'static str,
+    /// More lines of `[reconciler]`.
+    pub(crate) reconciler: &'static str,
     /// More tables.
     pub(crate) more: String,
     /// What is another's for one service: its variables.
@@ -331,6 +333,7 @@ fn settings(database_url: &str, broker_url: &str, plan: &Plan, ports: &Ports) ->
             }
             Service::Api => writeln!(toml, "listen = \"127.0.0.1:{}\"", ports.api)?,
             Service::Dispatcher => writeln!(toml, "{}", plan.dispatcher)?,
+            Service::Reconciler => writeln!(toml, "{}", plan.reconciler)?,
             _ => {}
         }
     }

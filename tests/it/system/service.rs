@@ -16,7 +16,7 @@ use super::until;
 /// The lines of a log that are shown when a test fails.
 const SHOWN_LINES: usize = 40;
 
-/// A service: the ingress, a worker, the dispatcher or the API.
+/// A service: the ingress, a worker, the dispatcher, the reconciler or the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Service {
     Ingress,
@@ -26,11 +26,12 @@ pub(crate) enum Service {
     OfferRemoval,
     EventArchive,
     Dispatcher,
+    Reconciler,
     Api,
 }
 
 impl Service {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Ingress,
         Self::MatchEscrow,
         Self::RewardFulfillment,
@@ -38,6 +39,7 @@ impl Service {
         Self::OfferRemoval,
         Self::EventArchive,
         Self::Dispatcher,
+        Self::Reconciler,
         Self::Api,
     ];
 
@@ -51,6 +53,7 @@ impl Service {
             Self::OfferRemoval => "offer-removal",
             Self::EventArchive => "event-archive",
             Self::Dispatcher => "dispatcher",
+            Self::Reconciler => "reconciler",
             Self::Api => "api",
         }
     }
@@ -58,7 +61,7 @@ impl Service {
     /// Its table in the configuration.
     pub(crate) fn section(self) -> String {
         match self {
-            Self::Ingress | Self::Dispatcher | Self::Api => self.name().to_owned(),
+            Self::Ingress | Self::Dispatcher | Self::Reconciler | Self::Api => self.name().to_owned(),
             _ => format!("workers.{}", self.name().replace('-', "_")),
         }
     }

@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::operation::{Operation, Text};
 use crate::problems::Kind;
-use crate::{anomalies, events, gaps, parked};
+use crate::{anomalies, events, gaps, inquiries, parked};
 
 /// Of lists of which an index knows only a part.
 const BOUNDED: &str = "A page looks at 10,000 of them at most. Where few of those are wanted it may have fewer \
@@ -55,6 +55,14 @@ pub(super) fn operations() -> Vec<Operation> {
             )
             .query("source", Text::Any, "Only this source.")
             .answers::<gaps::GapsView>(200, "All that is missing.")
+            .refuses([Kind::UnknownSource]),
+        Operation::get("/v1/inquiries", "getInquiries", "What providers are asked now")
+            .details(
+                "Questions that the reconciler asks providers, because no webhook may have told it: each is there while there \
+                 is a reason to ask. 500 are shown.",
+            )
+            .query("source", Text::Any, "Only of this source.")
+            .answers::<inquiries::InquiriesView>(200, "The questions.")
             .refuses([Kind::UnknownSource]),
         Operation::get("/v1/events", "listEvents", "The archive, the newest first")
             .details(

@@ -79,6 +79,32 @@ async fn what_is_missing_is_shown_with_its_age() -> Result<()> {
 }
 
 #[tokio::test]
+async fn what_providers_are_asked_is_shown_with_what_came_of_it() -> Result<()> {
+    let api = Api::start_with(SETTINGS).await?;
+    let questions = "
+        INSERT INTO inquiry (source, kind, subject, due_at, failures, asked_at, answered_at, outcome, detail, events)
+        VALUES ('ours', 'match', 'm/1', '2026-11-23T10:00:00Z', 3, '2026-11-23T09:59:00Z', NULL, 'later',
+                'the provider cannot answer now', 0),
+               ('theirs', 'offers', '', '2026-11-23T09:00:00Z', 0, '2026-11-23T08:55:00Z', '2026-11-23T08:55:01Z',
+                'found', '', 7)";
+    assert_eq!(asked(&api, READER, "/v1/inquiries").await?, (200, json!({ "inquiries": [], "more": false })));
+    api.database.connection().await?.batch_execute(questions).await?;
+    let (status, found) = asked(&api, READER, "/v1/inquiries").await?;
+    assert_eq!(status, 200);
+    insta::assert_json_snapshot!(found, @"");
+    let (_, theirs) = asked(&api, READER, "/v1/inquiries?source=theirs").await?;
+    assert_eq!(theirs["inquiries"].as_array().unwrap().len(), 1);
+    for (who, path, problem) in [
+        (READER, "/v1/inquiries?source=none", "urn:matchpurse:problem:unknown-source"),
+        (READER, "/v1/inquiries?limit=1", "urn:matchpurse:problem:invalid-query"),
+        (WRITER, "/v1/inquiries", "urn:matchpurse:problem:insufficient-scope"),
+    ] {
+        assert_eq!(asked(&api, who, path).await?.1["type"], problem, "{path}");
+    }
+    api.stop().await
+}
+
+#[tokio::test]
 async fn the_console_shows_who_is_silent_and_what_is_missing() -> Result<()> {
     let api = Api::start_with(SETTINGS).await?;
     let ann = Browser::log_in(&api, ANN).await?;

@@ -21,6 +21,7 @@ pub(super) async fn look(settings: &Settings, report: &mut Report) {
         ("offer-removal", &workers.offer_removal.admin_listen),
         ("event-archive", &workers.event_archive.admin_listen),
         ("dispatcher", &settings.dispatcher.admin_listen),
+        ("reconciler", &settings.reconciler.admin_listen),
         ("api", &settings.api.admin_listen),
     ];
     for (name, address) in ports {

@@ -60,12 +60,14 @@ async fn a_source_whose_provider_nobody_asks_is_refused() {
     let text = SOURCES.to_owned()
         + r#"
 [sources.silent]
-provider = "dathost"
+provider = "okletsplay"
 currency = "USD"
 custody = "provider"
-secrets = ["Bearer a-secret-of-this-test"]
-options.api_url = "https://dathost.net"
-keys.api = ["somebody@studio.example:secret"]
+secrets = ["-----BEGIN PUBLIC KEY-----"]
+options.api_url = "https://prod.okletsplay.com"
+options.token_url = "https://prod.okletsplay.com/token"
+options.client_id = "game"
+keys.api = ["a-secret-of-this-test"]
 "#;
-    assert_snapshot!(refused(&text).await, @"`sources.silent`: its provider would have to be asked for what is missing, and no program does that yet: take out the options that say how, and `keys.api`");
+    assert_snapshot!(refused(&text).await, @"");
 }

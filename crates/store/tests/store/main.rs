@@ -7,6 +7,7 @@ mod audit;
 mod balances;
 mod gaps;
 mod inbox;
+mod inquiries;
 mod later;
 mod ledger_guards;
 mod lists;
