@@ -224,12 +224,13 @@ impl Checked {
 }
 
 /// Whether a source is configured for its provider to be asked: one that waits for answers would look well and get nothing.
-/// The key by which a provider is told of rewards is good for that too, and says nothing of what is wanted.
+/// The key by which a provider is told of rewards or results is good for that too, and says nothing of what is wanted.
 fn wants_to_be_asked(adapter: &dyn Provider, settings: &AdapterSettings, keys: &Keys) -> bool {
-    let is_told = !matches!(adapter.redemptions(settings, keys), Ok(None));
-    let asks = !matches!(adapter.inquiries(settings, keys), Ok(None))
-        || !matches!(adapter.match_tokens(settings, keys), Ok(None));
-    asks && !is_told
+    let hears_rewards = !matches!(adapter.redemptions(settings, keys), Ok(None));
+    let hears_results = !matches!(adapter.result_reports(settings, keys), Ok(None));
+    let waits = !matches!(adapter.inquiries(settings, keys), Ok(None));
+    let looks_up = !matches!(adapter.match_tokens(settings, keys), Ok(None));
+    waits && !hears_rewards || looks_up && !hears_results && !hears_rewards
 }
 
 fn unknown_provider(id: &str) -> String {

@@ -3,6 +3,7 @@ use matchpurse_domain::time::Timestamp;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use crate::calls::{self, Budget, CallNext, Slot};
 use crate::dispatch::AttemptOutcome;
 use crate::time::At;
 use crate::words::{storable, word};
@@ -10,15 +11,6 @@ use crate::{Client, Result, Tx};
 
 /// The longest detail of an attempt, in characters.
 const DETAIL_CHARS_MAX: usize = 500;
-
-/// A provider's limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Budget {
-    /// What it is about: sources that share a key have one.
-    pub id: Uuid,
-    /// How many slots it has: calls in the time that a slot is kept after its call.
-    pub slots: i16,
-}
 
 /// How many calls of a source may be claimed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,29 +45,6 @@ pub struct Claimed {
     slot: Slot,
 }
 
-/// A slot that was taken: until `taken_until` it is nobody else's, even if its holder dies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Slot {
-    budget: Uuid,
-    number: i16,
-    taken_until: Timestamp,
-}
-
-/// What becomes of a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CallNext {
-    /// The provider knows.
-    Told,
-    /// It is made again at this time.
-    Again(Timestamp),
-    /// The same, and this attempt was none of its schedule.
-    Later(Timestamp),
-    /// The provider does not want it; only an operator makes it again.
-    Refused,
-    /// It was tried often enough; only an operator makes it again.
-    GivenUp,
-}
-
 /// An attempt that has ended.
 #[derive(Debug, Clone)]
 pub struct CallEnded<'c> {
@@ -95,18 +64,6 @@ pub struct CallEnded<'c> {
     pub slot_free_at: Timestamp,
     /// The provider wants no call of this budget before then.
     pub not_before: Option<Timestamp>,
-}
-
-/// Makes the slots of a limit. To be done before the first claim.
-///
-/// # Errors
-/// [`crate::Error`].
-pub async fn prepare(client: &Client, budget: Budget) -> Result<()> {
-    let sql = "INSERT INTO call_slot (budget, slot) SELECT $1, n::smallint FROM generate_series(1, $2::integer) AS n
-                WHERE NOT EXISTS (SELECT FROM call_slot WHERE budget = $1 AND slot = n)
-                ORDER BY n ON CONFLICT DO NOTHING";
-    client.execute(sql, &[&budget.id, &i32::from(budget.slots)]).await?;
-    Ok(())
 }
 
 /// Which of these sources have a call that is due: one look, which most turns end with.
@@ -133,11 +90,8 @@ pub async fn claim(
     slot_until: Timestamp,
 ) -> Result<Vec<Claimed>> {
     let tx = client.begin().await?;
-    let free = "SELECT slot FROM call_slot WHERE budget = $1 AND slot <= $2 AND free_at <= $3
-                 ORDER BY free_at, slot LIMIT $4 FOR UPDATE SKIP LOCKED";
     let Wanted { source, budget, most } = wanted;
-    let rows = tx.query(free, &[&budget.id, &budget.slots, &At(now), &i64::from(*most)]).await?;
-    let slots = rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<Vec<i16>>>()?;
+    let slots = calls::free_in_tx(&tx, *budget, now, *most).await?;
     if slots.is_empty() {
         return Ok(Vec::new());
     }
@@ -163,8 +117,7 @@ pub async fn claim(
         .map(|(row, number)| read(row, Slot { budget: budget.id, number: *number, taken_until: slot_until }))
         .collect::<Result<Vec<_>>>()?;
     let taken: Vec<i16> = claimed.iter().map(|one| one.slot.number).collect();
-    let sql = "UPDATE call_slot SET free_at = $3 WHERE budget = $1 AND slot = ANY ($2)";
-    tx.execute(sql, &[&budget.id, &taken, &At(slot_until)]).await?;
+    calls::take_in_tx(&tx, *budget, &taken, slot_until).await?;
     tx.commit().await?;
     Ok(claimed)
 }
@@ -192,31 +145,14 @@ pub async fn finish(client: &mut Client, ended: &CallEnded<'_>) -> Result<bool> 
     let CallEnded { claimed, slot_free_at, not_before, .. } = ended;
     let tx = client.begin().await?;
     let counted = write(&tx, ended).await?;
-    let slot = claimed.slot;
-    if not_before.is_some() {
-        // All of them are to be written, and whoever else does so holds one already: in one order, from the first on.
-        let sql = "SELECT FROM call_slot WHERE budget = $1 ORDER BY slot FOR UPDATE";
-        tx.query(sql, &[&slot.budget]).await?;
-    }
-    let sql = "UPDATE call_slot SET free_at = $3 WHERE budget = $1 AND slot = $2 AND free_at = $4";
-    tx.execute(sql, &[&slot.budget, &slot.number, &At(*slot_free_at), &At(slot.taken_until)]).await?;
-    if let Some(not_before) = not_before {
-        let sql = "UPDATE call_slot SET free_at = $2 WHERE budget = $1 AND free_at < $2";
-        tx.execute(sql, &[&slot.budget, &At(*not_before)]).await?;
-    }
+    calls::give_back_in_tx(&tx, claimed.slot, *slot_free_at, *not_before).await?;
     tx.commit().await?;
     Ok(counted)
 }
 
 async fn write(tx: &Tx<'_>, ended: &CallEnded<'_>) -> Result<bool> {
     let CallEnded { claimed, at, outcome, status, detail, next, .. } = ended;
-    let (state, again, counts) = match next {
-        CallNext::Told => ("told", None, 1),
-        CallNext::Again(at) => ("waiting", Some(At(*at)), 1),
-        CallNext::Later(at) => ("waiting", Some(At(*at)), 0),
-        CallNext::Refused => ("refused", None, 1),
-        CallNext::GivenUp => ("given_up", None, 1),
-    };
+    let (state, again, counts) = next.stored();
     // What the provider knows it knows, whoever holds the lease now and whatever was decided meanwhile.
     let sql = "UPDATE redemption_call
                   SET state = $4, next_attempt_at = coalesce($5, next_attempt_at), claimed_at = NULL,
