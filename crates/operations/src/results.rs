@@ -161,7 +161,8 @@ impl Detail {
     }
 }
 
-/// Accepts a result and settles the match by it, or returns that it had been accepted before.
+/// Accepts a result and settles the match by it, or returns that it had been accepted before. A report that the provider
+/// did not take is made once more then.
 ///
 /// # Errors
 /// [`Error`]; nothing is written then.
@@ -174,8 +175,13 @@ pub async fn accept(store: &Store, request: &Request, author: &Author, now: Time
     let key = key_of(&client, &request.source, &request.match_id, request.kind).await?;
     let tx = client.begin().await?;
     let loaded = lock(&tx, &key).await?;
-    if let Some(repeated) = repeat(&tx, id, &loaded, &told).await? {
-        return repeated.map(|()| Accepted { key, repeated: true });
+    if let Some(known) = repeat(&tx, id, &loaded, &told).await? {
+        // What the provider did not take it may take now.
+        if request.report {
+            report_in_tx(&tx, loaded.match_no, known, &key.source, now).await?;
+            tx.commit().await?;
+        }
+        return Ok(Accepted { key, repeated: true });
     }
     let operation = decided(&tx, id, &key, loaded, told, &result, &author.actor, now).await?;
     if request.report {
@@ -207,17 +213,20 @@ async fn lock(tx: &Tx<'_>, key: &MatchKey) -> Result<LoadedMatch> {
     lock_in_tx(tx, std::slice::from_ref(key)).await?.remove(key).ok_or(Error::NoMatch)
 }
 
-/// What was accepted before decides: under this key, or of this match. None where there is nothing.
-async fn repeat(tx: &Tx<'_>, id: EventId, loaded: &LoadedMatch, told: &Told) -> Result<Option<Result<()>>> {
+/// The operation of the same result, where it was accepted before, under this key or of this match; none where nothing was.
+async fn repeat(tx: &Tx<'_>, id: EventId, loaded: &LoadedMatch, told: &Told) -> Result<Option<EventId>> {
     let says = |operation: &Operation| {
         operation.match_no == Some(loaded.match_no)
             && Detail::read(&operation.detail).is_some_and(|detail| detail.result == *told)
     };
     if let Some((operation, _)) = find_in_tx(tx, id).await? {
-        return Ok(Some(if says(&operation) { Ok(()) } else { Err(Error::KeyReused) }));
+        return if says(&operation) { Ok(Some(id)) } else { Err(Error::KeyReused) };
     }
-    let known = of_match_in_tx(tx, loaded.match_no).await?;
-    Ok(known.map(|(operation, _)| if says(&operation) { Ok(()) } else { Err(Error::OtherResult) }))
+    match of_match_in_tx(tx, loaded.match_no).await? {
+        None => Ok(None),
+        Some((operation, _)) if says(&operation) => Ok(Some(operation.id)),
+        Some(_) => Err(Error::OtherResult),
+    }
 }
 
 #[expect(

@@ -84,6 +84,12 @@ impl Play {
             let sql = "INSERT INTO match_participant (match_no, player_key, group_id) VALUES ($1, $2, $3)";
             owner.execute(sql, &[&number, &player_key, &group]).await?;
         }
+        self.tell(match_id).await
+    }
+
+    /// Its result, again or for the first time.
+    async fn tell(&self, match_id: &str) -> Result<()> {
+        let key = key(match_id);
         let group =
             |(id, score, forfeit): (&str, i64, bool)| GroupScore { group_id: id.to_owned(), score, forfeit };
         let request = Request {
@@ -236,6 +242,14 @@ async fn what_the_provider_does_not_want_is_left_in_sight_and_what_it_has_is_don
     assert_eq!(bad.last_detail, "no such team");
     assert_eq!(play.report("known").await?.state, ReportState::Told);
     assert_eq!(play.told_with().len(), 2);
+
+    // Whoever tells the same result again has it reported once more, where that has not succeeded.
+    behave(&play.api, |_, _| Reply::status(200));
+    play.tell("bad").await?;
+    play.tell("known").await?;
+    play.dispatcher.settle().await?;
+    assert_eq!(play.report("bad").await?.state, ReportState::Told);
+    assert_eq!(play.told_with().len(), 3);
     Ok(())
 }
 

@@ -40,7 +40,8 @@ pub async fn keep_in_tx(tx: &Tx<'_>, match_no: i64, operation: EventId) -> Resul
     Ok(())
 }
 
-/// Has the match's provider told of its result. Wakes the dispatcher after the commit.
+/// Has the match's provider told of its result: also where it was refused or given up, then all over again. What waits or
+/// has arrived stays as it is. Wakes the dispatcher after the commit.
 ///
 /// # Errors
 /// [`crate::Error`].
@@ -51,9 +52,14 @@ pub async fn report_in_tx(
     source: &SourceName,
     now: Timestamp,
 ) -> Result<()> {
-    let sql = "INSERT INTO result_report (operation_id, match_no, source, next_attempt_at, created_at)
-               VALUES ($1, $2, $3, $4, $4)";
-    tx.execute(sql, &[&operation.uuid(), &match_no, &source.as_str(), &At(now)]).await?;
-    tx.tell(OUTBOX_CHANNEL);
+    let sql = "INSERT INTO result_report AS r (operation_id, match_no, source, next_attempt_at, created_at)
+               VALUES ($1, $2, $3, $4, $4)
+               ON CONFLICT (operation_id) DO UPDATE
+                  SET state = 'waiting', attempts = 0, next_attempt_at = $4, changed_at = now()
+                WHERE r.state IN ('refused', 'given_up')";
+    let parameters: crate::client::Params<'_> = &[&operation.uuid(), &match_no, &source.as_str(), &At(now)];
+    if tx.execute(sql, parameters).await? > 0 {
+        tx.tell(OUTBOX_CHANNEL);
+    }
     Ok(())
 }
