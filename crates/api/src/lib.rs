@@ -94,6 +94,7 @@ mod ratings;
 mod refusal;
 mod reloading;
 mod request;
+mod results;
 mod rewards;
 mod routes;
 mod sse;

@@ -41,6 +41,14 @@ pub(crate) fn of_operation(error: Error) -> Failure {
         Error::ForeignCurrency(_) | Error::Currency(_) => {
             Failure::new(Kind::WrongCurrency, error.to_string())
         }
+        Error::ScoredTwice { member, name } => {
+            Failure::invalid_body(member, format!("{name:?} is named twice"))
+        }
+        Error::OtherResult => Failure::new(Kind::ResultDecided, error.to_string()),
+        Error::Refused(Refusal::Ended(settlement)) => {
+            Failure::new(Kind::MatchEnded, "the match has ended, so it takes no result")
+                .with("settlement", settlement.as_str())
+        }
         Error::Refused(refusal) => {
             Failure::new(Kind::CorrectionRefused, refusal.to_string()).with("reason", reason(refusal))
         }
@@ -82,7 +90,9 @@ const fn reason(refusal: &Refusal) -> &'static str {
         Refusal::Unknown(_) => "unknown_participant",
         Refusal::Amounts { .. } => "amounts",
         Refusal::Undecided(_) => "undecided",
-        Refusal::Short(_) => "players_lack_money",
+        Refusal::Short(_) | Refusal::NoStake(_) => "players_lack_money",
+        Refusal::Ended(_) => "ended",
+        Refusal::ProviderDecides => "provider_decides",
         Refusal::NothingChanges => "nothing_changes",
         Refusal::Overflow => "overflow",
     }

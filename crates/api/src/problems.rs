@@ -62,6 +62,8 @@ problems! {
         "the source has told of no player of this id";
     UnknownMatch: 404 "unknown-match", "No such match",
         "the source has told of no match of this id";
+    UnknownResult: 404 "unknown-result", "No such result",
+        "nobody has told a result of this match";
     UnknownCorrection: 404 "unknown-correction", "No such correction",
         "there is no correction of this id";
     UnknownAccount: 404 "unknown-account", "No such account",
@@ -94,6 +96,10 @@ problems! {
         "send it again";
     AmbiguousMatch: 409 "ambiguous-match", "Several matches have this id",
         "say which one by `?kind=` and one of `kinds`";
+    MatchEnded: 409 "match-ended", "The match has ended",
+        "`settlement` says how; only a correction ends it anew";
+    ResultDecided: 409 "result-decided", "The match has another result",
+        "read the one that was accepted first; only a correction sets another end";
     CorrectionRefused: 409 "correction-refused", "The match cannot end like that",
         "`reason` has a word for why; the detail says it in a sentence";
     CorrectionPending: 409 "correction-pending", "Another correction waits",

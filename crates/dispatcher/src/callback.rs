@@ -1,43 +1,30 @@
 //! Telling providers that players have got their rewards: for which sources, and one attempt of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use matchpurse_domain::ids::SourceName;
 use matchpurse_domain::time::Timestamp;
-use matchpurse_providers::{Redemption, Redemptions, SettingsError};
+use matchpurse_providers::{Redemption, Redemptions};
 use matchpurse_reading::{adapter_settings, api_keys};
-use matchpurse_service_kit::config::{ConfigError, Problem, Reason, join};
+use matchpurse_service_kit::config::ConfigError;
 use matchpurse_service_kit::http_client::{HttpClient, HttpClientOptions, HttpError};
-use matchpurse_settings::{Settings, SourceSettings};
-use matchpurse_store::call_slots::Budget;
+use matchpurse_settings::Settings;
+use matchpurse_store::chain;
 use matchpurse_store::dispatch::AttemptOutcome;
 use matchpurse_store::redemptions::{self, Audience, CallEnded, CallNext, Claimed};
-use matchpurse_store::{ExposeSecret as _, SecretString, chain};
 use metrics::{counter, gauge, histogram};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::dispatcher::Shared;
+use crate::access::{Access, problem, until_written};
+use crate::dispatcher::{Dispatcher, Shared};
 use crate::policy::{self, Answer, CallDecision};
+use crate::report::Reporters;
 use crate::{answer, metric};
-
-/// The role of the keys that providers are called with: `keys.api`. Others are none of this program's business.
-const ROLE: &str = "api";
-
-/// How far the clocks of two dispatchers may be apart, in seconds: a slot is kept so much longer than the provider's
-/// limit says, so that it holds even then.
-pub const CLOCKS_APART_S: i64 = 2;
 
 /// How much of an answer is read, in bytes.
 const RESPONSE_BYTES_MAX: usize = 64 * 1024;
-
-/// What stands for a key in what is kept of an answer, and how much of one, at its end, is taken for it.
-const BLOT: &str = "[key]";
-const KEY_PART_MIN: usize = 4;
-
-/// Between attempts to write down what came of a call, while the database is away.
-const WRITE_AGAIN_AFTER: Duration = Duration::from_millis(250);
 
 /// The sources whose providers are told, and the client that does it.
 pub(crate) struct Callers {
@@ -47,12 +34,8 @@ pub(crate) struct Callers {
 
 /// One of them.
 pub(crate) struct Caller {
-    pub(crate) source: SourceName,
-    pub(crate) budget: Budget,
-    window_s: i64,
+    pub(crate) access: Access,
     redemptions: Box<dyn Redemptions>,
-    /// What must not be kept of an answer.
-    keys: Vec<SecretString>,
 }
 
 /// A call with whose it is, and until when it is ours.
@@ -68,7 +51,8 @@ pub(crate) struct Calling {
 /// # Errors
 /// [`ConfigError::Problems`], with the problems of all sources.
 pub fn check_callbacks(settings: &Settings) -> Result<(), ConfigError> {
-    callers(settings).map(drop)
+    callers(settings)?;
+    Reporters::of(settings).map(drop)
 }
 
 fn callers(settings: &Settings) -> Result<Vec<Caller>, ConfigError> {
@@ -78,49 +62,15 @@ fn callers(settings: &Settings) -> Result<Vec<Caller>, ConfigError> {
         let Some(adapter) = matchpurse_providers::by_id(source.provider()) else { continue };
         match adapter.redemptions(&adapter_settings(source), &api_keys(source)) {
             Ok(redemptions) => {
-                all.extend(redemptions.map(|redemptions| Caller::new(name, source, redemptions)));
+                all.extend(redemptions.map(|redemptions| Caller {
+                    access: Access::new(name, source, redemptions.limit()),
+                    redemptions,
+                }));
             }
             Err(error) => problems.push(problem(name, &error)),
         }
     }
     if problems.is_empty() { Ok(all) } else { Err(ConfigError::Problems(problems)) }
-}
-
-fn problem(source: &SourceName, error: &SettingsError) -> Problem {
-    let key = join("sources", source.as_str());
-    Problem { key, origin: None, reason: Reason::Invalid(error.to_string()) }
-}
-
-impl Caller {
-    fn new(name: &SourceName, source: &SourceSettings, redemptions: Box<dyn Redemptions>) -> Self {
-        let limit = redemptions.limit();
-        let budget = Budget { id: limit.id, slots: limit.calls };
-        let keys = source.keys(ROLE).iter().map(|key| key.expose().to_owned().into()).collect();
-        Self { source: name.clone(), budget, window_s: limit.window_s, redemptions, keys }
-    }
-
-    /// An answer's words without the key: who does not take it may say which one that was.
-    fn without_keys(&self, text: String) -> String {
-        self.keys.iter().map(SecretString::expose_secret).filter(|key| !key.is_empty()).fold(
-            text,
-            |text, key| {
-                // The beginning of an answer may end within the key.
-                let cut = (1..key.len()).rev().filter(|end| key.is_char_boundary(*end)).find(|end| {
-                    *end >= KEY_PART_MIN && key.get(..*end).is_some_and(|part| text.ends_with(part))
-                });
-                let whole = text.replace(key, BLOT);
-                match cut.and_then(|end| whole.strip_suffix(key.get(..end)?)) {
-                    Some(rest) => format!("{rest}{BLOT}"),
-                    None => whole,
-                }
-            },
-        )
-    }
-
-    /// From when on the provider does not count a call any more that has ended by then.
-    pub(crate) fn slot_after(&self, ended: Timestamp) -> Timestamp {
-        ended.plus_seconds(self.window_s.saturating_add(CLOCKS_APART_S))
-    }
 }
 
 impl Callers {
@@ -155,8 +105,8 @@ impl Callers {
 
     /// Whether these are the same sources with the same limits: then a place among them stands for the same one.
     pub(crate) fn same_as(&self, other: &Self) -> bool {
-        let whose = |caller: &Caller| (caller.source.clone(), caller.budget, caller.window_s);
-        self.all.iter().map(whose).eq(other.all.iter().map(whose))
+        self.all.len() == other.all.len()
+            && self.all.iter().zip(&other.all).all(|(one, other)| one.access.same_as(&other.access))
     }
 
     pub(crate) fn all(&self) -> &[Caller] {
@@ -166,7 +116,52 @@ impl Callers {
     /// Of which grants a call is to be made.
     pub(crate) fn audience(&self) -> Audience {
         let kinds = |caller: &Caller| caller.redemptions.contests().to_vec();
-        self.all.iter().map(|caller| (caller.source.to_string(), kinds(caller))).collect()
+        self.all.iter().map(|caller| (caller.access.source.to_string(), kinds(caller))).collect()
+    }
+}
+
+impl Dispatcher {
+    /// Claims the calls to providers that are due, as far as their limits go, and begins to make them.
+    pub(crate) async fn begin_calls(&mut self) -> matchpurse_store::Result<usize> {
+        let shared = Arc::clone(&self.shared);
+        let at_once = usize::from(shared.settings.sends_per_endpoint_max);
+        let free = |place: usize| {
+            at_once.saturating_sub(self.calls.values().filter(|caller| **caller == place).count())
+        };
+        let open: Vec<(usize, usize)> = (0..shared.callers.all().len())
+            .map(|place| (place, free(place)))
+            .filter(|(_, free)| *free > 0)
+            .collect();
+        if open.is_empty() {
+            return Ok(0);
+        }
+        let now = (shared.clock)();
+        let mut client = shared.store.client().await?;
+        let named = |place: usize| shared.callers.all().get(place);
+        let names: Vec<&str> =
+            open.iter().filter_map(|(place, _)| Some(named(*place)?.access.source.as_str())).collect();
+        let due = redemptions::due(&client, &names, now).await?;
+        let mut begun = 0;
+        for (place, most) in open {
+            let Some(caller) =
+                named(place).filter(|caller| due.iter().any(|name| name == caller.access.source.as_str()))
+            else {
+                continue;
+            };
+            let most = u32::try_from(most).unwrap_or(u32::MAX);
+            let access = &caller.access;
+            let wanted = redemptions::Wanted { source: access.source.as_str(), budget: access.budget, most };
+            let (lease_ends, lease_until) = shared.lease(now);
+            let slot_until = access.slot_after(lease_until);
+            for claimed in redemptions::claim(&mut client, &wanted, now, lease_until, slot_until).await? {
+                let calling = Calling { caller: place, claimed, lease_ends };
+                let shared = Arc::clone(&shared);
+                let task = self.sending.spawn(async move { shared.call(calling).await });
+                self.calls.insert(task.id(), place);
+                begun += 1;
+            }
+        }
+        Ok(begun)
     }
 }
 
@@ -175,7 +170,7 @@ impl Shared {
     pub(crate) async fn call(&self, calling: Calling) {
         let Calling { caller, claimed, lease_ends } = calling;
         let Some(caller) = self.callers.all.get(caller) else { return };
-        let source = caller.source.as_str();
+        let source = caller.access.source.as_str();
         let limit = Duration::from_millis(self.settings.request_timeout_ms);
         // A process that was stopped for a while must not use a slot that may be another's by now.
         if Instant::now() + limit > lease_ends {
@@ -203,10 +198,14 @@ impl Shared {
             status,
             detail,
             next: decision.next,
-            slot_free_at: caller.slot_after(now),
+            slot_free_at: caller.access.slot_after(now),
             not_before: decision.not_before,
         };
-        match self.write_call(&ended, lease_ends).await {
+        let write = || async {
+            let mut client = self.store.client().await?;
+            redemptions::finish(&mut client, &ended).await
+        };
+        match until_written(lease_ends, write).await {
             Ok(counted) => tell(source, &ended, counted),
             // It is due again when the lease ends, and the provider takes a repeat for what it is.
             Err(error) => tracing::error!(
@@ -216,22 +215,6 @@ impl Shared {
                 reason = chain(&error),
                 "what came of a call could not be written down; it is made again"
             ),
-        }
-    }
-
-    /// Writes what came of a call, again and again while the database is away and the lease holds.
-    async fn write_call(&self, ended: &CallEnded<'_>, lease_ends: Instant) -> matchpurse_store::Result<bool> {
-        loop {
-            let written = async {
-                let mut client = self.store.client().await?;
-                redemptions::finish(&mut client, ended).await
-            };
-            match written.await {
-                Err(error) if error.is_transient() && Instant::now() + WRITE_AGAIN_AFTER < lease_ends => {
-                    sleep(WRITE_AGAIN_AFTER).await;
-                }
-                outcome => return outcome,
-            }
         }
     }
 }
@@ -247,9 +230,9 @@ fn decide(
     let answer = answer::of_exchange(exchange, now);
     // The same for every attempt of a call, and another one for each call.
     let seed = Uuid::from_u128(claimed.contest_key.as_u128() ^ claimed.player_key.as_u128());
-    let decision = policy::decide_call(seed, claimed.attempts, &answer, read, caller.window_s, now);
+    let decision = policy::decide_call(seed, claimed.attempts, &answer, read, caller.access.window_s, now);
     match answer {
-        Answer::Status { status, detail, .. } => (decision, Some(status), caller.without_keys(detail)),
+        Answer::Status { status, detail, .. } => (decision, Some(status), caller.access.without_keys(detail)),
         Answer::NotSent { reason } | Answer::Unknown { reason } => (decision, None, reason),
         Answer::Confirmed => (decision, None, String::new()),
     }

@@ -7,12 +7,13 @@ use matchpurse_domain::time::Timestamp;
 use matchpurse_domain::webhook::{EndpointName, SigningKey};
 use matchpurse_service_kit::trace::{self, Tracer};
 use matchpurse_settings::{DispatcherSettings, EndpointSettings, Settings};
+use matchpurse_store::calls;
 use matchpurse_store::dispatch::{
     self, Claimed, Configured, Endpoint, EndpointId, EndpointSpec, FannedOut, LeftBehind, NameTaken,
     NewNotice, Origin, Wanted,
 };
-use matchpurse_store::redemptions::{self, Audience};
-use matchpurse_store::{ExposeSecret as _, Store, call_slots, chain};
+use matchpurse_store::redemptions::Audience;
+use matchpurse_store::{ExposeSecret as _, Store, chain};
 use metrics::{counter, gauge};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -20,8 +21,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::attempt::Sending;
 use crate::breaker::{self, BreakerOptions, Gate};
-use crate::callback::{Callers, Calling};
+use crate::callback::Callers;
 use crate::reloading::{Change, ChangeError, Changes};
+use crate::report::Reporters;
 use crate::send::{Sender, Target};
 use crate::service::SERVICE;
 use crate::{body, metric, slots};
@@ -50,12 +52,14 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// Takes notices to the studio's endpoints, turn by turn. Dropped, it is as if it were killed: what it was sending is
 /// sent again when the leases end.
 pub struct Dispatcher {
-    shared: Arc<Shared>,
-    sending: JoinSet<()>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) sending: JoinSet<()>,
     /// Which endpoint each send is for.
     sends: HashMap<Id, EndpointId>,
     /// Which of the callers each call is for.
-    calls: HashMap<Id, usize>,
+    pub(crate) calls: HashMap<Id, usize>,
+    /// Which of the reporters each report is for.
+    pub(crate) reports: HashMap<Id, usize>,
     turns: usize,
     /// When old history is looked for next.
     next_pruning: Timestamp,
@@ -117,8 +121,9 @@ async fn bring(shared: &Shared) -> matchpurse_store::Result<Result<(), NameTaken
         Ok(brought) => brought,
         Err(error) => return Ok(Err(error)),
     };
-    for caller in shared.callers.all() {
-        call_slots::prepare(&client, caller.budget).await?;
+    let told = shared.callers.all().iter().map(|caller| &caller.access);
+    for access in told.chain(shared.reporters.all().iter().map(|reporter| &reporter.access)) {
+        calls::prepare(&client, access.budget).await?;
     }
     tracing::info!(
         endpoints = shared.configured.len(),
@@ -142,6 +147,7 @@ pub(crate) struct Shared {
     pub(crate) settings: DispatcherSettings,
     pub(crate) clock: Clock,
     pub(crate) callers: Arc<Callers>,
+    pub(crate) reporters: Arc<Reporters>,
     pub(crate) audience: Audience,
 }
 
@@ -174,12 +180,14 @@ impl Dispatcher {
             clock,
             audience: callers.audience(),
             callers: Arc::new(callers),
+            reporters: Arc::new(Reporters::of(settings)?),
         };
         Ok(Self {
             shared: Arc::new(shared),
             sending: JoinSet::new(),
             sends: HashMap::new(),
             calls: HashMap::new(),
+            reports: HashMap::new(),
             turns: 0,
             next_pruning: Timestamp::from_micros(i64::MIN),
             next_left: Timestamp::from_micros(i64::MIN),
@@ -245,7 +253,7 @@ impl Dispatcher {
             tracing::warn!(reason, "what is left of removed endpoints could not be ended; it is tried again");
         }
         let begun = self.begin().await?;
-        let called = self.begin_calls().await?;
+        let called = self.begin_calls().await? + self.begin_reports().await?;
         if let Err(error) = self.prune().await {
             tracing::warn!(reason = chain(&error), "old history could not be removed; it is tried again");
         }
@@ -283,6 +291,7 @@ impl Dispatcher {
             self.sending.shutdown().await;
             self.sends.clear();
             self.calls.clear();
+            self.reports.clear();
         }
     }
 
@@ -332,6 +341,7 @@ impl Dispatcher {
         };
         self.sends.remove(&id);
         self.calls.remove(&id);
+        self.reports.remove(&id);
     }
 
     async fn begin(&mut self) -> matchpurse_store::Result<usize> {
@@ -361,48 +371,6 @@ impl Dispatcher {
             let shared = Arc::clone(&shared);
             let task = self.sending.spawn(async move { shared.attempt(send).await });
             self.sends.insert(task.id(), id);
-        }
-        Ok(begun)
-    }
-
-    /// Claims the calls to providers that are due, as far as their limits go, and begins to make them.
-    async fn begin_calls(&mut self) -> matchpurse_store::Result<usize> {
-        let shared = Arc::clone(&self.shared);
-        let at_once = usize::from(shared.settings.sends_per_endpoint_max);
-        let free = |place: usize| {
-            at_once.saturating_sub(self.calls.values().filter(|caller| **caller == place).count())
-        };
-        let open: Vec<(usize, usize)> = (0..shared.callers.all().len())
-            .map(|place| (place, free(place)))
-            .filter(|(_, free)| *free > 0)
-            .collect();
-        if open.is_empty() {
-            return Ok(0);
-        }
-        let now = (shared.clock)();
-        let mut client = shared.store.client().await?;
-        let named = |place: usize| shared.callers.all().get(place);
-        let names: Vec<&str> =
-            open.iter().filter_map(|(place, _)| Some(named(*place)?.source.as_str())).collect();
-        let due = redemptions::due(&client, &names, now).await?;
-        let mut begun = 0;
-        for (place, most) in open {
-            let Some(caller) =
-                named(place).filter(|caller| due.iter().any(|name| name == caller.source.as_str()))
-            else {
-                continue;
-            };
-            let most = u32::try_from(most).unwrap_or(u32::MAX);
-            let wanted = redemptions::Wanted { source: caller.source.as_str(), budget: caller.budget, most };
-            let (lease_ends, lease_until) = shared.lease(now);
-            let slot_until = caller.slot_after(lease_until);
-            for claimed in redemptions::claim(&mut client, &wanted, now, lease_until, slot_until).await? {
-                let calling = Calling { caller: place, claimed, lease_ends };
-                let shared = Arc::clone(&shared);
-                let task = self.sending.spawn(async move { shared.call(calling).await });
-                self.calls.insert(task.id(), place);
-                begun += 1;
-            }
         }
         Ok(begun)
     }
@@ -489,7 +457,7 @@ impl Dispatcher {
 
 impl Shared {
     /// A lease that begins now: when it ends for us, which is before it ends for others.
-    fn lease(&self, now: Timestamp) -> (Instant, Timestamp) {
+    pub(crate) fn lease(&self, now: Timestamp) -> (Instant, Timestamp) {
         let lease = Duration::from_millis(self.settings.lease_ms);
         // Taken before the claim.
         let ends = Instant::now() + lease;
@@ -525,6 +493,7 @@ impl Shared {
         let callers = Callers::of(settings, self.callers.client())?;
         let callers =
             if callers.same_as(&self.callers) { Arc::new(callers) } else { Arc::clone(&self.callers) };
+        let reporters = Reporters::of(settings)?.or_these(&self.reporters);
         Ok(Self {
             store: self.store.clone(),
             sender: self.sender.clone(),
@@ -537,6 +506,7 @@ impl Shared {
             clock: Arc::clone(&self.clock),
             audience: callers.audience(),
             callers,
+            reporters,
         })
     }
 

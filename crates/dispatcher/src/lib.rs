@@ -12,12 +12,14 @@
 //! | [`answer`] | what came back, in the policy's words | no |
 //! | [`Sender`] | one attempt: sign, ask where it may have arrived, send | HTTP |
 //! | `callback` | one call to a provider: that a player has got the rewards | HTTP, PostgreSQL |
+//! | `report` | one call to a provider: how a match went that it does not decide | HTTP, PostgreSQL |
 //! | [`Dispatcher`] | turns: fan out, claim, send, call, write down, remove what is old | HTTP, PostgreSQL, clock |
 //!
 //! **Providers.** Where a source wants it, its provider is told once for each player of a contest when the studio has
 //! everything that is ours to give. Such calls have their own leases and schedule, and their provider's limit is a
 //! number of slots in the database, each of which is used by one call at a time and rests for the limit's time after it:
-//! so the limit holds for all dispatchers together, and whatever is killed.
+//! so the limit holds for all dispatchers together, and whatever is killed. A result that the studio told is reported to
+//! its match's provider in the same way; where that takes a token, it is asked for under the same limit and kept in memory.
 //!
 //! **What bounds it.** At most `sends_max` sends at once, of which one endpoint has `sends_per_endpoint_max`; a body is
 //! held while it is sent. Nothing is held in memory between turns: any number of dispatchers share the work by their
@@ -26,6 +28,7 @@
 //! **One dead endpoint.** It has its own slots, its own part of the index, and after some failures its circuit breaker
 //! lets one delivery through from time to time. Others neither wait for its slots nor read past its backlog.
 
+mod access;
 pub mod answer;
 mod attempt;
 pub mod body;
@@ -37,12 +40,14 @@ pub mod policy;
 mod process;
 mod program;
 mod reloading;
+mod report;
 mod send;
 mod service;
 pub mod slots;
 mod spans;
 
-pub use callback::{CLOCKS_APART_S, check_callbacks};
+pub use access::CLOCKS_APART_S;
+pub use callback::check_callbacks;
 pub use dispatcher::{Clock, Dispatcher, Turn};
 pub use process::{healthcheck, serve};
 pub use program::main;

@@ -15,7 +15,7 @@ pub const GIVEN_UP: &str = "matchpurse_dispatcher_given_up_total";
 /// Deliveries that were made of new notices.
 pub const FANNED_OUT: &str = "matchpurse_dispatcher_fanned_out_total";
 
-/// Calls to providers about rewards that were given, by `source` and `outcome`.
+/// Calls to providers about rewards that were given and results of matches, by `source` and `outcome`.
 pub const CALLS: &str = "matchpurse_dispatcher_calls_total";
 
 /// Seconds of such a call, by `source`.

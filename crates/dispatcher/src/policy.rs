@@ -1,7 +1,7 @@
 //! What an answer means, and when a delivery is tried again. Nothing here reads a clock or draws a number.
 
 use matchpurse_domain::time::Timestamp;
-use matchpurse_providers::RedemptionAnswer;
+use matchpurse_providers::CallAnswer;
 use matchpurse_store::dispatch::{AttemptOutcome, Next};
 use matchpurse_store::redemptions::CallNext;
 use sha2::{Digest as _, Sha256};
@@ -109,7 +109,7 @@ pub fn decide_call(
     seed: Uuid,
     attempts: u32,
     answer: &Answer,
-    read: Option<RedemptionAnswer>,
+    read: Option<CallAnswer>,
     window_s: i64,
     now: Timestamp,
 ) -> CallDecision {
@@ -118,17 +118,17 @@ pub fn decide_call(
     let decision = |outcome, next, not_before| CallDecision { outcome, next, not_before };
     match (answer, read) {
         (Answer::NotSent { .. }, _) => decision(AttemptOutcome::NotSent, again(None), None),
-        (Answer::Confirmed, _) | (_, Some(RedemptionAnswer::Taken)) => {
+        (Answer::Confirmed, _) | (_, Some(CallAnswer::Taken)) => {
             decision(AttemptOutcome::Delivered, CallNext::Told, None)
         }
-        (_, Some(RedemptionAnswer::Refused)) => decision(AttemptOutcome::Refused, CallNext::Refused, None),
+        (_, Some(CallAnswer::Refused)) => decision(AttemptOutcome::Refused, CallNext::Refused, None),
         // It is not about the call, which loses nothing by it.
-        (_, Some(RedemptionAnswer::KeyRefused)) => {
+        (_, Some(CallAnswer::KeyRefused)) => {
             let later = now.plus_seconds(KEY_PAUSE_S);
             decision(AttemptOutcome::KeyRefused, CallNext::Later(later), Some(later))
         }
         // It may be about the call: one such must not keep all others back for ever, so its schedule ends.
-        (_, Some(RedemptionAnswer::Forbidden)) => {
+        (_, Some(CallAnswer::Forbidden)) => {
             let later = now.plus_seconds(KEY_PAUSE_S);
             decision(AttemptOutcome::KeyRefused, again(Some(later)), Some(later))
         }
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_providers_answer_means_what_its_adapter_says() {
-        use RedemptionAnswer::{Again, Forbidden, KeyRefused, Refused, Taken};
+        use CallAnswer::{Again, Forbidden, KeyRefused, Refused, Taken};
         let decided = |answer: Answer, read| decide_call(ID, 0, &answer, read, 10, NOW);
         let soon = CallNext::Again(scheduled(ID, 0, None, NOW).unwrap());
         let (reason, other) = (String::new(), String::new());

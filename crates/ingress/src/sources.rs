@@ -196,11 +196,6 @@ impl Checked {
             add("", error.to_string());
             return None;
         }
-        if wants_tokens_checked(adapter, &settings, &keys) {
-            let what = "its provider would have to be asked about match tokens, and no program does that yet: take out";
-            add("", format!("{what} the option that says where"));
-            return None;
-        }
         let keys = Keys { api: KeySet::default(), ..keys };
         let max_body = source.max_body_bytes().unwrap_or_else(|| adapter.max_body_bytes());
         if u64::try_from(max_body).unwrap_or(u64::MAX) > body_memory {
@@ -221,12 +216,6 @@ impl Checked {
         let meter = SourceMeter::new(&name);
         Source { name, adapter, settings, keyring, max_body, meter }
     }
-}
-
-/// Whether a source is configured for its provider to be asked about match tokens: one that waits for answers would look
-/// well and get nothing.
-fn wants_tokens_checked(adapter: &dyn Provider, settings: &AdapterSettings, keys: &Keys) -> bool {
-    !matches!(adapter.match_tokens(settings, keys), Ok(None))
 }
 
 fn unknown_provider(id: &str) -> String {

@@ -84,7 +84,7 @@ pub struct Proposed {
 pub async fn preview(store: &Store, request: &Request, now: Timestamp) -> Result<Preview> {
     let event = request.end.event(store).await?;
     let mut client = store.client().await?;
-    let key = key_of(&client, request).await?;
+    let key = key_of(&client, &request.source, &request.match_id, request.kind).await?;
     let tx = client.begin().await?;
     let loaded = lock(&tx, &key).await?;
     let outcome = decide(&tx, &loaded, &request.end, event.as_ref(), now).await?;
@@ -113,7 +113,7 @@ pub(crate) async fn propose_as(
 ) -> Result<Proposed> {
     let event = request.end.event(store).await?;
     let mut client = store.client().await?;
-    let key = key_of(&client, request).await?;
+    let key = key_of(&client, &request.source, &request.match_id, request.kind).await?;
     let tx = client.begin().await?;
     let loaded = lock(&tx, &key).await?;
     let verdict = serde_json::to_value(&request.end).unwrap_or_default();
@@ -194,13 +194,22 @@ async fn open(tx: &Tx<'_>, id: EventId) -> Result<Correction> {
     }
 }
 
-async fn key_of(client: &Client, request: &Request) -> Result<MatchKey> {
-    let mut kinds = kinds_of(client, &request.source, &request.match_id).await?;
-    if let Some(kind) = request.kind {
+/// The one match of this id and, where that is said, kind.
+///
+/// # Errors
+/// [`Error::NoMatch`], [`Error::SeveralMatches`], or the database.
+pub async fn key_of(
+    client: &Client,
+    source: &SourceName,
+    match_id: &str,
+    kind: Option<MatchKind>,
+) -> Result<MatchKey> {
+    let mut kinds = kinds_of(client, source, match_id).await?;
+    if let Some(kind) = kind {
         kinds.retain(|known| *known == kind);
     }
     match kinds[..] {
-        [kind] => Ok(MatchKey { source: request.source.clone(), kind, match_id: request.match_id.clone() }),
+        [kind] => Ok(MatchKey { source: source.clone(), kind, match_id: match_id.to_owned() }),
         [] => Err(Error::NoMatch),
         _ => Err(Error::SeveralMatches(kinds)),
     }

@@ -24,12 +24,23 @@ pub enum Error {
     /// A player has two amounts.
     #[error("{0:?} is named twice")]
     NamedTwice(String),
+    /// A side or a player has two scores.
+    #[error("{name:?} is named twice in {member}")]
+    ScoredTwice {
+        /// `groups` or `players`.
+        member: &'static str,
+        /// Who.
+        name: String,
+    },
     /// The event's amounts are in another currency than the match's.
     #[error("the event's amounts are in {0}, not in the match's currency")]
     ForeignCurrency(CurrencyCode),
     /// The rules of the escrow do not allow it.
     #[error("the escrow refuses it")]
     Refused(#[source] Refusal),
+    /// The match has a result already, and it is another one.
+    #[error("another result of this match was accepted before")]
+    OtherResult,
     /// The idempotency key was used for something else.
     #[error("the idempotency key was used for another request")]
     KeyReused,

@@ -21,7 +21,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::corrections::{Author, Request, approve, propose_as, reject};
-use crate::{End, Error, rewards, stats, write_in_tx};
+use crate::{End, Error, results, rewards, stats, write_in_tx};
 
 /// Why something could not be done again as it was.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +54,11 @@ pub async fn operation(store: &Store, operation: &Operation, now: Timestamp) -> 
         OperationKind::RewardRelease | OperationKind::RewardReversal => decided(store, operation, now).await,
         OperationKind::StatsCorrection => numbers(store, operation, now).await,
         OperationKind::PlayerLinks => linked(store, operation).await,
+        OperationKind::MatchResult => match results::accept_again(store, operation).await {
+            Ok(()) => Ok(()),
+            Err(Error::Store(error)) => Err(error.into()),
+            Err(error) => Err(refused(operation, matchpurse_store::chain(&error))),
+        },
         // A correction is done again as such, and who was told again was told outside: here is only the record.
         OperationKind::Correction | OperationKind::RewardRetry => recorded(store, operation).await,
     }

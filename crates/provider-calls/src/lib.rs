@@ -14,7 +14,7 @@ use http::{Request, Response, StatusCode};
 use matchpurse_domain::time::Timestamp;
 use matchpurse_providers::{AccessToken, ApiAccess, ApiError, pause_wanted_s};
 use matchpurse_service_kit::http_client::{HttpClient, HttpError};
-use matchpurse_store::call_slots::{self, Budget, Slot, Taken};
+use matchpurse_store::calls::{self, Budget, Slot, Taken};
 use matchpurse_store::{Store, chain, now};
 use metrics::{counter, histogram};
 use tokio::sync::Mutex;
@@ -92,7 +92,7 @@ impl Caller {
     /// # Errors
     /// [`matchpurse_store::Error`].
     pub async fn prepare(&self) -> matchpurse_store::Result<()> {
-        call_slots::prepare(&self.store.client().await?, self.budget).await
+        calls::prepare(&self.store.client().await?, self.budget).await
     }
 
     /// Sends the request that `make` makes with the token, if there is one, and returns the answer, whatever its status.
@@ -180,7 +180,7 @@ impl Caller {
             let limit_s = i64::try_from(self.time_limit.as_secs()).unwrap_or(i64::MAX).saturating_add(1);
             let rests_s = self.window_s.saturating_add(CLOCKS_APART_S).saturating_add(limit_s);
             let mut client = self.store.client().await?;
-            let taken = call_slots::take(&mut client, self.budget, now, now.plus_seconds(rests_s)).await?;
+            let taken = calls::take(&mut client, self.budget, now, now.plus_seconds(rests_s)).await?;
             drop(client);
             match taken {
                 Taken::Slot(slot) => return Ok(slot),
@@ -202,7 +202,7 @@ impl Caller {
         not_before: Option<Timestamp>,
     ) -> matchpurse_store::Result<()> {
         let mut client = self.store.client().await?;
-        call_slots::give_back(&mut client, slot, free_at, not_before).await
+        calls::give_back(&mut client, slot, free_at, not_before).await
     }
 }
 

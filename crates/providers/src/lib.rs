@@ -17,6 +17,7 @@ pub mod play;
 mod provider;
 mod redemption;
 mod reply;
+mod result_report;
 mod settings;
 mod times;
 
@@ -28,8 +29,9 @@ pub use inquiry::{
 pub use keys::{KeyError, KeyRole, KeySet, Keys, RemoteKeys};
 pub use normalized::{NewEvent, NormalizeError, Normalized, Question};
 pub use provider::{Guide, Provider, SignRequest, SignedRequest, Verified, VerifyError};
-pub use redemption::{CallLimit, Redemption, RedemptionAnswer, Redemptions};
+pub use redemption::{CallAnswer, CallLimit, Redemption, Redemptions};
 pub use reply::{Outcome, Reply};
+pub use result_report::{ReportedGroup, ReportedPlayer, ReportedResult, ResultReports};
 pub use settings::{AdapterSettings, OptionValue, SettingsError};
 
 include!(concat!(env!("OUT_DIR"), "/registry.rs"));

@@ -9,6 +9,7 @@ use crate::normalized::{NormalizeError, Normalized};
 use crate::play::{LifeKind, PlayRequest, Script};
 use crate::redemption::Redemptions;
 use crate::reply::{Outcome, Reply};
+use crate::result_report::ResultReports;
 use crate::settings::{AdapterSettings, SettingsError};
 
 /// One provider's contract. No method has a default: a forgotten verification must not compile.
@@ -82,6 +83,17 @@ pub trait Provider: Sync {
         settings: &AdapterSettings,
         keys: &Keys,
     ) -> Result<Option<Box<dyn Redemptions>>, SettingsError>;
+
+    /// How the provider is told how matches went that others decide; none where it wants to hear nothing, or the source
+    /// does not ask for it.
+    ///
+    /// # Errors
+    /// As of [`Provider::redemptions`]; where only the key lacks it is [`SettingsError::NoApiKey`].
+    fn result_reports(
+        &self,
+        settings: &AdapterSettings,
+        keys: &Keys,
+    ) -> Result<Option<Box<dyn ResultReports>>, SettingsError>;
 
     /// How the provider is asked what its deliveries may not have told; none where it cannot be asked, or the source
     /// does not ask for it.

@@ -19,7 +19,7 @@ pub trait Redemptions: Send + Sync {
     fn request(&self, redemption: &Redemption<'_>) -> Request<Bytes>;
 
     /// What its answer means.
-    fn read(&self, answer: &Response<Bytes>) -> RedemptionAnswer;
+    fn read(&self, answer: &Response<Bytes>) -> CallAnswer;
 }
 
 /// What the provider is told.
@@ -35,9 +35,9 @@ pub struct Redemption<'r> {
     pub redeemed_at: Timestamp,
 }
 
-/// What an answer means.
+/// What the answer of a provider means that was told something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RedemptionAnswer {
+pub enum CallAnswer {
     /// The provider knows now, or knew.
     Taken,
     /// The provider does not want this, and will not want it later.
@@ -69,7 +69,7 @@ impl CallLimit {
     }
 }
 
-impl RedemptionAnswer {
+impl CallAnswer {
     /// What the status says by itself: 4xx is about the request, so it would be refused again, apart from those that
     /// speak of time or of the key. Everything else that is no success may be another thing next time.
     pub(crate) fn of_status(status: StatusCode) -> Self {

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use matchpurse_domain::event::{Event, Kept, Payload, Provenance};
 use matchpurse_domain::ids::{EventId, SourceName};
 pub use matchpurse_providers::Guide;
-use matchpurse_providers::{AdapterSettings, KeySet, Keys, OptionValue, Provider, Verified};
+use matchpurse_providers::{AdapterSettings, KeySet, Keys, OptionValue, Provider, SettingsError, Verified};
 use matchpurse_settings::{OptionValue as ConfiguredOption, Settings, SourceSettings};
 
 pub use self::arrival::Arrival;
@@ -63,6 +63,15 @@ impl Readings {
     pub fn guide(&self, source: &SourceName) -> Option<(Guide, Vec<&'static str>)> {
         let (adapter, _) = self.sources.get(source)?;
         Some((adapter.guide(), adapter.methods().iter().map(|method| method.as_str()).collect()))
+    }
+
+    /// Whether the source's provider is told of results that the studio tells us.
+    pub fn takes_results(&self, source: &SourceName) -> bool {
+        // Only who tells it has the key.
+        self.sources.get(source).is_some_and(|(adapter, settings)| {
+            let reports = adapter.result_reports(settings, &Keys::default());
+            matches!(reports, Ok(Some(_)) | Err(SettingsError::NoApiKey { .. }))
+        })
     }
 
     /// Reads an archived delivery with today's adapter. The events have ids of their own, beside the one that is

@@ -30,6 +30,8 @@ pub enum OperationKind {
     StatsCorrection,
     /// A person said which ids are one player's.
     PlayerLinks,
+    /// The studio's back-end said how a match went.
+    MatchResult,
 }
 
 /// One operation.
@@ -58,7 +60,7 @@ pub struct Operation {
 }
 
 impl OperationKind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Deposit,
         Self::Withdrawal,
         Self::Correction,
@@ -68,6 +70,7 @@ impl OperationKind {
         Self::RewardRetry,
         Self::StatsCorrection,
         Self::PlayerLinks,
+        Self::MatchResult,
     ];
 
     /// The word for it in the database.
@@ -82,6 +85,7 @@ impl OperationKind {
             Self::RewardRetry => "reward_retry",
             Self::StatsCorrection => "stats_correction",
             Self::PlayerLinks => "player_links",
+            Self::MatchResult => "match_result",
         }
     }
 }

@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::operation::{Operation, Text};
 use crate::problems::Kind;
-use crate::{corrections, ledger, match_list, match_statistics, matches};
+use crate::{corrections, ledger, match_list, match_statistics, matches, results};
 
 fn kinds() -> Text<'static> {
     Text::Words(vec!["recreational", "free_to_play", "tournament", "platform"])
@@ -50,6 +50,24 @@ pub(super) fn matches() -> Vec<Operation> {
                 Kind::AmountOutOfRange,
                 Kind::ProviderCustody,
             ]),
+        Operation::get("/v1/matches/{source}/{match}/result", "getMatchResult", "A match's result that was told here")
+            .query("kind", kinds(), which)
+            .shows::<results::ResultView>("The result, and how the provider was told of it.")
+            .refuses([Kind::AmbiguousMatch, Kind::UnknownResult]),
+        Operation::post("/v1/matches/{source}/{match}/result", "tellMatchResult", "Ends a match by a result that its provider does not decide")
+            .details(
+                "The first that is accepted stays, and the match is settled by it at once. Where the provider takes \
+                 results, it is told of it.",
+            )
+            .query("kind", kinds(), which)
+            .key(true)
+            .body::<results::ResultBody>(json!({
+                "groups": [{ "group_id": "team-1", "score": 16 }, { "group_id": "team-2", "score": 3, "forfeit": true }],
+                "players": [{ "player_id": "player-1", "score": 300 }],
+            }))
+            .answers::<results::ResultView>(201, "It is accepted, and the match is settled.")
+            .answers::<results::ResultView>(200, "The same was accepted before.")
+            .refuses([Kind::AmbiguousMatch, Kind::MatchEnded, Kind::ResultDecided, Kind::CorrectionRefused]),
         Operation::get("/v1/matches/{source}/{match}/statistics", "getMatchStatistics", "A match on a game server, with every line")
             .strict_query()
             .shows::<match_statistics::MatchView>("Both teams, the votes, what happened, what was corrected."),

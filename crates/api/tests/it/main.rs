@@ -32,6 +32,7 @@ mod openapi;
 mod operators;
 mod process;
 mod requests;
+mod results;
 mod rewards;
 mod schemathesis;
 mod script;

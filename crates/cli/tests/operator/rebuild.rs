@@ -6,7 +6,7 @@ use anyhow::Result;
 use matchpurse_domain::ids::{PlayerId, SourceName};
 use matchpurse_domain::money::{CurrencyCode, Money};
 use matchpurse_operations::funds::{Direction, Movement, move_funds};
-use matchpurse_operations::{corrections, deadlines};
+use matchpurse_operations::{corrections, deadlines, results};
 use matchpurse_settings::Settings;
 use matchpurse_store::{Store, now};
 
@@ -41,6 +41,24 @@ async fn people(played: &Played, store: &Store) -> Result<()> {
     let tie = request(&source, &kept, matchpurse_operations::End::Refund {});
     let proposed = corrections::propose(store, &tie, &author("no"), now()).await?;
     corrections::reject(store, proposed.correction.proposal.id, "cora", "the first end stands").await?;
+
+    // A platform's match that the studio decides.
+    let (source, played_here) = played.a_match("settlement IS NULL AND kind = 'platform'").await?;
+    let sides = format!(
+        "SELECT DISTINCT group_id FROM match JOIN match_participant USING (match_no)
+          WHERE (source, match_id) = ('{source}', '{played_here}') ORDER BY group_id"
+    );
+    let sides = played.database.texts(&sides).await?;
+    let side = |(n, group_id)| results::GroupScore { group_id, score: n, forfeit: n > 1 };
+    let told = results::Request {
+        source: SourceName::parse(&source).unwrap(),
+        match_id: played_here,
+        kind: None,
+        result: results::Told { groups: (0..).zip(sides).map(side).collect(), players: Vec::new() },
+        report: false,
+    };
+    let back_end = results::Author { actor: "back-end".to_owned(), idempotency_key: "r1".to_owned() };
+    results::accept(store, &told, &back_end, now()).await?;
 
     // Long after; half of the sources ask a person, the others give back.
     let mut policies = played.policies();
@@ -99,7 +117,16 @@ async fn a_whole_play_with_all_that_people_did_is_built_anew_and_equal() -> Resu
     let same = played.printed(&["diff", "--with", "again"], 0)?;
     assert!(same.contains("the rebuild is equal to the live state"), "{same}");
     // It really has something of everything.
-    for table in ["match", "transfer", "reward_grant", "player_totals", "offer", "operation", "correction"] {
+    for table in [
+        "match",
+        "transfer",
+        "reward_grant",
+        "player_totals",
+        "offer",
+        "operation",
+        "correction",
+        "match_result",
+    ] {
         assert!(!same.contains(&format!("\n{table}: 0 rows")), "{same}");
     }
     // Gone on with when all is done it does nothing, and what came since is taken in.

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use matchpurse_domain::grants::GrantState;
-use matchpurse_store::call_slots::{self, Budget};
+use matchpurse_store::calls::{self, Budget};
 use matchpurse_store::dispatch::{self, Attempt, AttemptOutcome, Ended, Next};
 use matchpurse_store::redemptions::{self, Audience, CallEnded, CallNext};
 use matchpurse_testkit::Studio;
@@ -92,7 +92,7 @@ async fn two_calls_that_are_told_to_wait_do_not_wait_for_each_other() -> Result<
         .await?;
     let budget = Budget { id: Uuid::from_u128(7), slots: 2 };
     let mut client = stage.store.client().await?;
-    call_slots::prepare(&client, budget).await?;
+    calls::prepare(&client, budget).await?;
     let now = stage.now();
     let wanted = redemptions::Wanted { source: "arena", budget, most: 2 };
     let (lease, slot) = (now.plus_seconds(60), now.plus_seconds(70));

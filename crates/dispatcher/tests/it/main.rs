@@ -15,6 +15,7 @@ mod operate;
 mod order;
 mod program;
 mod removal;
+mod reports;
 mod reversals;
 mod rewards;
 mod running;

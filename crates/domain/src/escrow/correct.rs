@@ -30,7 +30,7 @@ pub enum Verdict {
     AsReported(Box<MatchSnapshot>),
 }
 
-/// Why a verdict cannot be carried out; nothing moved.
+/// Why a verdict or a result cannot be carried out; nothing moved.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Free-to-play matches and tournaments hold nothing.
@@ -55,6 +55,15 @@ pub enum Refusal {
     /// Players have not the money any more that they would have to give back, in minor units.
     #[error("players lack money that they would have to give back: {}", lacking(.0))]
     Short(Vec<(PlayerId, i64)>),
+    /// Players whose stake is not held have not the money for it, in minor units.
+    #[error("players have not the stake: {}", lacking(.0))]
+    NoStake(Vec<(PlayerId, i64)>),
+    /// The match has ended, and only a correction ends it anew.
+    #[error("the match has ended by a {} already", .0.as_str())]
+    Ended(Settlement),
+    /// The provider holds the stakes of this match and says itself who gets what.
+    #[error("the provider of this match decides it and pays its players itself")]
+    ProviderDecides,
     /// No account would change.
     #[error("the match ended like that already")]
     NothingChanges,

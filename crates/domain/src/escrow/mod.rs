@@ -11,7 +11,8 @@
 //!
 //! **First end wins.** Money never moves back by itself: what contradicts an end is an [`Anomaly`] for a
 //! person, and the money stays where it is. Only [`correct`] sets another end, by a person's word: it undoes the
-//! generation by reversals and settles the next one. [`expire`] ends what nobody has told the end of.
+//! generation by reversals and settles the next one. [`decide`] ends what another than the provider decides, and
+//! [`expire`] what nobody has told the end of.
 //!
 //! **Conservation.** `paid + refunded + fee = pot` once a match is settled, and before that the escrow
 //! account holds what is left of the pot. Every amount is a checked integer of minor units.
@@ -22,6 +23,7 @@ mod contest;
 mod correct;
 mod expire;
 mod outcome;
+mod result;
 mod split;
 mod state;
 
@@ -30,6 +32,7 @@ pub use contest::{apply_contest, contest_tells_its_end};
 pub use correct::{Refusal, Verdict, correct};
 pub use expire::expire;
 pub use outcome::tells_its_end;
+pub use result::{GroupResult, MatchResult, decide};
 pub use split::{fee_of, shares};
 pub use state::{
     Account, Anomaly, AnomalyKind, MatchState, Notice, Outcome, Seat, SeatState, Settlement, Transfer,

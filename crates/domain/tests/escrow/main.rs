@@ -18,3 +18,4 @@ mod orders;
 mod properties;
 mod readme;
 mod regressions;
+mod results;

@@ -54,20 +54,3 @@ async fn a_body_that_would_never_fit_into_memory_stops_the_start() {
     let text = duel.replace("[ingress]", "[ingress]\nbody_memory_max_bytes = 4095");
     assert_snapshot!(refused(&text).await, @"`sources.duel.max_body_bytes`: a body of 4096 bytes would never fit into the 4095 bytes of all bodies, the value of `ingress.body_memory_max_bytes`");
 }
-
-#[tokio::test]
-async fn a_source_whose_provider_nobody_asks_is_refused() {
-    let text = SOURCES.to_owned()
-        + r#"
-[sources.silent]
-provider = "okletsplay"
-currency = "USD"
-custody = "provider"
-secrets = ["-----BEGIN PUBLIC KEY-----"]
-options.api_url = "https://prod.okletsplay.com"
-options.token_url = "https://prod.okletsplay.com/token"
-options.client_id = "game"
-keys.api = ["a-secret-of-this-test"]
-"#;
-    assert_snapshot!(refused(&text).await, @"");
-}

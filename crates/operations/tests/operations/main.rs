@@ -16,5 +16,6 @@ mod ground;
 mod links;
 mod parked;
 mod records;
+mod results;
 mod rewards;
 mod stats;

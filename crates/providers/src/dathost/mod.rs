@@ -22,6 +22,7 @@ use crate::play::{LifeKind, PlayRequest, Script};
 use crate::redemption::Redemptions;
 use crate::provider::{Guide, Provider, SignRequest, SignedRequest, Verified, VerifyError};
 use crate::reply::{Outcome, Reply};
+use crate::result_report::ResultReports;
 use crate::settings::{AdapterSettings, SettingsError};
 
 /// The adapter.
@@ -99,6 +100,15 @@ impl Provider for Adapter {
         _: &AdapterSettings,
         _: &Keys,
     ) -> Result<Option<Box<dyn Redemptions>>, SettingsError> {
+        Ok(None)
+    }
+
+    /// It decides its matches itself.
+    fn result_reports(
+        &self,
+        _: &AdapterSettings,
+        _: &Keys,
+    ) -> Result<Option<Box<dyn ResultReports>>, SettingsError> {
         Ok(None)
     }
 

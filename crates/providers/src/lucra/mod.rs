@@ -21,6 +21,7 @@ use crate::play::{LifeKind, PlayRequest, Script};
 use crate::redemption::Redemptions;
 use crate::provider::{Guide, Provider, SignRequest, SignedRequest, Verified, VerifyError};
 use crate::reply::{Outcome, Reply};
+use crate::result_report::ResultReports;
 use crate::settings::{AdapterSettings, SettingsError};
 
 /// Takes a signature without the word `sha256=` before it, as an older page of the documentation hints.
@@ -108,6 +109,15 @@ impl Provider for Adapter {
     ) -> Result<Option<Box<dyn Redemptions>>, SettingsError> {
         let calls = redemption::of_source(settings, keys)?;
         Ok(calls.map(|calls| Box::new(calls) as Box<dyn Redemptions>))
+    }
+
+    /// It decides its matches itself.
+    fn result_reports(
+        &self,
+        _: &AdapterSettings,
+        _: &Keys,
+    ) -> Result<Option<Box<dyn ResultReports>>, SettingsError> {
+        Ok(None)
     }
 
     fn inquiries(

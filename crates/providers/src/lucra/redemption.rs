@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::api_call::{self, API_KEY, API_URL};
 use crate::keys::Keys;
-use crate::redemption::{CallLimit, Redemption, RedemptionAnswer, Redemptions};
+use crate::redemption::{CallLimit, Redemption, CallAnswer, Redemptions};
 use crate::settings::{AdapterSettings, SettingsError};
 use crate::times;
 
@@ -107,7 +107,7 @@ impl Redemptions for Calls {
         request
     }
 
-    fn read(&self, answer: &Response<Bytes>) -> RedemptionAnswer {
-        RedemptionAnswer::of_status(answer.status())
+    fn read(&self, answer: &Response<Bytes>) -> CallAnswer {
+        CallAnswer::of_status(answer.status())
     }
 }

@@ -13,7 +13,7 @@ use crate::delivery::{Delivery, Method};
 use crate::keys::{KeyRole, KeySet, Keys};
 use crate::normalized::{NormalizeError, Normalized, Question};
 use crate::provider::{Provider, SignRequest, VerifyError};
-use crate::redemption::{Redemption, RedemptionAnswer};
+use crate::redemption::{Redemption, CallAnswer};
 use crate::reply::{Outcome, Reply};
 use crate::settings::{AdapterSettings, OptionValue, SettingsError};
 
@@ -245,19 +245,19 @@ fn an_answer_is_the_end_or_asks_for_a_repeat() {
     let (settings, keys) = told("https://api.lucrasports.com", "the-key");
     let calls = Adapter.redemptions(&settings, &keys).unwrap().unwrap();
     for (status, expected) in [
-        (200, RedemptionAnswer::Taken),
-        (204, RedemptionAnswer::Taken),
-        (301, RedemptionAnswer::Again),
-        (400, RedemptionAnswer::Refused),
-        (401, RedemptionAnswer::KeyRefused),
-        (403, RedemptionAnswer::Forbidden),
-        (404, RedemptionAnswer::Refused),
-        (408, RedemptionAnswer::Again),
-        (409, RedemptionAnswer::Refused),
-        (425, RedemptionAnswer::Again),
-        (429, RedemptionAnswer::Again),
-        (500, RedemptionAnswer::Again),
-        (504, RedemptionAnswer::Again),
+        (200, CallAnswer::Taken),
+        (204, CallAnswer::Taken),
+        (301, CallAnswer::Again),
+        (400, CallAnswer::Refused),
+        (401, CallAnswer::KeyRefused),
+        (403, CallAnswer::Forbidden),
+        (404, CallAnswer::Refused),
+        (408, CallAnswer::Again),
+        (409, CallAnswer::Refused),
+        (425, CallAnswer::Again),
+        (429, CallAnswer::Again),
+        (500, CallAnswer::Again),
+        (504, CallAnswer::Again),
     ] {
         let answer = http::Response::builder().status(status).body(Bytes::new()).unwrap();
         assert_eq!(calls.read(&answer), expected, "{status}");

@@ -1,5 +1,6 @@
 //! OkLetsPlay: a matchmaking platform that arranges matches for money and pushes each of them once.
 
+mod finish;
 mod keys;
 mod normalize;
 mod options;
@@ -23,6 +24,7 @@ use crate::play::{LifeKind, PlayRequest, Script};
 use crate::redemption::Redemptions;
 use crate::provider::{Guide, Provider, SignRequest, SignedRequest, Verified, VerifyError};
 use crate::reply::{Outcome, Reply};
+use crate::result_report::ResultReports;
 use crate::settings::{AdapterSettings, SettingsError};
 
 /// The adapter.
@@ -97,13 +99,22 @@ impl Provider for Adapter {
         }
     }
 
-    /// It wants to hear nothing.
+    /// It promises no rewards.
     fn redemptions(
         &self,
         _: &AdapterSettings,
         _: &Keys,
     ) -> Result<Option<Box<dyn Redemptions>>, SettingsError> {
         Ok(None)
+    }
+
+    fn result_reports(
+        &self,
+        settings: &AdapterSettings,
+        keys: &Keys,
+    ) -> Result<Option<Box<dyn ResultReports>>, SettingsError> {
+        let calls = pull::result_reports(settings, keys)?;
+        Ok(calls.map(|calls| Box::new(calls) as Box<dyn ResultReports>))
     }
 
     fn inquiries(

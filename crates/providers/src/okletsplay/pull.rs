@@ -42,7 +42,7 @@ pub(super) struct Calls {
     token_url: Uri,
     token_form: String,
     pull_url: Option<String>,
-    token_info_url: Option<String>,
+    api_url: Option<String>,
     limit: CallLimit,
 }
 
@@ -71,7 +71,7 @@ fn of_source(settings: &AdapterSettings, keys: &Keys) -> Result<Option<Calls>, S
         token_url,
         token_form: format!("grant_type=client_credentials{form}"),
         pull_url,
-        token_info_url: api_url.map(|url| format!("{url}{TOKEN_INFO}")),
+        api_url,
         limit: CallLimit::of_key("okletsplay", key, CALLS, WINDOW_S),
     }))
 }
@@ -83,7 +83,22 @@ pub(super) fn inquiries(settings: &AdapterSettings, keys: &Keys) -> Result<Optio
 
 /// The asking about match tokens; none where the source has no `api_url`.
 pub(super) fn match_tokens(settings: &AdapterSettings, keys: &Keys) -> Result<Option<Calls>, SettingsError> {
-    Ok(of_source(settings, keys)?.filter(|calls| calls.token_info_url.is_some()))
+    Ok(of_source(settings, keys)?.filter(|calls| calls.api_url.is_some()))
+}
+
+/// The telling of results; none where the source has no `api_url`.
+pub(super) fn result_reports(settings: &AdapterSettings, keys: &Keys) -> Result<Option<Calls>, SettingsError> {
+    if settings.text(API_URL)?.is_none() {
+        return Ok(None);
+    }
+    of_source(settings, keys)
+}
+
+impl Calls {
+    /// A path of the API; none where the source has no `api_url`.
+    pub(super) fn at(&self, path: &str) -> Option<String> {
+        self.api_url.as_ref().map(|url| format!("{url}{path}"))
+    }
 }
 
 /// What the options say.
@@ -241,7 +256,7 @@ impl MatchTokens for Calls {
         }
         let body = serde_json::to_vec(&TokenInfoRequest { token: match_token }).ok()?;
         api_call::with_token(
-            api_call::post(self.token_info_url.as_deref()?, "application/json", body)?,
+            api_call::post(&self.at(TOKEN_INFO)?, "application/json", body)?,
             token,
         )
     }

@@ -34,6 +34,9 @@ pub(super) const GUARDS: Check = Check {
               ('constraint', 'transfer', 'transfer_kind_check'),
               ('constraint', 'transfer', 'transfer_match_check'),
               ('constraint', 'operation', 'operation_pkey'),
+              ('constraint', 'match_result', 'match_result_pkey'),
+              ('constraint', 'match_result', 'match_result_operation_id_key'),
+              ('constraint', 'result_report', 'result_report_pkey'),
               ('constraint', 'correction', 'correction_pkey'),
               ('constraint', 'correction', 'two_persons'),
               ('constraint', 'archive', 'archive_pkey'),
@@ -51,6 +54,9 @@ pub(super) const GUARDS: Check = Check {
               ('trigger', 'account', 'account_guard'),
               ('trigger', 'correction', 'correction_guard'),
               ('trigger', 'match', 'match_guard'),
+              ('trigger', 'match_result', 'match_result_guard'),
+              ('trigger', 'match_result', 'match_result_guard_truncate'),
+              ('trigger', 'operation', 'result_report_erased'),
               ('trigger', 'transfer', 'transfer_guard'),
               ('trigger', 'transfer', 'transfer_guard_truncate'),
               ('trigger', 'operation', 'operation_guard'),
@@ -104,6 +110,7 @@ pub(super) const RIGHTS: Check = Check {
            CROSS JOIN (VALUES ('transfer'), ('operation'), ('archive'), ('archive_event'),
                              ('archive_detached'), ('conversion_answer'), ('dispatch_operation'),
                              ('dispatch_request'), ('board_operation'), ('offer_start_withdrawal'), ('erasure'),
+                             ('match_result'),
                              ('erased_event'), ('archive_tombstone')) kept (table_name)
            CROSS JOIN (VALUES ('UPDATE'), ('DELETE'), ('TRUNCATE')) taken (right_name)
            WHERE r.rolname IN ('matchpurse_app', 'matchpurse_ingress', 'matchpurse_match_escrow',

@@ -83,6 +83,7 @@ pub const CHECKS: &[Check] = &[
     operations::GENERATION,
     operations::CAUSES,
     operations::TIMEOUTS,
+    operations::RESULTS,
     effects::TOTALS,
     effects::LINES,
     effects::RECORDS,

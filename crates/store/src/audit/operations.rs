@@ -72,3 +72,17 @@ pub(super) const TIMEOUTS: Check = Check {
                                AND (o.source, o.subject) = (m.source, m.match_id))"
     ),
 };
+
+pub(super) const RESULTS: Check = Check {
+    name: "every result that was accepted is an operation of its match, and the match has ended",
+    sql: concat!(
+        "SELECT format('result %s of %s: operation by %s', coalesce(r.operation_id, o.operation_id), ",
+        match_no_label!("coalesce(r.match_no, o.match_no)"),
+        ", coalesce(o.actor, 'nobody'))
+           FROM match_result r
+           FULL JOIN (SELECT * FROM operation WHERE kind = 'match_result') o USING (operation_id)
+           LEFT JOIN match m ON m.match_no = r.match_no
+          WHERE r.match_no IS DISTINCT FROM o.match_no OR m.settlement IS NULL
+             OR (m.source, m.match_id) IS DISTINCT FROM (o.source, o.subject)"
+    ),
+};

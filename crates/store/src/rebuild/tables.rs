@@ -113,6 +113,13 @@ pub const TABLES: &[Table] = &[
         ),
     ),
     table(
+        "match_result",
+        Rows(
+            "SELECT concat_ws('/', m.source, m.kind, m.match_id) AS key, to_jsonb(t) - '{match_no}'::text[] AS what
+               FROM {s}.match_result t JOIN {s}.match m USING (match_no)",
+        ),
+    ),
+    table(
         "contest",
         Rows(
             "SELECT concat_ws('/', source, kind, contest_id) AS key, to_jsonb(t) - '{created_at}'::text[] AS what
@@ -280,6 +287,7 @@ pub const TABLES: &[Table] = &[
     table("dispatch_operation", Left(DISPATCH)),
     table("dispatch_request", Left(DISPATCH)),
     table("redemption_call", Left(DISPATCH)),
+    table("result_report", Left(DISPATCH)),
     table("call_slot", Left(DISPATCH)),
     table("archive", Left(ARCHIVE)),
     table("archive_event", Left(ARCHIVE)),

@@ -3,7 +3,7 @@ use matchpurse_domain::time::Timestamp;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::call_slots::{self, Budget, Slot};
+use crate::calls::{self, Budget, CallNext, Slot};
 use crate::dispatch::AttemptOutcome;
 use crate::time::At;
 use crate::words::{storable, word};
@@ -43,21 +43,6 @@ pub struct Claimed {
     /// When the last of the rewards was given.
     pub redeemed_at: Timestamp,
     slot: Slot,
-}
-
-/// What becomes of a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CallNext {
-    /// The provider knows.
-    Told,
-    /// It is made again at this time.
-    Again(Timestamp),
-    /// The same, and this attempt was none of its schedule.
-    Later(Timestamp),
-    /// The provider does not want it; only an operator makes it again.
-    Refused,
-    /// It was tried often enough; only an operator makes it again.
-    GivenUp,
 }
 
 /// An attempt that has ended.
@@ -106,7 +91,7 @@ pub async fn claim(
 ) -> Result<Vec<Claimed>> {
     let tx = client.begin().await?;
     let Wanted { source, budget, most } = wanted;
-    let slots = call_slots::free_in_tx(&tx, *budget, now, slot_until, *most).await?;
+    let slots = calls::free_in_tx(&tx, *budget, now, *most).await?;
     if slots.is_empty() {
         return Ok(Vec::new());
     }
@@ -126,9 +111,13 @@ pub async fn claim(
     let count = i64::try_from(slots.len()).unwrap_or(i64::MAX);
     let abandoned = AttemptOutcome::Abandoned.as_str();
     let rows = tx.query(sql, &[source, &At(now), &At(lease_until), &count, &abandoned]).await?;
-    let claimed = rows.iter().zip(&slots).map(|(row, slot)| read(row, *slot)).collect::<Result<Vec<_>>>()?;
-    let taken: Vec<Slot> = claimed.iter().map(|one| one.slot).collect();
-    call_slots::take_in_tx(&tx, &taken).await?;
+    let claimed = rows
+        .iter()
+        .zip(&slots)
+        .map(|(row, number)| read(row, Slot { budget: budget.id, number: *number, taken_until: slot_until }))
+        .collect::<Result<Vec<_>>>()?;
+    let taken: Vec<i16> = claimed.iter().map(|one| one.slot.number).collect();
+    calls::take_in_tx(&tx, *budget, &taken, slot_until).await?;
     tx.commit().await?;
     Ok(claimed)
 }
@@ -156,20 +145,14 @@ pub async fn finish(client: &mut Client, ended: &CallEnded<'_>) -> Result<bool> 
     let CallEnded { claimed, slot_free_at, not_before, .. } = ended;
     let tx = client.begin().await?;
     let counted = write(&tx, ended).await?;
-    call_slots::give_back_in_tx(&tx, claimed.slot, *slot_free_at, *not_before).await?;
+    calls::give_back_in_tx(&tx, claimed.slot, *slot_free_at, *not_before).await?;
     tx.commit().await?;
     Ok(counted)
 }
 
 async fn write(tx: &Tx<'_>, ended: &CallEnded<'_>) -> Result<bool> {
     let CallEnded { claimed, at, outcome, status, detail, next, .. } = ended;
-    let (state, again, counts) = match next {
-        CallNext::Told => ("told", None, 1),
-        CallNext::Again(at) => ("waiting", Some(At(*at)), 1),
-        CallNext::Later(at) => ("waiting", Some(At(*at)), 0),
-        CallNext::Refused => ("refused", None, 1),
-        CallNext::GivenUp => ("given_up", None, 1),
-    };
+    let (state, again, counts) = next.stored();
     // What the provider knows it knows, whoever holds the lease now and whatever was decided meanwhile.
     let sql = "UPDATE redemption_call
                   SET state = $4, next_attempt_at = coalesce($5, next_attempt_at), claimed_at = NULL,

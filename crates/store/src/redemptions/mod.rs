@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | a delivery that fulfils a grant | notes that there is a call to make, or that it must wait for the player's other grants | delivery; the player's grants of the contest, by id; the call |
 //! | a grant that is taken back | frees a call that waited for it, or withdraws one that has lost its reason | contest; grant; the call |
-//! | [`claim`] | takes a slot of the provider's limit ([`crate::call_slots`]) and a call for each | slots, then calls, skipping what is locked |
+//! | [`claim`] | takes a slot of the provider's limit ([`crate::calls`]) and a call for each | slots, then calls, skipping what is locked |
 //! | the call | none of this module's business | none: no transaction is open |
 //! | [`finish`] | writes what came of it, and gives the slot back for later | the call; slots by number |
 //!
@@ -23,7 +23,8 @@ use std::collections::BTreeMap;
 
 use matchpurse_domain::grants::ContestKind;
 
-pub use claim::{CallEnded, CallNext, Claimed, Wanted, claim, due, finish};
+pub use crate::calls::{Budget, CallNext, prepare};
+pub use claim::{CallEnded, Claimed, Wanted, claim, due, finish};
 pub use list::{CallFilter, CallLine, CallState, calls, of_grant};
 pub use note::retry_in_tx;
 pub(crate) use note::{given_in_tx, taken_back_in_tx};

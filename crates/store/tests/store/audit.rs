@@ -255,6 +255,11 @@ const TAMPERINGS: &[(&str, &str, &str)] = &[
         "its deadline ended has the clock's operation",
         "match 29 (studio/match-29, recreational)",
     ),
+    (
+        "INSERT INTO match_result VALUES (35, '00000000-0000-0000-0000-000000000001')",
+        "every result that was accepted",
+        "result 00000000-0000-0000-0000-000000000001 of match 35 (studio/match-35, recreational): operation by nobody",
+    ),
     // Guards
     (
         "ALTER TABLE account DROP CONSTRAINT balance_floor",
