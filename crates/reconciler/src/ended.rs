@@ -13,6 +13,8 @@ use crate::metric;
 
 /// What a provider does not know, it will hardly know soon.
 const UNKNOWN_S: i64 = 3_600;
+/// Evidence waits for a person, and the provider seldom changes its mind: so many times longer than for news.
+const EVIDENCE_INTERVALS: i64 = 6;
 /// A key that was refused is not shown all the time.
 const KEY_PAUSE_S: i64 = 300;
 /// Between attempts while there is no answer: the first and the longest time, each twice the one before.
@@ -129,6 +131,9 @@ impl Asking {
         let again_after_s = match ended {
             Ended::NoReason => return inquiries::close(&client, claimed).await,
             Ended::Answered { outcome: "unknown", .. } => self.interval_s(kind).max(UNKNOWN_S),
+            Ended::Answered { outcome: "evidence", .. } => {
+                self.interval_s(kind).saturating_mul(EVIDENCE_INTERVALS)
+            }
             Ended::Answered { .. } => self.interval_s(kind),
             Ended::Failed { after_s, .. } => after_s.unwrap_or_else(|| backoff_s(claimed.failures)),
         };

@@ -777,11 +777,11 @@ fn plain_text_to_other_machines_is_warned_of_and_contradictions_are_refused() {
 #[test]
 fn a_worker_s_own_batches_fit_into_its_own_prefetch() {
     let own = settings("").workers.event_archive;
-    assert_eq!((own.batch_max, own.prefetch), (Some(1024), Some(2048)));
+    assert_eq!((own.batch_max, own.prefetch), (Some(512), Some(1024)));
     let given =
-        settings("[workers.player_stats]\nbatch_max = 512\n[workers.event_archive]\nprefetch = 1024").workers;
+        settings("[workers.player_stats]\nbatch_max = 512\n[workers.event_archive]\nprefetch = 2048").workers;
     assert_eq!((given.player_stats.batch_max, given.player_stats.prefetch), (Some(512), None));
-    assert_eq!((given.event_archive.batch_max, given.event_archive.prefetch), (Some(1024), Some(1024)));
+    assert_eq!((given.event_archive.batch_max, given.event_archive.prefetch), (Some(512), Some(2048)));
 
     let text = "
 [broker]
@@ -789,7 +789,7 @@ prefetch = 300
 held_bytes_max = 1000
 batch_bytes_max = 1001
 [workers.event_archive]
-prefetch = 1000
+prefetch = 500
 [workers.player_stats]
 batch_max = 301
 [workers.offer_removal]
@@ -806,6 +806,6 @@ prefetch = 100
     settings, line 14: `workers.match_escrow.batch_max`: 5000 is above 4096, the most for one transaction
     settings, line 16: `workers.reward_fulfillment.batch_max`: 256 is above 100, the value of `workers.reward_fulfillment.prefetch`
     settings, line 10: `workers.player_stats.batch_max`: 301 is above 300, the value of `broker.prefetch`
-    `workers.event_archive.batch_max`: 1024 is above 1000, the value of `workers.event_archive.prefetch`
+    `workers.event_archive.batch_max`: 512 is above 500, the value of `workers.event_archive.prefetch`
     ");
 }
