@@ -119,6 +119,7 @@ pub const TABLES: &[Table] = &[
                FROM {s}.match_result t JOIN {s}.match m USING (match_no)",
         ),
     ),
+    table("match_link", Left("what a link decided is an operation, which is done again; what it waits for comes later")),
     table(
         "contest",
         Rows(
