@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ pub(crate) struct Api {
     pub(crate) origins: Origins,
     policies: BTreeMap<SourceName, SourcePolicy>,
     limits: BTreeMap<SourceName, Limits>,
+    /// The sources whose finals may decide matches of others.
+    pub(crate) deciding: BTreeSet<SourceName>,
     /// How many persons a correction needs.
     pub(crate) approvals: i16,
     /// Questions about offers.
@@ -105,6 +107,12 @@ impl Api {
             origins: Origins::new(&settings.api.cors_origins),
             policies: settings.sources.iter().map(policy).collect(),
             limits: settings.sources.iter().filter_map(limits).collect(),
+            deciding: settings
+                .sources
+                .iter()
+                .filter(|(_, own)| own.decides_linked())
+                .map(|(name, _)| name.clone())
+                .collect(),
             approvals: settings.operations.correction_approvals.into(),
             endpoints_allow_private: settings.api.endpoints_allow_private,
             readings: Arc::new(Readings::new(settings)),

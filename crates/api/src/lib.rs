@@ -75,6 +75,7 @@ mod leaderboards;
 mod ledger;
 mod limits;
 mod links;
+mod match_links;
 mod match_list;
 mod match_statistics;
 mod matches;

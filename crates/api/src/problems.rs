@@ -64,6 +64,8 @@ problems! {
         "the source has told of no match of this id";
     UnknownResult: 404 "unknown-result", "No such result",
         "nobody has told a result of this match";
+    UnknownLink: 404 "unknown-link", "No such link",
+        "no other match decides this one";
     UnknownCorrection: 404 "unknown-correction", "No such correction",
         "there is no correction of this id";
     UnknownAccount: 404 "unknown-account", "No such account",
@@ -154,6 +156,8 @@ problems! {
         "use the source's";
     ProviderCustody: 422 "provider-custody", "The provider holds the money",
         "players' money at such a source moves at the provider only";
+    LinkNotTrusted: 422 "link-not-trusted", "The source decides no matches of others",
+        "set `decides_linked` of that source, if whoever has its secret may decide who gets the money";
     UnusableEvent: 422 "unusable-event", "The event does not say what is needed",
         "name an archived event that tells an end of this match";
     PrivateTarget: 422 "private-target", "The URL leads into a private network",

@@ -238,7 +238,7 @@ async fn shown(client: &Client, key: &MatchKey) -> Result<Option<ResultView>> {
 }
 
 /// Who asks for a match of an unknown source has likely mistyped it.
-fn failed(error: matchpurse_operations::Error, unknown_source: Option<Failure>) -> Failure {
+pub(crate) fn failed(error: matchpurse_operations::Error, unknown_source: Option<Failure>) -> Failure {
     match (error, unknown_source) {
         (matchpurse_operations::Error::NoMatch, Some(unknown)) => unknown,
         (error, _) => of_operation(error),

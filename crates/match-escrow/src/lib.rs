@@ -16,7 +16,7 @@ use matchpurse_domain::event::Event;
 use matchpurse_domain::ids::SourceName;
 use matchpurse_domain::source::SourcePolicy;
 use matchpurse_domain::time::Timestamp;
-use matchpurse_operations::deadlines;
+use matchpurse_operations::{deadlines, match_links};
 use matchpurse_settings::Settings;
 use matchpurse_store::{Tx, anomalies, escrow, now, outbox};
 use matchpurse_worker_kit::{Context, Effects, Plan};
@@ -28,7 +28,32 @@ use matchpurse_worker_kit::{Context, Effects, Plan};
 pub fn plan(settings: &Settings) -> anyhow::Result<Plan<MatchEscrow>> {
     let effects = MatchEscrow::new(settings);
     let policies = Arc::clone(&effects.policies);
-    Ok(Plan::new(effects).job("deadlines", |context| sweep_deadlines(context, policies)))
+    let trusted = settings.sources.iter().filter(|(_, source)| source.decides_linked());
+    let trusted: Vec<SourceName> = trusted.map(|(name, _)| name.clone()).collect();
+    let plan = Plan::new(effects).job("deadlines", |context| sweep_deadlines(context, policies));
+    if trusted.is_empty() {
+        return Ok(plan);
+    }
+    Ok(plan.job("match-links", |context| follow_links(context, trusted)))
+}
+
+/// Between two looks for linked matches that have ended.
+const LINKS_EVERY: Duration = Duration::from_secs(1);
+
+/// Ends the matches whose linked match has ended.
+async fn follow_links(context: Context, trusted: Vec<SourceName>) {
+    let trusted: Vec<&str> = trusted.iter().map(SourceName::as_str).collect();
+    let store = context.store.clone();
+    let turn = || async {
+        let followed = match_links::follow(&store, &trusted, now()).await?;
+        for (count, outcome) in
+            [(followed.decided, "decided"), (followed.failed, "failed"), (followed.errors, "error")]
+        {
+            metrics::counter!(metric::LINKS_FOLLOWED, "outcome" => outcome).increment(count);
+        }
+        Ok(())
+    };
+    context.every(LINKS_EVERY, "match-links", turn).await;
 }
 
 /// How long a worker that has just started leaves deadlines alone.

@@ -5,6 +5,7 @@
 //! | [`funds`]: deposits and withdrawals, where the studio holds the stakes | the studio's back-end | `operation` |
 //! | [`corrections`]: an end that a person sets, with the agreement of a second one if that is configured | an operator | `correction`, then `operation` |
 //! | [`results`]: how a match went that its provider does not decide | the studio's back-end | `operation` |
+//! | [`match_links`]: which match on a game server decides a match, and its result | the studio's back-end, the clock | `operation` |
 //! | [`deadlines`]: a match that held money for too long | the clock | `operation` |
 //! | [`links`]: which ids are one player's | the studio's back-end, an operator | `operation` |
 //! | [`stats`]: which numbers of a match's statistics stand | an operator | `operation` |
@@ -29,6 +30,7 @@ pub mod erasures;
 mod error;
 pub mod funds;
 pub mod links;
+pub mod match_links;
 pub mod parked;
 pub mod rebuild;
 pub mod replay;

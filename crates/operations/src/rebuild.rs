@@ -60,7 +60,10 @@ pub async fn operation(store: &Store, operation: &Operation, now: Timestamp) -> 
             Err(error) => Err(refused(operation, matchpurse_store::chain(&error))),
         },
         // A correction is done again as such, and who was told again was told outside: here is only the record.
-        OperationKind::Correction | OperationKind::RewardRetry => recorded(store, operation).await,
+        // What a link decided is an operation of its own.
+        OperationKind::Correction | OperationKind::RewardRetry | OperationKind::MatchLink => {
+            recorded(store, operation).await
+        }
     }
 }
 

@@ -113,13 +113,6 @@ pub struct Standing {
 }
 
 impl Told {
-    /// The same in one order, so that it can be compared.
-    fn in_order(mut self) -> Self {
-        self.groups.sort_unstable();
-        self.players.sort_unstable();
-        self
-    }
-
     fn as_result(&self) -> Result<MatchResult> {
         let (mut groups, mut players) = (BTreeMap::new(), BTreeMap::new());
         for GroupScore { group_id, score, forfeit } in &self.groups {
@@ -161,35 +154,54 @@ impl Detail {
     }
 }
 
+/// A result on its way to its match.
+pub(crate) struct Telling<'t> {
+    /// The operation's id, if it is accepted.
+    pub(crate) id: EventId,
+    pub(crate) key: &'t MatchKey,
+    pub(crate) told: Told,
+    /// Whether the match's provider takes results.
+    pub(crate) report: bool,
+    pub(crate) actor: &'t str,
+}
+
 /// Accepts a result and settles the match by it, or returns that it had been accepted before. A report that the provider
 /// did not take is made once more then.
 ///
 /// # Errors
 /// [`Error`]; nothing is written then.
 pub async fn accept(store: &Store, request: &Request, author: &Author, now: Timestamp) -> Result<Accepted> {
-    let told = request.result.clone().in_order();
-    let result = told.as_result()?;
     let id = derived_uuid("match-result", &[request.source.as_str(), &author.idempotency_key]);
-    let id = EventId::from_uuid(id);
     let mut client = store.client().await?;
     let key = key_of(&client, &request.source, &request.match_id, request.kind).await?;
     let tx = client.begin().await?;
     let loaded = lock(&tx, &key).await?;
-    if let Some(known) = repeat(&tx, id, &loaded, &told).await? {
-        // What the provider did not take it may take now.
-        if request.report {
-            report_in_tx(&tx, loaded.match_no, known, &key.source, now).await?;
-            tx.commit().await?;
-        }
-        return Ok(Accepted { key, repeated: true });
-    }
-    let operation = decided(&tx, id, &key, loaded, told, &result, &author.actor, now).await?;
-    if request.report {
-        let match_no = operation.match_no.ok_or(Error::NoMatch)?;
-        report_in_tx(&tx, match_no, id, &key.source, now).await?;
-    }
+    let (told, report, actor) = (request.result.clone(), request.report, author.actor.as_str());
+    let telling = Telling { id: EventId::from_uuid(id), key: &key, told, report, actor };
+    let repeated = accept_in_tx(&tx, loaded, telling, now).await?;
     tx.commit().await?;
-    Ok(Accepted { key, repeated: false })
+    Ok(Accepted { key, repeated })
+}
+
+/// As [`accept`], of a match that is locked. True when it had been accepted before.
+pub(crate) async fn accept_in_tx(
+    tx: &Tx<'_>,
+    loaded: LoadedMatch,
+    mut telling: Telling<'_>,
+    now: Timestamp,
+) -> Result<bool> {
+    // In one order, so that it can be compared.
+    telling.told.groups.sort_unstable();
+    telling.told.players.sort_unstable();
+    let match_no = loaded.match_no;
+    let (known, repeated) = match repeat(tx, &telling, match_no).await? {
+        Some(known) => (known, true),
+        None => (decided(tx, loaded, &telling, now).await?, false),
+    };
+    if telling.report {
+        report_in_tx(tx, match_no, known, &telling.key.source, now).await?;
+    }
+    Ok(repeated)
 }
 
 /// Accepts again what an operation says, in a rebuild. The provider was told outside, and is not told again.
@@ -197,63 +209,53 @@ pub(crate) async fn accept_again(store: &Store, operation: &Operation) -> Result
     let detail = Detail::read(&operation.detail).ok_or(Error::NoMatch)?;
     let kind = MatchKind::parse(&detail.match_kind).ok_or(Error::NoMatch)?;
     let key = MatchKey { source: operation.source.clone(), kind, match_id: operation.subject.clone() };
-    let result = detail.result.as_result()?;
     let mut client = store.client().await?;
     let tx = client.begin().await?;
     if find_in_tx(&tx, operation.id).await?.is_some() {
         return Ok(());
     }
     let loaded = lock(&tx, &key).await?;
-    let at = Timestamp::from_micros(detail.at_us);
-    decided(&tx, operation.id, &key, loaded, detail.result, &result, &operation.actor, at).await?;
+    let (told, actor) = (detail.result, operation.actor.as_str());
+    let telling = Telling { id: operation.id, key: &key, told, report: false, actor };
+    decided(&tx, loaded, &telling, Timestamp::from_micros(detail.at_us)).await?;
     Ok(tx.commit().await?)
 }
 
-async fn lock(tx: &Tx<'_>, key: &MatchKey) -> Result<LoadedMatch> {
+pub(crate) async fn lock(tx: &Tx<'_>, key: &MatchKey) -> Result<LoadedMatch> {
     lock_in_tx(tx, std::slice::from_ref(key)).await?.remove(key).ok_or(Error::NoMatch)
 }
 
 /// The operation of the same result, where it was accepted before, under this key or of this match; none where nothing was.
-async fn repeat(tx: &Tx<'_>, id: EventId, loaded: &LoadedMatch, told: &Told) -> Result<Option<EventId>> {
+async fn repeat(tx: &Tx<'_>, telling: &Telling<'_>, match_no: i64) -> Result<Option<EventId>> {
     let says = |operation: &Operation| {
-        operation.match_no == Some(loaded.match_no)
-            && Detail::read(&operation.detail).is_some_and(|detail| detail.result == *told)
+        operation.match_no == Some(match_no)
+            && Detail::read(&operation.detail).is_some_and(|detail| detail.result == telling.told)
     };
-    if let Some((operation, _)) = find_in_tx(tx, id).await? {
-        return if says(&operation) { Ok(Some(id)) } else { Err(Error::KeyReused) };
+    if let Some((operation, _)) = find_in_tx(tx, telling.id).await? {
+        return if says(&operation) { Ok(Some(telling.id)) } else { Err(Error::KeyReused) };
     }
-    match of_match_in_tx(tx, loaded.match_no).await? {
+    match of_match_in_tx(tx, match_no).await? {
         None => Ok(None),
         Some((operation, _)) if says(&operation) => Ok(Some(operation.id)),
         Some(_) => Err(Error::OtherResult),
     }
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "what an operation is made of, and nothing that belongs together"
-)]
-async fn decided(
-    tx: &Tx<'_>,
-    id: EventId,
-    key: &MatchKey,
-    loaded: LoadedMatch,
-    told: Told,
-    result: &MatchResult,
-    actor: &str,
-    now: Timestamp,
-) -> Result<Operation> {
+/// Settles the match, and keeps the result as its own.
+async fn decided(tx: &Tx<'_>, loaded: LoadedMatch, telling: &Telling<'_>, now: Timestamp) -> Result<EventId> {
+    let Telling { id, key, told, actor, .. } = telling;
+    let result = told.as_result()?;
     let state = loaded.state.clone().ok_or(Error::NoMatch)?;
     let funds = funds(tx, &state).await?;
-    let outcome = decide(state, result, &funds, now).map_err(Error::Refused)?;
-    let detail = Detail::new(&outcome.state, told, result, now);
+    let outcome = decide(state, &result, &funds, now).map_err(Error::Refused)?;
+    let detail = Detail::new(&outcome.state, told.clone(), &result, now);
     let operation = Operation {
-        id,
+        id: *id,
         kind: OperationKind::MatchResult,
         source: key.source.clone(),
         subject: key.match_id.clone(),
         match_no: Some(loaded.match_no),
-        actor: actor.to_owned(),
+        actor: (*actor).to_owned(),
         approved_by: None,
         reason: spoken(&detail),
         amount: None,
@@ -263,9 +265,9 @@ async fn decided(
     if !record_in_tx(tx, &operation).await? {
         return Err(Error::KeyReused);
     }
-    keep_in_tx(tx, loaded.match_no, id).await?;
-    write_in_tx(tx, loaded, outcome, id, now).await?;
-    Ok(operation)
+    keep_in_tx(tx, loaded.match_no, *id).await?;
+    write_in_tx(tx, loaded, outcome, *id, now).await?;
+    Ok(*id)
 }
 
 /// What the players have, where the studio holds the stakes.

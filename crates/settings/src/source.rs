@@ -50,6 +50,8 @@ pub(crate) struct SourceTable {
     hold_deadline_hours: u32,
     #[serde(default = "on_deadline_default")]
     on_deadline: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    decides_linked: bool,
     max_body_bytes: Option<u32>,
     #[serde(default)]
     keys: BTreeMap<String, Vec<SecretValue>>,
@@ -114,6 +116,11 @@ impl SourceSettings {
     /// The rules of the source, for whoever decides about its events.
     pub fn policy(&self) -> &SourcePolicy {
         &self.policy
+    }
+
+    /// Whether finals of this source end the matches of other sources that are linked to its own.
+    pub fn decides_linked(&self) -> bool {
+        self.table.decides_linked
     }
 
     /// The provider, as its adapter is called; whether there is such an adapter is not known here.

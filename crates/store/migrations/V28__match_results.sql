@@ -1,14 +1,15 @@
--- Results of matches that the studio's back-end decides, and how they are told to the match's provider.
+-- Results of matches that the studio's back-end or a match on a game server decides, and how they are told to the match's
+-- provider.
 -- docs/adr/0018-match-results.md says why it is so.
 
 ALTER TABLE operation DROP CONSTRAINT operation_kind_check;
 ALTER TABLE operation ADD CONSTRAINT operation_kind_check
   CHECK (kind IN ('deposit', 'withdrawal', 'correction', 'deadline',
                   'reward_release', 'reward_reversal', 'reward_retry',
-                  'stats_correction', 'player_links', 'match_result')) NOT VALID;
+                  'stats_correction', 'player_links', 'match_result', 'match_link')) NOT VALID;
 ALTER TABLE operation DROP CONSTRAINT operation_check2;
 ALTER TABLE operation ADD CONSTRAINT operation_match_check
-  CHECK ((kind IN ('correction', 'deadline', 'match_result')) = (match_no IS NOT NULL)) NOT VALID;
+  CHECK ((kind IN ('correction', 'deadline', 'match_result', 'match_link')) = (match_no IS NOT NULL)) NOT VALID;
 
 -- The first result that was accepted, for ever. What it says stands in its operation.
 CREATE TABLE match_result (
@@ -61,10 +62,36 @@ CREATE TRIGGER result_report_erased AFTER UPDATE ON operation FOR EACH ROW
   WHEN (NEW.kind = 'match_result' AND NEW.detail IS DISTINCT FROM OLD.detail)
   EXECUTE FUNCTION result_report_erased();
 
+-- A match that another source's match decides: one on a game server, whose first team stands for one side and whose second
+-- for the other. What has decided stays.
+CREATE TABLE match_link (
+  match_key uuid PRIMARY KEY,               -- of the match that is decided
+  operation_id uuid NOT NULL UNIQUE,        -- that set it
+  source text NOT NULL,                     -- of the match that decides
+  match_id text NOT NULL,
+  stats_key uuid NOT NULL,                  -- the same two as a key
+  team1 text NOT NULL,
+  team2 text NOT NULL,
+  report boolean NOT NULL,                  -- whether the provider of the match that is decided takes results
+  state text NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'decided', 'failed')),
+  failure text,
+  at timestamptz NOT NULL,
+  CHECK (team1 <> team2),
+  CHECK ((state = 'failed') = (failure IS NOT NULL))
+);
+CREATE INDEX match_link_waiting ON match_link (source, at) WHERE state = 'waiting';
+
+CREATE FUNCTION match_link_guard() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'what a link has decided stays' USING ERRCODE = 'ES028';
+END $$;
+CREATE TRIGGER match_link_guard BEFORE UPDATE ON match_link FOR EACH ROW
+  WHEN (OLD.state = 'decided') EXECUTE FUNCTION match_link_guard();
+
 DO $$
 BEGIN
   IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'matchpurse_app') THEN
     REVOKE UPDATE, DELETE ON match_result FROM matchpurse_app;
-    REVOKE DELETE ON result_report FROM matchpurse_app;
+    REVOKE DELETE ON result_report, match_link FROM matchpurse_app;
   END IF;
 END $$;

@@ -34,6 +34,7 @@ mod kept;
 mod later;
 pub mod links;
 mod listener;
+pub mod match_links;
 pub mod match_results;
 pub mod metric;
 mod migrate;

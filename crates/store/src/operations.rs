@@ -32,6 +32,8 @@ pub enum OperationKind {
     PlayerLinks,
     /// The studio's back-end said how a match went.
     MatchResult,
+    /// The studio's back-end said which other match decides a match.
+    MatchLink,
 }
 
 /// One operation.
@@ -60,7 +62,7 @@ pub struct Operation {
 }
 
 impl OperationKind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Deposit,
         Self::Withdrawal,
         Self::Correction,
@@ -71,6 +73,7 @@ impl OperationKind {
         Self::StatsCorrection,
         Self::PlayerLinks,
         Self::MatchResult,
+        Self::MatchLink,
     ];
 
     /// The word for it in the database.
@@ -86,6 +89,7 @@ impl OperationKind {
             Self::StatsCorrection => "stats_correction",
             Self::PlayerLinks => "player_links",
             Self::MatchResult => "match_result",
+            Self::MatchLink => "match_link",
         }
     }
 }

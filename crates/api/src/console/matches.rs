@@ -324,7 +324,7 @@ impl Line {
             "notice" | "told" => "told",
             "anomaly" | "parked" => "trouble",
             "correction" | "deadline" | "reward_release" | "reward_reversal" | "reward_retry"
-            | "stats_correction" | "match_result" => "decided",
+            | "stats_correction" | "match_result" | "match_link" => "decided",
             _ => "became",
         };
         let link = (line.what == "event").then(|| event_in(&line.detail)).flatten();

@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::operation::{Operation, Text};
 use crate::problems::Kind;
-use crate::{corrections, ledger, match_list, match_statistics, matches, results};
+use crate::{corrections, ledger, match_links, match_list, match_statistics, matches, results};
 
 fn kinds() -> Text<'static> {
     Text::Words(vec!["recreational", "free_to_play", "tournament", "platform"])
@@ -49,6 +49,24 @@ pub(super) fn matches() -> Vec<Operation> {
                 Kind::WrongCurrency,
                 Kind::AmountOutOfRange,
                 Kind::ProviderCustody,
+            ]),
+        Operation::get("/v1/matches/{source}/{match}/links", "getMatchLink", "Which match on a game server decides a match")
+            .query("kind", kinds(), which)
+            .shows::<match_links::LinkView>("The link, and what has become of it.")
+            .refuses([Kind::AmbiguousMatch, Kind::UnknownLink]),
+        Operation::put("/v1/matches/{source}/{match}/links", "linkMatch", "Has a match on a game server decide a match")
+            .details("It can be linked anew until it is decided. When the linked match has ended, its points are told as the result.")
+            .query("kind", kinds(), which)
+            .body::<match_links::LinkBody>(json!({
+                "decided_by": { "source": "servers", "match_id": "65f0" }, "team1": "team-1", "team2": "team-2",
+            }))
+            .answers::<match_links::LinkView>(200, "It is linked.")
+            .refuses([
+                Kind::AmbiguousMatch,
+                Kind::MatchEnded,
+                Kind::ResultDecided,
+                Kind::CorrectionRefused,
+                Kind::LinkNotTrusted,
             ]),
         Operation::get("/v1/matches/{source}/{match}/result", "getMatchResult", "A match's result that was told here")
             .query("kind", kinds(), which)

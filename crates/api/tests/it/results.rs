@@ -112,3 +112,48 @@ async fn twenty_equal_results_at_once_are_one() -> Result<()> {
     assert_eq!(moved, ["2000"]);
     api.stop().await
 }
+
+/// A source whose finals decide matches of others.
+const SERVERS: &str = r#"
+[sources.servers]
+provider = "any"
+currency = "USD"
+custody = "provider"
+decides_linked = true
+"#;
+
+#[tokio::test]
+async fn a_match_on_a_server_is_linked_where_its_source_is_trusted() -> Result<()> {
+    let api = Api::start_with(&format!("{SETTINGS}\n{SERVERS}")).await?;
+    api.apply(&[arranged("theirs", MatchStatus::Confirmed, None)]).await?;
+    let mut script = Script::new(&api);
+    let path = "/v1/matches/theirs/m1/links";
+    let link = |source: &str, match_id: &str, team: &str| {
+        format!(
+            r#"{{"decided_by": {{"source": "{source}", "match_id": "{match_id}"}}, "team1": "{team}", "team2": "g2"}}"#
+        )
+    };
+    for line in [
+        &format!("reader GET {path}"),
+        &format!("reader PUT {path} {}", link("servers", "s1", "g1")),
+        &format!("ann PUT {path} {}", link("ours", "s1", "g1")),
+        &format!("ann PUT {path} {}", link("nobody", "s1", "g1")),
+        &format!("ann PUT {path} {}", link("servers", "", "g1")),
+        &format!("ann PUT {path} {}", link("servers", "s1", "g3")),
+        &format!("ann PUT {path} {}", link("servers", "s1", "g2")),
+        &format!("ann PUT /v1/matches/theirs/m2/links {}", link("servers", "s1", "g1")),
+        &format!("ann PUT {path} {}", link("servers", "s1", "g1")),
+        &format!("bob PUT {path} {}", link("servers", "s1", "g1")),
+        &format!("bob PUT {path} {}", link("servers", "s2", "g1")),
+        &format!("reader GET {path}"),
+        &format!("ann POST /v1/matches/theirs/m1/result key=r1 {RESULT}"),
+        &format!("bob PUT {path} {}", link("servers", "s3", "g1")),
+    ] {
+        script.say(line).await?;
+    }
+    assert_snapshot!(script.text());
+    let operations =
+        api.database.texts("SELECT kind || ' by ' || actor FROM operation ORDER BY position").await?;
+    assert_eq!(operations, ["match_link by ann", "match_link by bob", "match_result by ann"]);
+    api.stop().await
+}

@@ -32,7 +32,7 @@ pub use contest::{apply_contest, contest_tells_its_end};
 pub use correct::{Refusal, Verdict, correct};
 pub use expire::expire;
 pub use outcome::tells_its_end;
-pub use result::{GroupResult, MatchResult, decide};
+pub use result::{GroupResult, MatchResult, decide, takes_result};
 pub use split::{fee_of, shares};
 pub use state::{
     Account, Anomaly, AnomalyKind, MatchState, Notice, Outcome, Seat, SeatState, Settlement, Transfer,

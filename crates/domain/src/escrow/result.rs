@@ -67,15 +67,7 @@ pub fn decide(
     funds: &Funds,
     at: Timestamp,
 ) -> Result<Outcome, Refusal> {
-    if !state.stakes_money() {
-        return Err(Refusal::NoMoney);
-    }
-    if let Some(settlement) = state.settlement {
-        return Err(Refusal::Ended(settlement));
-    }
-    if state.kind == MatchKind::Recreational && state.custody == Custody::Provider {
-        return Err(Refusal::ProviderDecides);
-    }
+    takes_result(&state)?;
     let end = end_of(&state, result)?;
     let mut decision = Decision::new(state);
     with_stakes(&decision, funds)?;
@@ -91,6 +83,23 @@ pub fn decide(
     }
     decision.forget_deadline();
     Ok(decision.outcome())
+}
+
+/// That the match is one that a result may still end.
+///
+/// # Errors
+/// As [`decide`], whatever the result.
+pub fn takes_result(state: &MatchState) -> Result<(), Refusal> {
+    if !state.stakes_money() {
+        return Err(Refusal::NoMoney);
+    }
+    if let Some(settlement) = state.settlement {
+        return Err(Refusal::Ended(settlement));
+    }
+    if state.kind == MatchKind::Recreational && state.custody == Custody::Provider {
+        return Err(Refusal::ProviderDecides);
+    }
+    Ok(())
 }
 
 /// The end that the result means, as a provider would tell it.

@@ -14,6 +14,7 @@ mod erasures;
 mod funds;
 mod ground;
 mod links;
+mod match_links;
 mod parked;
 mod records;
 mod results;

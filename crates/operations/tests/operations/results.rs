@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use crate::ground::{Ground, NOW, snapshot, told};
 
 /// A snapshot of a match that a platform arranged.
-fn arranged(source: &str, status: MatchStatus, winner: Option<&str>) -> Event {
+pub(crate) fn arranged(source: &str, status: MatchStatus, winner: Option<&str>) -> Event {
     let mut event = snapshot(source, status, winner, None);
     if let Payload::MatchSnapshot(snapshot) = &mut event.payload {
         snapshot.kind = MatchKind::Platform;

@@ -37,6 +37,8 @@ pub(super) const GUARDS: Check = Check {
               ('constraint', 'match_result', 'match_result_pkey'),
               ('constraint', 'match_result', 'match_result_operation_id_key'),
               ('constraint', 'result_report', 'result_report_pkey'),
+              ('constraint', 'match_link', 'match_link_pkey'),
+              ('trigger', 'match_link', 'match_link_guard'),
               ('constraint', 'correction', 'correction_pkey'),
               ('constraint', 'correction', 'two_persons'),
               ('constraint', 'archive', 'archive_pkey'),

@@ -119,6 +119,7 @@ pub const TABLES: &[Table] = &[
                FROM {s}.match_result t JOIN {s}.match m USING (match_no)",
         ),
     ),
+    table("match_link", Left("what a link decided is an operation, which is done again; what it waits for comes later")),
     table(
         "contest",
         Rows(
@@ -289,6 +290,7 @@ pub const TABLES: &[Table] = &[
     table("redemption_call", Left(DISPATCH)),
     table("result_report", Left(DISPATCH)),
     table("call_slot", Left(DISPATCH)),
+    table("inquiry", Left(QUEUE)),
     table("archive", Left(ARCHIVE)),
     table("archive_event", Left(ARCHIVE)),
     table("archive_head", Left(ARCHIVE)),

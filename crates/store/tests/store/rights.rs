@@ -11,7 +11,7 @@ use tokio_postgres::{Client, NoTls};
 /// No privilege, by SQLSTATE.
 const NO_PRIVILEGE: &str = "42501";
 
-const ROLES: [&str; 9] = [
+const ROLES: [&str; 10] = [
     "matchpurse_ingress",
     "matchpurse_match_escrow",
     "matchpurse_reward_fulfillment",
@@ -19,6 +19,7 @@ const ROLES: [&str; 9] = [
     "matchpurse_offer_removal",
     "matchpurse_event_archive",
     "matchpurse_dispatcher",
+    "matchpurse_reconciler",
     "matchpurse_api",
     "matchpurse_operator",
 ];
