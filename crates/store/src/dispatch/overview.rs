@@ -107,19 +107,24 @@ impl EndpointState {
     }
 }
 
-/// The first parameter is [`COUNTED_MAX`].
+/// The first parameter is [`COUNTED_MAX`]. Each count is in the order of its own index: with a limit and without an order
+/// PostgreSQL may read the whole table, in the belief that it will soon have found enough.
 const LINE: &str = "
     SELECT e.endpoint_id, e.name, e.origin, e.url, e.events, e.sources, e.ordered, e.status_url,
            e.allow_private, e.disabled, e.disabled_at, e.failures, e.openings, e.width, e.paused_until,
            e.created_at, '{}'::text[] AS secrets,
            (SELECT count(*) FROM (SELECT FROM delivery d
-             WHERE d.endpoint_id = e.endpoint_id AND d.state = 'waiting' LIMIT $1) AS counted)
+             WHERE d.endpoint_id = e.endpoint_id AND d.state = 'waiting'
+             ORDER BY d.next_attempt_at, d.position LIMIT $1) AS counted)
            + (SELECT count(*) FROM (SELECT FROM delivery d
-               WHERE d.endpoint_id = e.endpoint_id AND d.state = 'behind' LIMIT $1) AS counted) AS waiting,
+               WHERE d.endpoint_id = e.endpoint_id AND d.state = 'behind'
+               ORDER BY d.delivery_id LIMIT $1) AS counted) AS waiting,
            (SELECT count(*) FROM (SELECT FROM delivery d
-             WHERE d.endpoint_id = e.endpoint_id AND d.state = 'given_up' LIMIT $1) AS counted) AS given_up,
+             WHERE d.endpoint_id = e.endpoint_id AND d.state = 'given_up'
+             ORDER BY d.delivery_id LIMIT $1) AS counted) AS given_up,
            (SELECT min(created_at) FROM (SELECT created_at FROM delivery d
-             WHERE d.endpoint_id = e.endpoint_id AND d.state = 'waiting' LIMIT $1) AS counted) AS oldest_at
+             WHERE d.endpoint_id = e.endpoint_id AND d.state = 'waiting'
+             ORDER BY d.next_attempt_at, d.position LIMIT $1) AS counted) AS oldest_at
       FROM endpoint e";
 
 /// All endpoints by name, the removed ones too.
