@@ -2,7 +2,7 @@
 //! say, fail, and forget tokens.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -114,7 +114,7 @@ fn offers(api: &ProviderApi, listed: &Listed) -> Arc<Mutex<(usize, usize)>> {
     let tokens = Arc::new(Mutex::new((0, 0)));
     let given = Arc::clone(&tokens);
     api.behave(move |request, _| {
-        let mut uses = given.lock().unwrap();
+        let mut uses = given.lock().unwrap_or_else(PoisonError::into_inner);
         if request.path == "/v1/users/token" {
             *uses = (uses.0 + 1, 0);
             let token = json!({ "access_token": format!("{TOKEN}-{}", uses.0), "expires_in": 3600 });
@@ -125,7 +125,7 @@ fn offers(api: &ProviderApi, listed: &Listed) -> Arc<Mutex<(usize, usize)>> {
             return Reply::status(401);
         }
         let page: usize = request.path.rsplit('=').next().and_then(|page| page.parse().ok()).unwrap_or(1);
-        let all = listed.lock().unwrap().clone();
+        let all = listed.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let here: Vec<Value> =
             all.iter().skip((page - 1) * 2).take(2).map(|id| json!({ "id": id, "campaign_id": 7 })).collect();
         let more = all.len() > page * 2;
