@@ -53,13 +53,14 @@ fn the_example_in_the_defaults_is_right() {
         .filter_map(|line| line.strip_prefix('#'))
         .filter(|line| !line.starts_with(' ') && !line.starts_with("keys."))
         .collect();
-    assert_eq!(lines.len(), 20, "{lines:#?}");
+    assert_eq!(lines.len(), 21, "{lines:#?}");
     let settings = settings(&lines.join("\n"));
     let source = &settings.sources[&source_name("main-game")];
     assert_eq!(source.game(), "shooter");
     assert_eq!(source.policy().stake, Some(500));
     assert_eq!(source.policy().hold_deadline_s, 72 * 3600);
     assert_eq!(source.policy().fee_bps, 1000);
+    assert!(source.decides_linked());
     assert_eq!(source.max_body_bytes(), Some(262_144));
     assert_eq!(source.secrets()[0].expose(), "44c3e83c-8d8b-475b-9018-75bf831d0ade");
     assert_eq!(source.options()["issuer"], OptionValue::Text("https://issuer.example".to_owned()));
