@@ -56,7 +56,7 @@ async fn deliveries_reach_their_effects_over_tls_with_the_least_of_rights() -> R
             ("BROKER__TLS_CA", ca.display().to_string()),
             ("BROKER__DECLARE", "false".to_owned()),
         ];
-        // The dispatcher and the API have nothing to do with the broker.
+        // The dispatcher and the API have nothing to do with the broker, and have no user there.
         let own = users.iter().find(|(user, _)| *user == service.name());
         told.extend(own.map(|(_, url)| ("BROKER__URL", url.clone())));
         (service, told.into_iter().map(|(name, value)| (format!("MATCHPURSE_{name}"), value)).collect())

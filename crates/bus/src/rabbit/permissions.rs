@@ -26,12 +26,13 @@ const NOTHING: &str = "^$";
 pub fn permissions() -> Vec<Permissions> {
     let events = literal(EVENTS_EXCHANGE);
     let nothing = NOTHING.to_owned();
-    let ingress = Permissions {
-        user: "ingress",
-        configure: nothing.clone(),
+    let publisher = |user| Permissions {
+        user,
+        configure: NOTHING.to_owned(),
         write: format!("^{events}$"),
-        read: nothing.clone(),
+        read: NOTHING.to_owned(),
     };
+    let publishers = ["ingress", "reconciler"].map(publisher);
     // A retry goes to an exchange that delays; what is given up is brought away by the queue itself.
     let delays = literal("matchpurse.delay.");
     let workers = Queue::ALL.into_iter().map(|queue| {
@@ -48,7 +49,7 @@ pub fn permissions() -> Vec<Permissions> {
     // `doctor` publishes to a queue of its own, which the broker names.
     let ours = "^(matchpurse\\..*|amq\\.gen.*|amq\\.default)$".to_owned();
     let topology = Permissions { user: "topology", configure: ours.clone(), write: ours.clone(), read: ours };
-    std::iter::once(ingress).chain(workers).chain([topology]).collect()
+    publishers.into_iter().chain(workers).chain([topology]).collect()
 }
 
 fn literal(name: &str) -> String {

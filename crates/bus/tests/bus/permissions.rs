@@ -142,8 +142,8 @@ async fn no_service_can_do_on_the_broker_what_is_another_s() -> Result<()> {
         (Queue::MatchEscrow.name(), Queue::EventArchive.name(), "matchpurse.delay.1s");
     for user in permissions().iter().map(|permissions| permissions.user).filter(|user| *user != "topology") {
         let connection = Connection::connect(&guarded.url(user), ConnectionProperties::default()).await?;
-        let publishes = matches!(user, "ingress" | "event-archive");
-        let is_worker = user != "ingress";
+        let is_worker = !matches!(user, "ingress" | "reconciler");
+        let publishes = !is_worker || user == "event-archive";
         for (what, may) in [
             (Try::Publish(EVENTS_EXCHANGE), publishes),
             (Try::Publish(delay), is_worker),
