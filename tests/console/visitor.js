@@ -47,9 +47,10 @@ export class Visitor {
       if (new URL(request.url()).origin !== this.base) note(`a request to elsewhere: ${request.url()}`);
     });
     page.on("requestfailed", (request) => {
-      // Leaving a page ends what it still waits for: its stream, and a part that was asked for again.
-      const left = request.failure()?.errorText === "net::ERR_ABORTED"
-        && ["eventsource", "xhr", "fetch"].includes(request.resourceType());
+      // Leaving a page ends what it still waits for: its stream, a part that was asked for again, and the icon, which
+      // browsers ask for when the page is there already.
+      const later = ["eventsource", "xhr", "fetch"].includes(request.resourceType()) || request.url().endsWith("/icon.svg");
+      const left = request.failure()?.errorText === "net::ERR_ABORTED" && later;
       if (!left) note(`failed: ${request.method()} ${request.url()} ${request.failure()?.errorText}`);
     });
     page.on("response", (response) => {
