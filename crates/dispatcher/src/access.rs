@@ -7,16 +7,12 @@ use matchpurse_domain::time::Timestamp;
 use matchpurse_providers::{CallLimit, SettingsError};
 use matchpurse_service_kit::config::{Problem, Reason, join};
 use matchpurse_settings::SourceSettings;
-use matchpurse_store::calls::Budget;
+use matchpurse_store::calls::{Budget, CLOCKS_APART_S};
 use matchpurse_store::{ExposeSecret as _, SecretString};
 use tokio::time::{Instant, sleep};
 
 /// The role of the keys that providers are called with: `keys.api`. Others are none of this program's business.
 const ROLE: &str = "api";
-
-/// How far the clocks of two dispatchers may be apart, in seconds: a slot is kept so much longer than the provider's
-/// limit says, so that it holds even then.
-pub const CLOCKS_APART_S: i64 = 2;
 
 /// What stands for a key in what is kept of an answer, and how much of one, at its end, is taken for it.
 const BLOT: &str = "[key]";

@@ -10,9 +10,10 @@ use matchpurse_reading::{adapter_settings, api_keys};
 use matchpurse_service_kit::config::ConfigError;
 use matchpurse_service_kit::http_client::{HttpClient, HttpClientOptions, HttpError};
 use matchpurse_settings::Settings;
+use matchpurse_store::calls::{CallNext, Wanted};
 use matchpurse_store::chain;
 use matchpurse_store::dispatch::AttemptOutcome;
-use matchpurse_store::redemptions::{self, Audience, CallEnded, CallNext, Claimed};
+use matchpurse_store::redemptions::{self, Audience, CallEnded, Claimed};
 use metrics::{counter, gauge, histogram};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -150,7 +151,7 @@ impl Dispatcher {
             };
             let most = u32::try_from(most).unwrap_or(u32::MAX);
             let access = &caller.access;
-            let wanted = redemptions::Wanted { source: access.source.as_str(), budget: access.budget, most };
+            let wanted = Wanted { source: access.source.as_str(), budget: access.budget, most };
             let (lease_ends, lease_until) = shared.lease(now);
             let slot_until = access.slot_after(lease_until);
             for claimed in redemptions::claim(&mut client, &wanted, now, lease_until, slot_until).await? {

@@ -46,7 +46,6 @@ mod service;
 pub mod slots;
 mod spans;
 
-pub use access::CLOCKS_APART_S;
 pub use callback::check_callbacks;
 pub use dispatcher::{Clock, Dispatcher, Turn};
 pub use process::{healthcheck, serve};

@@ -2,8 +2,8 @@
 
 use matchpurse_domain::time::Timestamp;
 use matchpurse_providers::CallAnswer;
+use matchpurse_store::calls::CallNext;
 use matchpurse_store::dispatch::{AttemptOutcome, Next};
-use matchpurse_store::redemptions::CallNext;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 

@@ -14,15 +14,12 @@ use http::{Request, Response, StatusCode};
 use matchpurse_domain::time::Timestamp;
 use matchpurse_providers::{AccessToken, ApiAccess, ApiError, pause_wanted_s};
 use matchpurse_service_kit::http_client::{HttpClient, HttpError};
-use matchpurse_store::calls::{self, Budget, Slot, Taken};
+use matchpurse_store::calls::{self, Budget, CLOCKS_APART_S, Slot, Taken};
 use matchpurse_store::{Store, chain, now};
 use metrics::{counter, histogram};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
-/// How far the clocks of two machines may be apart, in seconds: a slot is kept so much longer than the provider's limit
-/// says, so that it holds even then.
-const CLOCKS_APART_S: i64 = 2;
 /// A token is got anew so many seconds before it expires, or at half of its life, if that is later.
 const FRESH_S: i64 = 60;
 /// Between two looks whether a slot is free, at least and at most.

@@ -6,7 +6,7 @@
 //! | a list of offers | every `offers_every_s` | what came and what went, with the list's own time |
 //! | a match | no news for `silent_s`, or its deadline is near | the match as it stands, as a delivery would have told it |
 //! | a match of which an anomaly is open | the same | evidence beside the anomaly; no event, so nothing settles by it |
-//! | a player's matches | every `pull_every_s`, while the player has one or waits for one | new ones, as deliveries |
+//! | a player's matches | every `pull_every_s`, while the player has one that has not ended | new ones, as deliveries |
 //!
 //! | part | what it is | touches the world |
 //! | --- | --- | --- |

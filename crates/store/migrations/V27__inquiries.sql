@@ -7,7 +7,6 @@ CREATE TABLE inquiry (
   kind text NOT NULL CHECK (kind IN ('offers', 'match', 'players_matches')),
   subject text NOT NULL,                       -- the provider's id of the match or player; empty: about none
   due_at timestamptz NOT NULL,                 -- while somebody asks: when another one may
-  wanted_until timestamptz,                    -- of a player: until then somebody waits for a match
   claims bigint NOT NULL DEFAULT 0,
   failures integer NOT NULL DEFAULT 0 CHECK (failures >= 0),   -- since the last answer
   empty_lists integer NOT NULL DEFAULT 0 CHECK (empty_lists >= 0), -- in a row: one alone is not believed

@@ -4,10 +4,19 @@
 //! ever fall into one window of the limit, whichever program made them.
 
 use matchpurse_domain::time::Timestamp;
+use tokio_postgres::Row;
 use uuid::Uuid;
 
+use crate::dispatch::AttemptOutcome;
 use crate::time::At;
 use crate::{Client, Result, Tx};
+
+/// How far the clocks of two programs may be apart, in seconds: a slot is kept so much longer than the provider's limit
+/// says, so that it holds even then.
+pub const CLOCKS_APART_S: i64 = 2;
+
+/// The longest detail of an attempt that is kept, in characters.
+pub(crate) const DETAIL_CHARS_MAX: usize = 500;
 
 /// A provider's limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,9 +30,41 @@ pub struct Budget {
 /// A slot that was taken: until `taken_until` it is nobody else's, even if its holder dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slot {
-    pub(crate) budget: Uuid,
-    pub(crate) number: i16,
-    pub(crate) taken_until: Timestamp,
+    budget: Uuid,
+    number: i16,
+    taken_until: Timestamp,
+}
+
+/// How many calls of a source may be claimed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted<'w> {
+    /// The source.
+    pub source: &'w str,
+    /// The limit that it is under.
+    pub budget: Budget,
+    /// At most so many.
+    pub most: u32,
+}
+
+/// An attempt of a claimed call that has ended.
+#[derive(Debug, Clone)]
+pub struct Ended<'c, Claimed> {
+    /// The call, as it was claimed.
+    pub claimed: &'c Claimed,
+    /// When the attempt began.
+    pub at: Timestamp,
+    /// What became of it.
+    pub outcome: AttemptOutcome,
+    /// The status of the answer, where there was one.
+    pub status: Option<u16>,
+    /// In words: why there was no answer, or the beginning of one that was no success.
+    pub detail: String,
+    /// What becomes of the call.
+    pub next: CallNext,
+    /// When its slot may be used again.
+    pub slot_free_at: Timestamp,
+    /// The provider wants no call of this budget before then.
+    pub not_before: Option<Timestamp>,
 }
 
 /// What came of wanting a slot.
@@ -75,18 +116,28 @@ pub async fn prepare(client: &Client, budget: Budget) -> Result<()> {
     Ok(())
 }
 
-/// Slots that are free, locked; at most so many.
-pub(crate) async fn free_in_tx(tx: &Tx<'_>, budget: Budget, now: Timestamp, most: u32) -> Result<Vec<i16>> {
+/// Slots that are free, locked until the transaction's end, and not taken yet; at most so many. Who takes them has them
+/// until `taken_until`.
+pub(crate) async fn free_in_tx(
+    tx: &Tx<'_>,
+    budget: Budget,
+    now: Timestamp,
+    taken_until: Timestamp,
+    most: u32,
+) -> Result<Vec<Slot>> {
     let free = "SELECT slot FROM call_slot WHERE budget = $1 AND slot <= $2 AND free_at <= $3
                  ORDER BY free_at, slot LIMIT $4 FOR UPDATE SKIP LOCKED";
     let rows = tx.query(free, &[&budget.id, &budget.slots, &At(now), &i64::from(most)]).await?;
-    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    let slot = |row: &Row| Ok(Slot { budget: budget.id, number: row.try_get(0)?, taken_until });
+    rows.iter().map(slot).collect()
 }
 
-/// Takes slots that [`free_in_tx`] has found.
-pub(crate) async fn take_in_tx(tx: &Tx<'_>, budget: Budget, slots: &[i16], until: Timestamp) -> Result<()> {
+/// Takes slots that one [`free_in_tx`] has found.
+pub(crate) async fn take_in_tx(tx: &Tx<'_>, slots: &[Slot]) -> Result<()> {
+    let Some(Slot { budget, taken_until, .. }) = slots.first() else { return Ok(()) };
+    let numbers: Vec<i16> = slots.iter().map(|slot| slot.number).collect();
     let sql = "UPDATE call_slot SET free_at = $3 WHERE budget = $1 AND slot = ANY ($2)";
-    tx.execute(sql, &[&budget.id, &slots, &At(until)]).await?;
+    tx.execute(sql, &[budget, &numbers, &At(*taken_until)]).await?;
     Ok(())
 }
 
@@ -117,16 +168,15 @@ pub(crate) async fn give_back_in_tx(
 /// [`crate::Error`]; then none is taken, or it is free again at `until`.
 pub async fn take(client: &mut Client, budget: Budget, now: Timestamp, until: Timestamp) -> Result<Taken> {
     let tx = client.begin().await?;
-    let slots = free_in_tx(&tx, budget, now, 1).await?;
-    let Some(number) = slots.first().copied() else {
+    let Some(slot) = free_in_tx(&tx, budget, now, until, 1).await?.pop() else {
         let sql = "SELECT min(free_at) FROM call_slot WHERE budget = $1 AND slot <= $2 AND free_at > $3";
         let row = tx.query_one(sql, &[&budget.id, &budget.slots, &At(now)]).await?;
         // None that rests: those that are free are just being taken.
         return Ok(Taken::NoneBefore(row.try_get::<_, Option<At>>(0)?.map_or(now, |At(at)| at)));
     };
-    take_in_tx(&tx, budget, &slots, until).await?;
+    take_in_tx(&tx, &[slot]).await?;
     tx.commit().await?;
-    Ok(Taken::Slot(Slot { budget: budget.id, number, taken_until: until }))
+    Ok(Taken::Slot(slot))
 }
 
 /// Takes one slot until then, for a call that is no claim's own: a request for a token. False when none is free.

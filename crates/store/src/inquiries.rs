@@ -18,9 +18,7 @@ mod need;
 use matchpurse_domain::time::Timestamp;
 
 pub use self::attach::{Evidence, attach};
-pub use self::need::{
-    Cursor, MatchNeed, Patience, look, look_players, match_need, offers_held, player_need, want_player,
-};
+pub use self::need::{Cursor, MatchNeed, Patience, look, look_players, match_need, offers_held, player_need};
 use crate::time::At;
 use crate::words::storable;
 use crate::{Client, Result};

@@ -493,7 +493,7 @@ async fn all_who_use_a_key_share_its_limit() -> Result<()> {
         assert!(stage.now() < began.plus_seconds(60), "{} of {}", api.facts().len(), PLAYERS * 2);
     }
     // 320 calls, 100 in a window with what clocks may be apart: the last ones begin after three of them.
-    assert_eq!(stage.now(), began.plus_seconds(3 * (WINDOW_S + matchpurse_dispatcher::CLOCKS_APART_S)));
+    assert_eq!(stage.now(), began.plus_seconds(3 * (WINDOW_S + matchpurse_store::calls::CLOCKS_APART_S)));
     assert_eq!((api.requests().len(), findings(&stage).await?), (PLAYERS * 2, vec![]));
     Ok(())
 }

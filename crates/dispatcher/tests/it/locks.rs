@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 use matchpurse_domain::grants::GrantState;
-use matchpurse_store::calls::{self, Budget};
+use matchpurse_store::calls::{self, Budget, CallNext, Wanted};
 use matchpurse_store::dispatch::{self, Attempt, AttemptOutcome, Ended, Next};
-use matchpurse_store::redemptions::{self, Audience, CallEnded, CallNext};
+use matchpurse_store::redemptions::{self, Audience, CallEnded};
 use matchpurse_testkit::Studio;
 use uuid::Uuid;
 
@@ -94,7 +94,7 @@ async fn two_calls_that_are_told_to_wait_do_not_wait_for_each_other() -> Result<
     let mut client = stage.store.client().await?;
     calls::prepare(&client, budget).await?;
     let now = stage.now();
-    let wanted = redemptions::Wanted { source: "arena", budget, most: 2 };
+    let wanted = Wanted { source: "arena", budget, most: 2 };
     let (lease, slot) = (now.plus_seconds(60), now.plus_seconds(70));
     let claimed = redemptions::claim(&mut client, &wanted, now, lease, slot).await?;
     assert_eq!(claimed.len(), 2);

@@ -157,37 +157,15 @@ pub async fn offers_held(client: &Client, source: &str) -> Result<Vec<String>> {
     client.query(sql, &[&source]).await?.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
-/// Whether a player is in a match that has not ended, or somebody waits for one: then it is asked which there are.
+/// Whether a player is in a match that has not ended: then it is asked which there are.
 ///
 /// # Errors
 /// [`crate::Error`].
 pub async fn player_need(client: &Client, question: &Question, now: Timestamp) -> Result<bool> {
-    let sql = "SELECT EXISTS (SELECT FROM inquiry
-                               WHERE (source, kind, subject) = ($1, 'players_matches', $2) AND wanted_until > $3)
-                   OR EXISTS (SELECT FROM player p JOIN match_participant USING (player_key) JOIN match m USING (match_no)
-                               WHERE (p.source, p.player_id) = ($1, $2) AND m.settlement IS NULL AND m.created_at > $4)";
+    let sql = "SELECT EXISTS (
+                 SELECT FROM player p JOIN match_participant USING (player_key) JOIN match m USING (match_no)
+                  WHERE (p.source, p.player_id) = ($1, $2) AND m.settlement IS NULL AND m.created_at > $3)";
     let begun_after = now.plus_seconds(-i64::from(OPEN_DAYS) * 86_400);
-    let row =
-        client.query_one(sql, &[&question.source, &question.subject, &At(now), &At(begun_after)]).await?;
+    let row = client.query_one(sql, &[&question.source, &question.subject, &At(begun_after)]).await?;
     Ok(row.try_get(0)?)
-}
-
-/// Notes that somebody waits for a match of this player until then: it is asked for at once.
-///
-/// # Errors
-/// [`crate::Error`].
-pub async fn want_player(
-    client: &Client,
-    source: &str,
-    player_id: &str,
-    now: Timestamp,
-    until: Timestamp,
-) -> Result<()> {
-    let sql = "INSERT INTO inquiry AS i (source, kind, subject, due_at, wanted_until)
-               VALUES ($1, 'players_matches', $2, $3, $4)
-               ON CONFLICT (source, kind, subject) DO UPDATE
-                  SET wanted_until = greatest(i.wanted_until, EXCLUDED.wanted_until),
-                      due_at = least(i.due_at, EXCLUDED.due_at)";
-    client.execute(sql, &[&source, &player_id, &At(now), &At(until)]).await?;
-    Ok(())
 }

@@ -16,7 +16,7 @@ use crate::time::At;
 use crate::{Result, Tx};
 
 pub use read::{Decided, Report, ReportState, of_match};
-pub use report::{Claimed, Ended, Wanted, claim, due, finish};
+pub use report::{Claimed, Ended, claim, due, finish};
 
 /// The operation of the match's result, with the time of its record. The match must be locked.
 ///

@@ -3,25 +3,11 @@ use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::calls::{self, Budget, CallNext, Slot};
+use crate::calls::{self, DETAIL_CHARS_MAX, Slot, Wanted};
 use crate::dispatch::AttemptOutcome;
 use crate::time::At;
 use crate::words::storable;
 use crate::{Client, Result};
-
-/// The longest detail of an attempt, in characters.
-const DETAIL_CHARS_MAX: usize = 500;
-
-/// How many reports of a source may be claimed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted<'w> {
-    /// The source.
-    pub source: &'w str,
-    /// The limit that it is under.
-    pub budget: Budget,
-    /// At most so many.
-    pub most: u32,
-}
 
 /// A report that the caller holds until the end of its lease, with a slot.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,26 +25,8 @@ pub struct Claimed {
     slot: Slot,
 }
 
-/// An attempt that has ended.
-#[derive(Debug, Clone)]
-pub struct Ended<'c> {
-    /// The report, as it was claimed.
-    pub claimed: &'c Claimed,
-    /// When the attempt began.
-    pub at: Timestamp,
-    /// What became of it.
-    pub outcome: AttemptOutcome,
-    /// The status of the answer, where there was one.
-    pub status: Option<u16>,
-    /// In words: why there was no answer, or the beginning of one that was no success.
-    pub detail: String,
-    /// What becomes of the report.
-    pub next: CallNext,
-    /// When its slot may be used again.
-    pub slot_free_at: Timestamp,
-    /// The provider wants no call of this budget before then.
-    pub not_before: Option<Timestamp>,
-}
+/// An attempt of a report that has ended.
+pub type Ended<'c> = calls::Ended<'c, Claimed>;
 
 /// Which of these sources have a report that is due: one look, which most turns end with.
 ///
@@ -85,7 +53,7 @@ pub async fn claim(
 ) -> Result<Vec<Claimed>> {
     let Wanted { source, budget, most } = wanted;
     let tx = client.begin().await?;
-    let slots = calls::free_in_tx(&tx, *budget, now, *most).await?;
+    let slots = calls::free_in_tx(&tx, *budget, now, slot_until, *most).await?;
     if slots.is_empty() {
         return Ok(Vec::new());
     }
@@ -104,11 +72,9 @@ pub async fn claim(
     let count = i64::try_from(slots.len()).unwrap_or(i64::MAX);
     let abandoned = AttemptOutcome::Abandoned.as_str();
     let rows = tx.query(sql, &[source, &At(now), &At(lease_until), &count, &abandoned]).await?;
-    let slot = |number: &i16| Slot { budget: budget.id, number: *number, taken_until: slot_until };
-    let claimed =
-        rows.iter().zip(&slots).map(|(row, number)| read(row, slot(number))).collect::<Result<Vec<_>>>()?;
-    let taken: Vec<i16> = claimed.iter().map(|one| one.slot.number).collect();
-    calls::take_in_tx(&tx, *budget, &taken, slot_until).await?;
+    let claimed = rows.iter().zip(&slots).map(|(row, slot)| read(row, *slot)).collect::<Result<Vec<_>>>()?;
+    let taken: Vec<Slot> = claimed.iter().map(|one| one.slot).collect();
+    calls::take_in_tx(&tx, &taken).await?;
     tx.commit().await?;
     Ok(claimed)
 }

@@ -23,8 +23,7 @@ use std::collections::BTreeMap;
 
 use matchpurse_domain::grants::ContestKind;
 
-pub use crate::calls::{Budget, CallNext, prepare};
-pub use claim::{CallEnded, Claimed, Wanted, claim, due, finish};
+pub use claim::{CallEnded, Claimed, claim, due, finish};
 pub use list::{CallFilter, CallLine, CallState, calls, of_grant};
 pub use note::retry_in_tx;
 pub(crate) use note::{given_in_tx, taken_back_in_tx};

@@ -5,7 +5,7 @@ use matchpurse_domain::time::Timestamp;
 use matchpurse_store::calls::{self, Budget, Taken};
 use matchpurse_store::inquiries::{
     self, Answered, Cursor, Evidence, Patience, Question, attach, claim, look, look_players, match_need,
-    player_need, want_player,
+    player_need,
 };
 use matchpurse_store::now;
 use matchpurse_testkit::Database;
@@ -159,7 +159,7 @@ async fn a_question_is_one_askers_until_its_lease_ends() -> Result<()> {
 }
 
 #[tokio::test]
-async fn players_are_asked_about_while_they_play_or_wait() -> Result<()> {
+async fn players_are_asked_about_while_they_play() -> Result<()> {
     let database = Database::create().await?;
     database.connection().await?.batch_execute(MATCHES).await?;
     let seats = "INSERT INTO player (player_key, source, player_id)
@@ -177,8 +177,6 @@ async fn players_are_asked_about_while_they_play_or_wait() -> Result<()> {
         player_need(&client, &of("games", "players_matches", player), at).await
     };
     assert_eq!((needed("ann", at).await?, needed("bob", at).await?), (true, false));
-    want_player(&client, "games", "bob", at, at.plus_seconds(60)).await?;
-    assert_eq!((needed("bob", at).await?, needed("bob", at.plus_seconds(61)).await?), (true, false));
     Ok(())
 }
 
