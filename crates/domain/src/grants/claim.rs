@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as MapEntry;
 
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::contest::{ContestKey, ContestKind, Decision, Ending, Entry};
@@ -196,7 +197,7 @@ fn said(
     given: Option<(&Reward, (String, Grant))>,
 ) -> (Entry, Option<Grant>) {
     let mut parts = vec![player_id.as_str(), outcome.map_or("", Outcome::as_str)];
-    let units;
+    let (units, metadata);
     if let Some((reward, (reward_ref, _))) = &given {
         units = reward.amount.as_ref().map(|amount| amount.minor_units.to_string()).unwrap_or_default();
         let currency = reward.amount.as_ref().map_or("", |amount| amount.currency.as_str());
@@ -204,12 +205,19 @@ fn said(
         parts.extend([reward.kind.as_str(), reward_ref, &units, currency, value]);
         // What a client sent along tells nothing about money that the provider pays.
         if reward.kind == RewardKind::Studio {
-            parts.push(reward.metadata.as_deref().unwrap_or_default());
+            metadata = written_one_way(reward.metadata.as_deref().unwrap_or_default());
+            parts.push(&metadata);
         }
     }
     let digest = digest(&parts);
     let (reward_ref, grant) = given.map(|(_, (reward_ref, grant))| (reward_ref, grant)).unzip();
     (Entry { player_id: player_id.clone(), outcome, reward_ref, digest }, grant)
+}
+
+/// The same JSON with other spaces, or its fields in another order, is the same: a provider's API need not write it as its
+/// webhook did.
+fn written_one_way(metadata: &str) -> String {
+    serde_json::from_str::<Value>(metadata).map_or_else(|_| metadata.to_owned(), |value| value.to_string())
 }
 
 /// A verdict over what was said of each player. Two different rewards in one slot cannot both be meant, so

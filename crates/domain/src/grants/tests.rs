@@ -178,6 +178,7 @@ fn a_story_of_events_leads_to_these_grants() {
     let both = || open([win(), Some(studio("r2", "{}"))]);
     let unnamed = Reward { reference: None, ..studio("", "{}") };
     let closed = || game(Closed, &["a"], [Some(cash(1800)), None]);
+    let with = |metadata| contest("ann", vec![entry("ann", Some(studio("r", metadata)))]);
     let table: Vec<(Vec<Event>, &str)> = vec![
         // Free contests.
         (vec![won.clone()], "ann/r1: granted"),
@@ -194,6 +195,9 @@ fn a_story_of_events_leads_to_these_grants() {
             vec![contest("ann", vec![entry("ann", Some(studio("r", "{")))])],
             "ann/r: needs_review payload_not_json",
         ),
+        // The same JSON may be written in another way by the provider's API than by its webhook.
+        (vec![with(r#"{"a":1,"b":[2]}"#), with(r#"{ "b": [2], "a": 1 }"#)], "ann/r: granted"),
+        (vec![with(r#"{"a":1}"#), with(r#"{"a":2}"#)], "ann/r: granted; ! outcome_conflict"),
         (
             vec![contest("a", vec![entry("a", Some(studio("r", "1"))), entry("a", Some(studio("r", "2")))])],
             "a/r: needs_review ambiguous_reference",
