@@ -503,8 +503,8 @@ options.issuer = "https://issuer.example"
 
     [workers.event_archive]
     admin_listen = "127.0.0.1:9105"
-    batch_max = 512
-    prefetch = 1024
+    batch_max = 1024
+    prefetch = 2048
 
     [dispatcher]
     admin_listen = "127.0.0.1:9107"
@@ -778,11 +778,11 @@ fn plain_text_to_other_machines_is_warned_of_and_contradictions_are_refused() {
 #[test]
 fn a_worker_s_own_batches_fit_into_its_own_prefetch() {
     let own = settings("").workers.event_archive;
-    assert_eq!((own.batch_max, own.prefetch), (Some(512), Some(1024)));
+    assert_eq!((own.batch_max, own.prefetch), (Some(1024), Some(2048)));
     let given =
-        settings("[workers.player_stats]\nbatch_max = 512\n[workers.event_archive]\nprefetch = 2048").workers;
+        settings("[workers.player_stats]\nbatch_max = 512\n[workers.event_archive]\nprefetch = 4096").workers;
     assert_eq!((given.player_stats.batch_max, given.player_stats.prefetch), (Some(512), None));
-    assert_eq!((given.event_archive.batch_max, given.event_archive.prefetch), (Some(512), Some(2048)));
+    assert_eq!((given.event_archive.batch_max, given.event_archive.prefetch), (Some(1024), Some(4096)));
 
     let text = "
 [broker]
@@ -807,6 +807,6 @@ prefetch = 100
     settings, line 14: `workers.match_escrow.batch_max`: 5000 is above 4096, the most for one transaction
     settings, line 16: `workers.reward_fulfillment.batch_max`: 256 is above 100, the value of `workers.reward_fulfillment.prefetch`
     settings, line 10: `workers.player_stats.batch_max`: 301 is above 300, the value of `broker.prefetch`
-    `workers.event_archive.batch_max`: 512 is above 500, the value of `workers.event_archive.prefetch`
+    `workers.event_archive.batch_max`: 1024 is above 500, the value of `workers.event_archive.prefetch`
     ");
 }
