@@ -31,8 +31,8 @@ const CHUNK: usize = 2_000;
 const IN_FLIGHT: usize = 2_000;
 /// A chunk that is not published in this time never is.
 const PUBLISH_PATIENCE: Duration = Duration::from_secs(120);
-/// What is not drained by then counts as far as it got.
-const DRAIN_PATIENCE: Duration = Duration::from_secs(900);
+/// What is not drained when so many of its events a second would have been counts as far as it got; at least 900 s.
+const DRAIN_RATE_MIN: u64 = 350;
 /// The backlog's matches, and those of them that have ended as they must.
 const SETTLED: &str = "SELECT count(*) FROM match WHERE match_id LIKE 'match-%' AND settlement IS NOT NULL";
 
@@ -153,10 +153,11 @@ pub(super) async fn measure(options: &Options, servers: &Servers) -> Result<Meas
     let cpu = servers.cpu_seconds();
     all.start_program(AWAY.worker()).await?;
     watch = Watch { games, messages, left: messages, begun: Some(Instant::now()), ..Watch::default() };
-    while watch.took.is_none() && watch.begun.is_some_and(|begun| begun.elapsed() < DRAIN_PATIENCE) {
+    let patience = Duration::from_secs((messages / DRAIN_RATE_MIN).max(900));
+    while watch.took.is_none() && watch.begun.is_some_and(|begun| begun.elapsed() < patience) {
         live.slice(&mut all, &mut watch).await?;
     }
-    let seconds = watch.took.unwrap_or(DRAIN_PATIENCE.as_secs_f64());
+    let seconds = watch.took.unwrap_or(patience.as_secs_f64());
     let done = messages - if watch.took.is_some() { 0 } else { watch.left.min(messages) };
     let (ages, cpu_after) = (all.ages().await?, servers.cpu_seconds());
     let loaded = neighbours(watch.ages.as_ref().unwrap_or(&ages), &before);
