@@ -16,6 +16,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("actix-http", &["ingress"]),
     ("actix-service", &["ingress"]),
     ("reqwest", &["service-kit"]),
+    ("hyper", &["simulator"]),
+    ("hyper-util", &["simulator"]),
     ("jsonwebtoken", &["providers", "api"]),
     ("utoipa", &["api"]),
     ("askama", &["api"]),

@@ -16,6 +16,7 @@ mod effects;
 mod errors;
 mod forgeries;
 mod kill;
+mod losses;
 mod observability;
 mod orders;
 mod programs;

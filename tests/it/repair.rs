@@ -21,7 +21,7 @@ const IMPATIENT: &str =
     "look_every_ms = 200\nsilent_s = 1\noffers_every_s = 1\npull_every_s = 1\nrequest_timeout_ms = 5000";
 
 /// What must never be seen again.
-const KEY: &str = "planted-key-of-a-provider";
+pub(crate) const KEY: &str = "planted-key-of-a-provider";
 const TOKEN: &str = "planted-token-of-a-provider";
 
 fn asked(provider: &str, name: &str, api: &ProviderApi, more: &str) -> Result<Source> {
@@ -43,7 +43,7 @@ async fn comes_true(system: &System, what: &str, sql: &str, expected: &[&str]) -
 }
 
 /// Nothing is wrong with the books, and no secret is in logs, archive or what is known of questions.
-async fn sound_and_silent(system: &System) -> Result<()> {
+pub(crate) async fn sound_and_silent(system: &System) -> Result<()> {
     let config = system.config().to_str().context("the folder's name is no text")?;
     let audit = program("matchpurse")?.args(["audit", "--config", config]).output()?;
     ensure!(audit.status.success(), "{}", String::from_utf8_lossy(&audit.stdout));

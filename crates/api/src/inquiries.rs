@@ -48,7 +48,7 @@ pub(crate) struct InquiryView {
     answered_at: Option<Moment>,
     /// What came of the last time, in a word, as of the metric `matchpurse_reconciler_inquiries_total`.
     outcome: Option<String>,
-    /// And in words, where there was no answer.
+    /// And in words, where there was no answer; of a list, the provider's count beside ours.
     detail: Option<String>,
     /// How often there was none, since the last one.
     failures: i32,

@@ -1,5 +1,7 @@
 //! `matchpurse simulate`: the providers, played against a running ingress.
 
+mod apis;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use matchpurse_ingress::adapter_settings;
 use matchpurse_settings::{Settings, SourceSettings, process_environment};
 use matchpurse_simulator::{Pace, Plan, PlanOptions, PlayOptions, Progress, Report, SimulatedSource, play};
 
+use self::apis::{ApiArgs, Serving};
 use crate::config::WHERE;
 use crate::exit::Ending;
 use crate::out::Out;
@@ -68,27 +71,47 @@ pub(crate) struct SimulateArgs {
     give_up_after: u64,
     #[command(flatten)]
     play: PlayArgs,
+    #[command(flatten)]
+    apis: ApiArgs,
 }
 
 /// Plays, prints the figures, and fails when something was not answered as it had to be.
 pub(crate) async fn run(args: SimulateArgs, out: Out) -> Result<Ending> {
     let settings = sources(args.config.as_deref())?;
     let keys = signing_keys(args.config.as_deref(), &args.sign_key)?;
-    let plan = Arc::new(plan(&settings, &keys, &args.play)?);
+    let plan = Arc::new(lossy_plan(&settings, &keys, &args.play, &args.apis)?);
     say(&format!("seed {}, {} requests", args.play.seed, plan.items().len()));
+    let lost = plan.losses();
+    if lost.deliveries > 0 {
+        say(&format!(
+            "{} deliveries get lost on purpose; what {} of them say can be asked for",
+            lost.deliveries, lost.retold
+        ));
+    }
+    let serving = Serving::begin(&args.apis, &plan, args.play.seed).await?;
     let mut options = play_options(&args.play, args.target);
     options.give_up_after = Duration::from_secs(args.give_up_after);
     options.journal = args.journal;
+    options.apis = serving.as_ref().map(|serving| serving.apis.clone());
     let played = play(&plan, &options, progress_line(&plan)).await?;
-    if out.json() {
-        out.value(&serde_json::to_value(&played.report)?);
-    } else {
+    if !out.json() {
         print_report(&played.report, out);
     }
     if let Some(path) = &args.expect {
         let expected = serde_json::to_string_pretty(&plan.expected_after(&played.accepted))?;
         std::fs::write(path, expected).with_context(|| format!("failed to write {}", path.display()))?;
         say(&format!("what must be there now stands in {}", path.display()));
+    }
+    let asked = match serving {
+        Some(serving) => Some(serving.end(&args.apis, out).await?),
+        None => None,
+    };
+    if out.json() {
+        let mut report = serde_json::to_value(&played.report)?;
+        if let (Some(report), Some(asked)) = (report.as_object_mut(), asked) {
+            report.insert("apis".to_owned(), serde_json::to_value(asked)?);
+        }
+        out.value(&report);
     }
     Ok(Ending::of_check(played.report.is_as_planned()))
 }
@@ -133,9 +156,29 @@ pub(crate) fn simulated(
 
 /// The plan of the settings' sources; `keys` are private keys by the source's name.
 pub(crate) fn plan(settings: &Settings, keys: &BTreeMap<String, Vec<u8>>, args: &PlayArgs) -> Result<Plan> {
-    let sources = settings.sources.iter().map(|(name, source)| simulated(name, source, keys));
-    let sources = sources.collect::<Result<Vec<_>>>()?;
+    lossy_plan(settings, keys, args, &ApiArgs::default())
+}
+
+/// The same with what is lost, and with the sources whose providers can be asked.
+fn lossy_plan(
+    settings: &Settings,
+    keys: &BTreeMap<String, Vec<u8>>,
+    args: &PlayArgs,
+    apis: &ApiArgs,
+) -> Result<Plan> {
+    let mut sources = Vec::new();
+    for (name, source) in &settings.sources {
+        let api_key = source.keys("api").first().filter(|_| apis.apis.is_some());
+        let api_key = api_key.map(|key| key.expose().as_bytes().to_vec());
+        let sends = !source.secrets().is_empty() || keys.contains_key(name.as_str());
+        sources.push(match api_key {
+            Some(key) if sends => simulated(name, source, keys)?.with_api_key(key),
+            Some(key) => SimulatedSource::asked_only(adapter_settings(source), key)?,
+            None => simulated(name, source, keys)?,
+        });
+    }
     let options = PlanOptions {
+        lost_percent: apis.lose,
         lives: args.lives,
         duplicate_percent: args.duplicates,
         shuffle_window: args.disorder,
@@ -188,6 +231,9 @@ pub(crate) fn print_report(report: &Report, out: Out) {
             "  again       {:>7} tried again, {} taken in an earlier run",
             report.retried, report.skipped
         ));
+    }
+    if report.lost > 0 {
+        out.line(format_args!("  lost        {:>7} on purpose", report.lost));
     }
     if report.given_up > 0 {
         out.line(format_args!("  given up    {:>7}", report.given_up));

@@ -10,6 +10,7 @@
 //! or lost anything. They are written down here from what the life is about, and never computed by the
 //! code that is to be checked.
 
+mod api;
 mod dice;
 mod effects;
 
@@ -21,6 +22,8 @@ use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+pub use api::{Moment, PlayedApi, Retold};
+pub(crate) use api::{Newest, Tokens, answer, refuse, shown, told};
 pub use dice::Dice;
 pub use effects::{
     ConversionEffect, Effects, GrantEffect, GrantKey, KickKey, MatchAmounts, MatchEffect, OfferEffect,
@@ -101,6 +104,8 @@ pub struct ScriptedDelivery {
     pub status: u16,
     /// What the answer's body must hold; empty when it does not matter.
     pub answer_holds: &'static str,
+    /// Whether the provider's API tells it, too.
+    pub retold: Retold,
 }
 
 impl Script {
@@ -139,6 +144,7 @@ impl ScriptedDelivery {
             parked: None,
             status: 200,
             answer_holds: "",
+            retold: Retold::Never,
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::delivery::{Delivery, Method};
 use crate::inquiry::{Fetched, Inquiries, MatchTokens};
 use crate::keys::{KeyError, KeyRole, Keys, RemoteKeys};
 use crate::normalized::{NormalizeError, Normalized};
-use crate::play::{LifeKind, PlayRequest, Script};
+use crate::play::{LifeKind, PlayRequest, PlayedApi, Script};
 use crate::redemption::Redemptions;
 use crate::reply::{Outcome, Reply};
 use crate::result_report::ResultReports;
@@ -129,6 +129,9 @@ pub trait Provider: Sync {
     /// A life as the provider would send it, with the effects that it must have. None when the kind is none
     /// of [`Provider::lives`].
     fn play(&self, request: &PlayRequest<'_>) -> Option<Script>;
+
+    /// The provider's API as it is played beside that, for whoever shows this key.
+    fn played_api(&self, api_key: &[u8]) -> Box<dyn PlayedApi>;
 }
 
 /// A delivery that the provider vouches for. Only `verify` can make one, [`Verified::again`] of one that `verify`

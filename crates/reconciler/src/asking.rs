@@ -9,7 +9,7 @@ use matchpurse_providers::{AccessToken, Found, Inquiry, InquiryAnswer, InquiryKi
 use matchpurse_settings::ReconcilerSettings;
 use matchpurse_store::inquiries::{self, Claimed, Patience};
 use matchpurse_store::{Store, chain, now};
-use metrics::counter;
+use metrics::{counter, gauge};
 use tokio::time::Instant;
 
 use crate::asker::Calling;
@@ -101,15 +101,33 @@ impl Asking {
                 other => return Ok(Ended::with_nothing(claimed, other)),
             };
             listed.extend(on_this_page);
-            if next.is_none() && listed.is_empty() && !known.offers.is_empty() {
+            let is_all = next.is_none();
+            let detail = if is_all {
+                counted(calling.asker.source.as_str(), kind, listed.len(), known.offers.len())
+            } else {
+                String::new()
+            };
+            if is_all && listed.is_empty() && !known.offers.is_empty() {
                 let empty_lists = claimed.empty_lists.saturating_add(1);
                 if empty_lists < EMPTY_LISTS {
-                    return Ok(Ended::Answered { outcome: "empty_list", events, etag: None, empty_lists });
+                    return Ok(Ended::Answered {
+                        outcome: "empty_list",
+                        detail,
+                        events,
+                        etag: None,
+                        empty_lists,
+                    });
                 }
             }
             if known.contradicted {
                 self.attach(&calling.asker, claimed, &found, asked_at).await?;
-                return Ok(Ended::Answered { outcome: "evidence", events: 0, etag: None, empty_lists: 0 });
+                return Ok(Ended::Answered {
+                    outcome: "evidence",
+                    detail,
+                    events: 0,
+                    etag: None,
+                    empty_lists: 0,
+                });
             }
             match self.publish(&calling.asker, found, asked_at, lease_ends).await {
                 Ok(count) => events += count,
@@ -118,7 +136,7 @@ impl Asking {
             page = next;
             if page.is_none() {
                 let outcome = if events == 0 { "nothing_new" } else { "found" };
-                return Ok(Ended::Answered { outcome, events, etag, empty_lists: 0 });
+                return Ok(Ended::Answered { outcome, detail, events, etag, empty_lists: 0 });
             }
         }
     }
@@ -154,4 +172,16 @@ impl Asking {
             }
         }
     }
+}
+
+/// The provider's count beside ours, where it has one: how much of what its webhooks told us is missing or too much.
+fn counted(source: &str, kind: InquiryKind, listed: usize, held: usize) -> String {
+    if kind != InquiryKind::Offers {
+        return String::new();
+    }
+    for (whose, count) in [("provider", listed), ("held", held)] {
+        let count = f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+        gauge!(metric::OFFERS, "source" => source.to_owned(), "count" => whose).set(count);
+    }
+    format!("the provider has {listed} offers, and {held} were held")
 }

@@ -29,6 +29,8 @@ pub(crate) enum Ended {
     /// There was an answer.
     Answered {
         outcome: &'static str,
+        /// Where it says more than that: the provider's count beside ours.
+        detail: String,
         /// That were published of it.
         events: usize,
         /// The validator of the list; it is kept only when all events are on durable storage.
@@ -58,7 +60,8 @@ impl Ended {
     pub(crate) fn with_nothing(claimed: &Claimed, answer: InquiryAnswer) -> Self {
         let failed =
             |outcome, detail: &str, after_s| Self::Failed { outcome, detail: detail.to_owned(), after_s };
-        let answered = |outcome, etag| Self::Answered { outcome, events: 0, etag, empty_lists: 0 };
+        let detail = String::new();
+        let answered = |outcome, etag| Self::Answered { outcome, detail, events: 0, etag, empty_lists: 0 };
         match answer {
             InquiryAnswer::Found(_) => answered("nothing_new", None),
             InquiryAnswer::Unchanged => answered("unchanged", claimed.etag.clone()),
@@ -138,7 +141,9 @@ impl Asking {
             Ended::Failed { after_s, .. } => after_s.unwrap_or_else(|| backoff_s(claimed.failures)),
         };
         let (detail, events, etag, empty_lists) = match ended {
-            Ended::Answered { events, etag, empty_lists, .. } => ("", *events, etag.as_deref(), *empty_lists),
+            Ended::Answered { detail, events, etag, empty_lists, .. } => {
+                (detail.as_str(), *events, etag.as_deref(), *empty_lists)
+            }
             // What was known of the list is still good.
             Ended::Failed { detail, .. } => {
                 (detail.as_str(), 0, claimed.etag.as_deref(), claimed.empty_lists)

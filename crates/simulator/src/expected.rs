@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use matchpurse_domain::ids::EventId;
-use matchpurse_providers::play::{Effects, SourceEffects};
+use matchpurse_providers::play::{Effects, Retold, SourceEffects};
 use serde::{Deserialize, Serialize};
 
 use crate::audit::{self, Difference};
@@ -24,6 +24,9 @@ pub struct Expected {
     /// What cannot be said, by source: the ids of the matches, players and other things of lives that were
     /// taken only in part. Empty when every life was taken whole.
     pub undecided: BTreeMap<String, BTreeSet<String>>,
+    /// The sources whose providers' APIs are played. Who asks them has more events than were sent, and their times.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub asked: BTreeSet<String>,
 }
 
 impl Accepted {
@@ -48,19 +51,25 @@ impl Plan {
     /// What must be there when exactly these deliveries were taken, however often and in whatever order.
     pub fn expected_after(&self, accepted: &Accepted) -> Expected {
         let mut expected = Expected::default();
+        let asked = self.sources.iter().filter(|source| source.has_api());
+        expected.asked = asked.map(|source| source.name().to_string()).collect();
         for source in self.source_names() {
             let refused = accepted.refused.get(source).copied().unwrap_or(0);
             let effects = SourceEffects { refused: Some(refused), ..SourceEffects::default() };
             expected.effects.insert(source.to_owned(), effects);
         }
         for life in self.lives() {
-            let Some(name) = self.source_names().nth(life.source) else { continue };
-            let taken = life.deliveries.iter().filter(|id| accepted.deliveries.contains(id)).count();
-            if taken == life.deliveries.len() {
+            let Some(source) = self.sources.get(life.source) else { continue };
+            let name = source.name().as_str();
+            let taken = |id: &EventId| accepted.deliveries.contains(id);
+            // Of what the provider's API tells to all, something may be known although nothing was taken.
+            let heard =
+                |(id, retold): &(EventId, Retold)| taken(id) || source.has_api() && *retold == Retold::ToAll;
+            if life.is_told(taken, source.has_api()) {
                 if let Some(effects) = expected.effects.get_mut(name) {
                     effects.add(life.effects.clone());
                 }
-            } else if taken > 0 {
+            } else if life.deliveries.iter().any(heard) {
                 let ids = expected.undecided.entry(name.to_owned()).or_default();
                 ids.extend(audit::ids(&life.effects));
             }

@@ -1,12 +1,13 @@
 mod maker;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 use matchpurse_domain::ids::{EventId, SourceName};
 use matchpurse_domain::time::Timestamp;
-use matchpurse_providers::play::{ScriptedDelivery, SourceEffects};
+use matchpurse_providers::play::{Moment, Retold, ScriptedDelivery, SourceEffects};
 use matchpurse_providers::{KeyError, Method};
+use serde::Serialize;
 use uuid::Uuid;
 
 use crate::forgery::Forgery;
@@ -45,6 +46,8 @@ pub struct PlanOptions {
     pub forged_percent: u32,
     /// How far a delivery may move from its place, in deliveries; 0 keeps the order.
     pub shuffle_window: u32,
+    /// How many deliveries, in percent, are lost: they never arrive, nor do their repeats.
+    pub lost_percent: u32,
 }
 
 /// What is sent, in which order.
@@ -66,8 +69,17 @@ pub struct Life {
     pub kind: &'static str,
     /// What must come of it.
     pub effects: SourceEffects,
-    /// The ids of its deliveries.
-    pub deliveries: Vec<EventId>,
+    /// The ids of its deliveries, each with whether the provider's API tells it, too.
+    pub deliveries: Vec<(EventId, Retold)>,
+}
+
+/// What a plan loses on purpose.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Losses {
+    /// Deliveries that are never sent. Those of sources that are only asked are not among them.
+    pub deliveries: u64,
+    /// Of them, those of lives of which all that is missing is told by the provider's API.
+    pub retold: u64,
 }
 
 /// A request with the headers that vouch for it, or that pretend to.
@@ -91,6 +103,8 @@ pub(crate) struct Planned {
     /// The id of its first event.
     pub(crate) id: EventId,
     pub(crate) scripted: ScriptedDelivery,
+    /// When it happens; none for what is only forged.
+    pub(crate) happens: Option<Moment>,
 }
 
 /// One request of the plan.
@@ -102,6 +116,8 @@ pub struct Item {
     pub forgery: Option<Forgery>,
     /// True when the delivery has been planned before.
     pub repeat: bool,
+    /// True when it happens and is not sent: it is lost, or its source's provider is only asked.
+    pub lost: bool,
 }
 
 /// Why there is no plan.
@@ -126,6 +142,29 @@ pub enum PlanError {
     },
 }
 
+impl Life {
+    /// Whether everything about it is told to somebody who has got these deliveries, and asks the provider's API if there
+    /// is one.
+    pub(crate) fn is_told(&self, taken: impl Fn(&EventId) -> bool, api: bool) -> bool {
+        let known = self.deliveries.iter().any(|(id, retold)| *retold == Retold::ToWhoKnows && taken(id));
+        self.deliveries.iter().all(|(id, retold)| {
+            let retold = match retold {
+                Retold::Never => false,
+                Retold::ToWhoKnows => api && known,
+                Retold::ToAll => api,
+            };
+            retold || taken(id)
+        })
+    }
+}
+
+impl Item {
+    /// As it is, and for the first time.
+    const fn is_sent_first(&self) -> bool {
+        self.forgery.is_none() && !self.repeat && !self.lost
+    }
+}
+
 impl PlanOptions {
     /// A hundred lives of these sources, a little out of order, with some repeats, forgeries and oddities.
     pub const fn new(seed: u64, sources: Vec<SimulatedSource>) -> Self {
@@ -141,6 +180,7 @@ impl PlanOptions {
             duplicate_percent: 5,
             forged_percent: 2,
             shuffle_window: 20,
+            lost_percent: 0,
         }
     }
 }
@@ -164,6 +204,7 @@ impl Plan {
         maker.live();
         maker.repeat();
         maker.forge();
+        maker.lose();
         let items = maker.order();
         let Maker { deliveries, lives, covers_body, .. } = maker;
         let signers = covers_body.into_iter().map(Signer::new).collect();
@@ -185,6 +226,31 @@ impl Plan {
         self.sources.iter().map(|source| source.name().as_str())
     }
 
+    /// What happens and is not sent: ids, methods and bodies.
+    pub fn unsent(&self) -> impl Iterator<Item = (EventId, Method, &[u8])> {
+        let lost = self.items.iter().filter(|item| item.lost);
+        let planned = lost.filter_map(|item| self.deliveries.get(item.delivery));
+        planned.map(|planned| (planned.id, planned.scripted.method, planned.scripted.body.as_ref()))
+    }
+
+    /// What is lost on purpose.
+    pub fn losses(&self) -> Losses {
+        let sent: HashSet<EventId> = self.delivery_ids().collect();
+        let mut losses = Losses::default();
+        for life in &self.lives {
+            let Some(source) = self.sources.get(life.source).filter(|source| !source.is_asked_only()) else {
+                continue;
+            };
+            let missing = life.deliveries.iter().filter(|(id, _)| !sent.contains(id)).count();
+            let missing = u64::try_from(missing).unwrap_or(u64::MAX);
+            losses.deliveries += missing;
+            if life.is_told(|id| sent.contains(id), source.has_api()) {
+                losses.retold += missing;
+            }
+        }
+        losses
+    }
+
     /// How many lives there are of each kind, by source and kind.
     pub fn kinds(&self) -> BTreeMap<(String, &'static str), u64> {
         let mut kinds = BTreeMap::new();
@@ -202,7 +268,7 @@ impl Plan {
             if let Some(planned) = self.deliveries.get(item.delivery) {
                 text.extend_from_slice(planned.id.uuid().as_bytes());
             }
-            text.push(u8::from(item.repeat));
+            text.push(u8::from(item.repeat) | u8::from(item.lost) << 1);
             text.push(item.forgery.map_or(0, |forgery| forgery as u8 + 1));
         }
         Uuid::new_v5(&Uuid::NAMESPACE_OID, &text)
@@ -241,7 +307,7 @@ impl Plan {
     /// The ids of all events that come of the deliveries that are sent as they are, each once, behind the delivery's: the
     /// first event's is the same.
     pub fn event_ids(&self) -> impl Iterator<Item = (EventId, EventId)> {
-        let sent = self.items.iter().filter(|item| item.forgery.is_none() && !item.repeat);
+        let sent = self.items.iter().filter(|item| item.is_sent_first());
         let planned = sent.filter_map(|item| self.deliveries.get(item.delivery));
         planned.flat_map(|planned| {
             let source = self.sources.get(planned.source).map(SimulatedSource::name);
@@ -257,7 +323,7 @@ impl Plan {
     pub fn delivery_ids(&self) -> impl Iterator<Item = EventId> {
         self.items
             .iter()
-            .filter(|item| item.forgery.is_none() && !item.repeat)
+            .filter(|item| item.is_sent_first())
             .filter_map(|item| self.deliveries.get(item.delivery).map(|planned| planned.id))
     }
 }

@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+use crate::apis::Apis;
 use crate::expected::Accepted;
 use crate::journal::{Journal, JournalError};
 use crate::plan::Plan;
@@ -42,6 +43,8 @@ pub struct PlayOptions {
     pub give_up_after: Duration,
     /// The bound of one attempt.
     pub attempt_time_limit: Duration,
+    /// The providers' APIs, which are told what happens while it is played.
+    pub apis: Option<Apis>,
     /// Where to write down what was taken; see [`Journal`].
     pub journal: Option<PathBuf>,
     /// How often progress is told.
@@ -85,6 +88,7 @@ impl PlayOptions {
             pace: Pace::AsFastAs { connections: 8 },
             give_up_after: Duration::from_secs(30 * 60),
             attempt_time_limit: Duration::from_secs(30),
+            apis: None,
             journal: None,
             tell_every: Duration::from_millis(500),
         }

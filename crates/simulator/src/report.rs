@@ -32,6 +32,8 @@ pub struct Report {
     pub given_up: u64,
     /// Requests that had been taken before, by the journal.
     pub skipped: u64,
+    /// Requests that were lost on purpose.
+    pub lost: u64,
     /// Answers by status; 0 for an attempt without an answer.
     pub by_status: BTreeMap<u16, u64>,
     /// Attempts without an answer, by reason.

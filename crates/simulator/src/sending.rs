@@ -12,6 +12,7 @@ use matchpurse_providers::play::Dice;
 use matchpurse_service_kit::http_client::{HttpClient, HttpClientOptions, HttpError};
 use tokio::time::{Instant, sleep};
 
+use crate::apis::Apis;
 use crate::expected::Accepted;
 use crate::journal::Journal;
 use crate::plan::{Item, Plan, Planned};
@@ -29,6 +30,7 @@ pub(crate) struct Sender {
     plan: Arc<Plan>,
     client: HttpClient,
     targets: Vec<String>,
+    apis: Option<Apis>,
     give_up_after: Duration,
     next: AtomicUsize,
     turn: AtomicUsize,
@@ -83,6 +85,7 @@ impl Sender {
         Ok(Self {
             client,
             targets,
+            apis: options.apis.clone(),
             give_up_after: options.give_up_after,
             next: AtomicUsize::new(0),
             turn: AtomicUsize::new(0),
@@ -117,6 +120,15 @@ impl Sender {
     pub(crate) async fn settle(&self, place: usize, due: Instant) -> Result<(), PlayError> {
         let Some(item) = self.plan.items().get(place) else { return Ok(()) };
         let Some(planned) = self.plan.deliveries.get(item.delivery) else { return Ok(()) };
+        if let (None, false, Some(apis)) = (item.forgery, item.repeat, &self.apis) {
+            apis.happens(self.plan.source_of(item).unwrap_or_default(), planned);
+        }
+        if item.lost {
+            let report = &mut self.now().tally.report;
+            report.lost += 1;
+            report.done += 1;
+            return Ok(());
+        }
         if item.forgery.is_none() && self.before.deliveries.contains(&planned.id) {
             let report = &mut self.now().tally.report;
             report.skipped += 1;
@@ -243,7 +255,7 @@ impl Sender {
 
     /// The request, signed now.
     fn request(&self, item: &Item) -> Option<Request<Bytes>> {
-        let signed = self.plan.sign(item, Timestamp::from_micros(micros_now()))?;
+        let signed = self.plan.sign(item, now())?;
         let turn = self.turn.fetch_add(1, Ordering::Relaxed).checked_rem(self.targets.len())?;
         let url = format!("{}/hooks/{}", self.targets.get(turn)?, signed.source);
         let mut request =
@@ -266,7 +278,8 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER))
 }
 
-fn micros_now() -> i64 {
+/// The time of the wall clock.
+pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+    Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use matchpurse_domain::time::Timestamp;
-use matchpurse_providers::play::ScriptedDelivery;
+use matchpurse_providers::play::{Retold, ScriptedDelivery};
 use matchpurse_providers::{KeyError, KeyRole, Method};
 
 use crate::forgery::Forgery;
@@ -32,6 +32,7 @@ impl SimulatedSource {
             parked: None,
             status: 200,
             answer_holds: "",
+            retold: Retold::Never,
         };
         // True: what is signed here is signed for this body, whatever the provider's signature covers.
         let signer = Signer::new(true);

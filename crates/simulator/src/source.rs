@@ -13,6 +13,8 @@ pub struct SimulatedSource {
     pub(crate) webhook: Bytes,
     /// The key that signs what moves money, where the provider has one for that.
     pub(crate) postback: Option<Bytes>,
+    /// What is shown to the provider's API, where it is played.
+    pub(crate) api: Option<Bytes>,
     /// A key of somebody else, for forgeries.
     pub(crate) foreign: Bytes,
     /// How often a life is this source's, beside the others'.
@@ -36,20 +38,41 @@ impl SimulatedSource {
     /// # Errors
     /// [`SourceError`].
     pub fn new(settings: AdapterSettings, webhook_key: impl Into<Bytes>) -> Result<Self, SourceError> {
-        let id = &settings.policy.provider;
-        let provider = by_id(id).ok_or_else(|| SourceError::UnknownProvider(id.clone()))?;
         let webhook = webhook_key.into();
         if webhook.is_empty() {
             return Err(SourceError::EmptyKey(settings.policy.source));
         }
+        Self::keyed(settings, webhook)
+    }
+
+    /// A source whose provider sends nothing and is asked instead, by whoever shows this key.
+    ///
+    /// # Errors
+    /// [`SourceError`].
+    pub fn asked_only(settings: AdapterSettings, api_key: impl Into<Bytes>) -> Result<Self, SourceError> {
+        let name = settings.policy.source.clone();
+        let source = Self::keyed(settings, Bytes::new())?.with_api_key(api_key);
+        if source.has_api() { Ok(source) } else { Err(SourceError::EmptyKey(name)) }
+    }
+
+    fn keyed(settings: AdapterSettings, webhook: Bytes) -> Result<Self, SourceError> {
+        let id = &settings.policy.provider;
+        let provider = by_id(id).ok_or_else(|| SourceError::UnknownProvider(id.clone()))?;
         let foreign = Bytes::from_static(b"a-key-that-nobody-has-configured");
-        Ok(Self { provider, settings, webhook, postback: None, foreign, weight: 1 })
+        Ok(Self { provider, settings, webhook, postback: None, api: None, foreign, weight: 1 })
     }
 
     /// With a key for what moves money, where the provider signs that with another one.
     #[must_use]
     pub fn with_postback_key(mut self, key: impl Into<Bytes>) -> Self {
         self.postback = Some(key.into()).filter(|key| !key.is_empty());
+        self
+    }
+
+    /// With the key that is shown to the provider's API, so that it can be played and asked what webhooks did not tell.
+    #[must_use]
+    pub fn with_api_key(mut self, key: impl Into<Bytes>) -> Self {
+        self.api = Some(key.into()).filter(|key| !key.is_empty());
         self
     }
 
@@ -73,13 +96,22 @@ impl SimulatedSource {
         &self.settings.policy.source
     }
 
+    /// Whether its provider can be asked.
+    pub(crate) const fn has_api(&self) -> bool {
+        self.api.is_some()
+    }
+
+    /// Whether its provider sends nothing.
+    pub(crate) const fn is_asked_only(&self) -> bool {
+        self.webhook.is_empty()
+    }
+
     /// The key of a role, if there is one.
     pub(crate) fn key(&self, role: KeyRole) -> Option<&Bytes> {
         match role {
             KeyRole::Webhook => Some(&self.webhook),
             KeyRole::Postback => self.postback.as_ref(),
-            // Nothing is delivered with it.
-            KeyRole::Api => None,
+            KeyRole::Api => self.api.as_ref(),
         }
     }
 }

@@ -44,7 +44,7 @@ pub(super) fn of_source(settings: &AdapterSettings, keys: &Keys) -> Result<Optio
     Ok(calls.map(|(url, key)| Calls {
         url,
         refresh_token: api_call::escaped(key),
-        limit: CallLimit::of_key("adgem", key, CALLS, WINDOW_S),
+        limit: limit(key),
     }))
 }
 
@@ -94,6 +94,11 @@ struct EventData<'e> {
     offer_id: &'e str,
     #[serde(skip_serializing_if = "Option::is_none")]
     campaign_id: Option<&'e str>,
+}
+
+/// What one key may ask.
+pub(super) fn limit(key: &[u8]) -> CallLimit {
+    CallLimit::of_key("adgem", key, CALLS, WINDOW_S)
 }
 
 impl ApiAccess for Calls {

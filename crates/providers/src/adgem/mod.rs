@@ -20,7 +20,7 @@ use crate::hmac_signature;
 use crate::inquiry::{Inquiries, MatchTokens};
 use crate::keys::{KeyError, Keys, RemoteKeys};
 use crate::normalized::{NormalizeError, Normalized};
-use crate::play::{LifeKind, PlayRequest, Script};
+use crate::play::{LifeKind, PlayRequest, PlayedApi, Script};
 use crate::redemption::Redemptions;
 use crate::provider::{Guide, Provider, SignRequest, SignedRequest, Verified, VerifyError};
 use crate::reply::{Outcome, Reply};
@@ -146,5 +146,9 @@ impl Provider for Adapter {
 
     fn play(&self, request: &PlayRequest<'_>) -> Option<Script> {
         play::play(request)
+    }
+
+    fn played_api(&self, api_key: &[u8]) -> Box<dyn PlayedApi> {
+        Box::new(play::Api::new(api_key))
     }
 }

@@ -1,6 +1,7 @@
 //! Lives as the offerwall sends them: an offer comes, changes, goes and comes back; a player is banned and
 //! let in again; a player earns something, which is signed with the other key.
 
+mod api;
 mod body;
 
 use matchpurse_domain::event::UnrecognizedKind;
@@ -9,9 +10,11 @@ use matchpurse_domain::time::Timestamp;
 use crate::delivery::Method;
 use crate::keys::KeyRole;
 use crate::play::{
-    Dice, GrantEffect, GrantKey, LifeKind, OfferEffect, PlayRequest, Script, ScriptedDelivery,
+    Dice, GrantEffect, GrantKey, LifeKind, OfferEffect, PlayRequest, Retold, Script, ScriptedDelivery,
     StandingEffect, cut_short, json_body, major, rfc3339,
 };
+
+pub(super) use api::Api;
 
 pub(super) const LIVES: &[LifeKind] = &[
     life("offer", 50, KeyRole::Webhook),
@@ -103,7 +106,9 @@ impl Life<'_> {
 
     fn send_offer(&mut self, kind: &'static str, offer_id: &str) {
         let body = json_body(&self.offer_event(kind, offer_id));
-        self.script.send(Method::Post, self.after_ms, body);
+        let delivery = ScriptedDelivery::new(Method::Post, self.after_ms, body);
+        // The list has every offer that is there, and none that is not.
+        self.script.deliveries.push(ScriptedDelivery { retold: Retold::ToAll, ..delivery });
     }
 
     fn offer_event<'o>(&mut self, kind: &'static str, offer_id: &'o str) -> body::OfferEvent<'o> {

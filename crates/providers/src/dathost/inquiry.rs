@@ -48,8 +48,13 @@ pub(super) fn of_source(settings: &AdapterSettings, keys: &Keys) -> Result<Optio
     Ok(calls.map(|(url, key)| Calls {
         url,
         basic: format!("Basic {}", STANDARD.encode(key)),
-        limit: CallLimit::of_key("dathost", key, CALLS, WINDOW_S),
+        limit: limit(key),
     }))
+}
+
+/// What one key may ask.
+pub(super) fn limit(key: &[u8]) -> CallLimit {
+    CallLimit::of_key("dathost", key, CALLS, WINDOW_S)
 }
 
 impl ApiAccess for Calls {

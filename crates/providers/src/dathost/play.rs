@@ -1,6 +1,7 @@
 //! Lives as the game servers send them. There are two systems of hooks: one URL each for the end of a round,
 //! the end of the match and a vote, or one URL for everything, whose body has the whole history every time.
 
+mod api;
 mod body;
 mod game;
 
@@ -11,11 +12,13 @@ use matchpurse_domain::event::{COUNTER_NAMES, UnrecognizedKind};
 use crate::delivery::Method;
 use crate::keys::KeyRole;
 use crate::play::{
-    Dice, KickKey, LifeKind, PlayRequest, Script, ScriptedDelivery, StatsEffect, cut_short, json_body,
+    Dice, KickKey, LifeKind, PlayRequest, Retold, Script, ScriptedDelivery, StatsEffect, cut_short, json_body,
 };
 
 use body::Webhooks;
 use game::Game;
+
+pub(super) use api::Api;
 
 pub(super) const LIVES: &[LifeKind] = &[
     life("match_by_url", 50),
@@ -146,7 +149,8 @@ impl Life<'_> {
         let told = if self.history { u32::try_from(kicks).unwrap_or(0) } else { 0 };
         let body = self.body(game, finished, cancel_reason);
         let delivery = ScriptedDelivery::new(Method::Post, self.after_ms(game), body);
-        script.deliveries.push(ScriptedDelivery { events: 1 + told, ..delivery });
+        let retold = Retold::ToWhoKnows;
+        script.deliveries.push(ScriptedDelivery { events: 1 + told, retold, ..delivery });
     }
 
     /// Somebody was voted out.

@@ -20,8 +20,8 @@ use crate::settings::{AdapterSettings, SettingsError};
 
 use super::redemption;
 
-const PATH: &str = "/api/rest/recreational-games";
-const KEY_HEADER: HeaderName = HeaderName::from_static("x-lucra-api-key");
+pub(super) const PATH: &str = "/api/rest/recreational-games";
+pub(super) const KEY_HEADER: HeaderName = HeaderName::from_static("x-lucra-api-key");
 
 /// The calls of a source that wants them: the same address and key by which Lucra is told of rewards, so also the same
 /// limit.

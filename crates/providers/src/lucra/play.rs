@@ -1,6 +1,7 @@
 //! Lives as the provider sends them: games with stakes, free contests, tournaments, and what is about
 //! players only.
 
+mod api;
 mod body;
 mod contests;
 mod games;
@@ -12,6 +13,8 @@ mod tournaments;
 use crate::delivery::Method;
 use crate::keys::KeyRole;
 use crate::play::{Dice, LifeKind, PlayRequest, Script};
+
+pub(super) use api::Api;
 
 pub(super) const LIVES: &[LifeKind] = &[
     life("game", 40),

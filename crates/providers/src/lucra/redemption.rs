@@ -15,7 +15,7 @@ use crate::times;
 
 /// The option with the base URL; without it Lucra is told nothing.
 pub(super) const OPTION: &str = API_URL;
-const PATH: &str = "/api/rest/user_redeemed_tenant_reward";
+pub(super) const PATH: &str = "/api/rest/user_redeemed_tenant_reward";
 const KEY_HEADER: HeaderName = HeaderName::from_static("x-lucra-api-key");
 
 /// "100 requests per 10 s per key, then 429" (Lucra's Swagger).
@@ -74,7 +74,12 @@ pub(super) fn key(keys: &Keys) -> Result<Option<(HeaderValue, CallLimit)>, Setti
     let unsendable = |_| api_call::bad_key("it cannot be sent in a header");
     let mut value = HeaderValue::from_bytes(key).map_err(unsendable)?;
     value.set_sensitive(true);
-    Ok(Some((value, CallLimit::of_key("lucra", key, CALLS, WINDOW_S))))
+    Ok(Some((value, limit(key))))
+}
+
+/// What one key may ask.
+pub(super) fn limit(key: &[u8]) -> CallLimit {
+    CallLimit::of_key("lucra", key, CALLS, WINDOW_S)
 }
 
 impl Redemptions for Calls {

@@ -12,7 +12,7 @@ use crate::result_report::{ReportedGroup, ReportedPlayer, ReportedResult, Result
 
 use super::pull::Calls;
 
-const PATH: &str = "/api/game/v1/finish";
+pub(super) const PATH: &str = "/api/game/v1/finish";
 
 /// Of a synchronous game: one result with everybody in it.
 #[derive(Serialize)]

@@ -1,15 +1,21 @@
 //! Lives as the platform sends them: a match is pushed once, and perhaps called off.
 
+mod api;
+
 use matchpurse_domain::event::{MatchKind, MatchStatus, UnrecognizedKind};
 use serde::Serialize;
 
 use crate::delivery::Method;
 use crate::keys::KeyRole;
 use crate::play::{
-    Dice, LifeKind, MatchAmounts, MatchEffect, PlayRequest, Script, cut_short, json_body,
+    Dice, LifeKind, MatchAmounts, MatchEffect, PlayRequest, Retold, Script, ScriptedDelivery, cut_short,
+    json_body,
 };
 
 use super::options::{self, OnInconsistent};
+use super::pull;
+
+pub(super) use api::Api;
 
 pub(super) const LIVES: &[LifeKind] = &[
     life("match", 60),
@@ -59,18 +65,18 @@ pub(super) fn play(request: &PlayRequest<'_>) -> Option<Script> {
     let later = dice.between(1_000, 30_000);
     match request.life {
         "match" => {
-            script.send(Method::Put, 0, json_body(&arranged));
+            put(&mut script, 0, &arranged, request);
             expect(&mut script, &arranged, request, false);
         }
         "canceled" => {
-            script.send(Method::Put, 0, json_body(&arranged));
+            put(&mut script, 0, &arranged, request);
             script.send(Method::Delete, later, cancellation(&arranged, &mut dice));
             expect(&mut script, &arranged, request, true);
         }
         // The cancellation overtakes the match: it must not come to life again.
         "canceled_first" => {
             script.send(Method::Delete, 0, cancellation(&arranged, &mut dice));
-            script.send(Method::Put, later, json_body(&arranged));
+            put(&mut script, later, &arranged, request);
             expect(&mut script, &arranged, request, true);
         }
         "contradiction" => {
@@ -108,6 +114,15 @@ fn arrange(request: &PlayRequest<'_>, dice: &mut Dice) -> Match {
     });
     let teams = (1..=teams).map(|team| Team { id: format!("team_{team}") });
     Match { match_id, participants: participants.collect(), teams: teams.collect() }
+}
+
+/// The match is arranged. Where matches are asked for, everybody who asks is told; that one was called off is told to
+/// nobody, because a match that is not told any more may as well be over.
+fn put(script: &mut Script, after_ms: u64, arranged: &Match, request: &PlayRequest<'_>) {
+    let asked = pull::asks(request.settings).unwrap_or(false);
+    let retold = if asked { Retold::ToAll } else { Retold::Never };
+    let delivery = ScriptedDelivery::new(Method::Put, after_ms, json_body(arranged));
+    script.deliveries.push(ScriptedDelivery { retold, ..delivery });
 }
 
 /// The documentation says "a match stub": the whole match, or no more than its id.

@@ -28,12 +28,12 @@ const USER_ID: &str = "{user_id}";
 
 /// The scope of the pages' sample.
 const SCOPE: &str = "olp-report-api";
-const TOKEN_INFO: &str = "/api/game/v1/token-info";
+pub(super) const TOKEN_INFO: &str = "/api/game/v1/token-info";
 /// No limit is documented; one call a second is what a polite caller does.
 const CALLS: i16 = 60;
 const WINDOW_S: i64 = 60;
 /// More matches than one player or game can have open.
-const MATCHES_MAX: usize = 1_000;
+pub(super) const MATCHES_MAX: usize = 1_000;
 /// The longest match token that is sent on, in bytes.
 const MATCH_TOKEN_BYTES_MAX: usize = 4_096;
 
@@ -72,8 +72,13 @@ fn of_source(settings: &AdapterSettings, keys: &Keys) -> Result<Option<Calls>, S
         token_form: format!("grant_type=client_credentials{form}"),
         pull_url,
         api_url,
-        limit: CallLimit::of_key("okletsplay", key, CALLS, WINDOW_S),
+        limit: limit(key),
     }))
+}
+
+/// What one key may ask.
+pub(super) fn limit(key: &[u8]) -> CallLimit {
+    CallLimit::of_key("okletsplay", key, CALLS, WINDOW_S)
 }
 
 /// The asking for matches; none where they are pushed.

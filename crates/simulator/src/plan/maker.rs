@@ -2,7 +2,7 @@
 
 use matchpurse_domain::ids::EventId;
 use matchpurse_domain::time::Timestamp;
-use matchpurse_providers::play::{Crowd, Dice, LifeKind, PlayRequest, Script, ScriptedDelivery};
+use matchpurse_providers::play::{Crowd, Dice, LifeKind, Moment, PlayRequest, Script, ScriptedDelivery};
 use uuid::Uuid;
 
 use super::{Item, Life, PlanError, PlanOptions, Planned};
@@ -15,6 +15,9 @@ const REPEAT_WINDOW: u64 = 100;
 
 /// A signature that is the same over two bodies covers none.
 pub(super) fn covers_body(source: &SimulatedSource) -> Result<bool, PlanError> {
+    if source.is_asked_only() {
+        return Ok(false);
+    }
     let sign = |body: &'static [u8]| {
         signer::probe(source, body)
             .map_err(|error| PlanError::Key { name: source.name().to_string(), source: error })
@@ -49,6 +52,7 @@ enum Step {
     Repeats,
     Forgeries,
     Order,
+    Losses,
 }
 
 impl<'o> Maker<'o> {
@@ -120,12 +124,18 @@ impl<'o> Maker<'o> {
     }
 
     /// Adds a delivery to the plan; its place there.
-    fn add(&mut self, choice: (usize, &'static str), scripted: ScriptedDelivery) -> usize {
+    fn add(
+        &mut self,
+        choice: (usize, &'static str),
+        scripted: ScriptedDelivery,
+        happens: Option<Timestamp>,
+    ) -> usize {
         let (source, kind) = choice;
         let name = self.options.sources.get(source).map(|source| source.name());
         let id = name.map(|name| EventId::of_delivery(name, scripted.method.as_str(), &scripted.body, 0));
         let id = id.unwrap_or_else(|| EventId::from_uuid(Uuid::nil()));
-        self.deliveries.push(Planned { source, kind, id, scripted });
+        let happens = happens.map(|at| Moment { at, place: self.deliveries.len() });
+        self.deliveries.push(Planned { source, kind, id, scripted, happens });
         self.deliveries.len() - 1
     }
 
@@ -144,8 +154,9 @@ impl<'o> Maker<'o> {
             let mut deliveries = Vec::with_capacity(script.deliveries.len());
             for scripted in script.deliveries {
                 let at_ms = begins_ms.saturating_add(scripted.after_ms);
-                let place = self.add((source, kind), scripted);
-                deliveries.extend(self.deliveries.get(place).map(|planned| planned.id));
+                let retold = scripted.retold;
+                let place = self.add((source, kind), scripted, Some(later(self.options.epoch, at_ms)));
+                deliveries.extend(self.deliveries.get(place).map(|planned| (planned.id, retold)));
                 timed.push((at_ms, place));
             }
             self.lives.push(Life { source, kind, effects: script.effects, deliveries });
@@ -155,7 +166,7 @@ impl<'o> Maker<'o> {
         let mut order = self.dice(Step::Order);
         for (number, (_, delivery)) in (0_u64..).zip(timed) {
             let at = number.saturating_add(order.below(window + 1));
-            self.placed.push((at, number, Item { delivery, forgery: None, repeat: false }));
+            self.placed.push((at, number, Item { delivery, forgery: None, repeat: false, lost: false }));
         }
     }
 
@@ -186,6 +197,9 @@ impl<'o> Maker<'o> {
             }
             let seed = dice.number();
             let Some(choice) = self.choose(&mut dice, false) else { continue };
+            if self.options.sources.get(choice.source).is_none_or(SimulatedSource::is_asked_only) {
+                continue;
+            }
             let Some(mut script) = self.play(choice, seed, later(self.options.epoch, number)) else {
                 continue;
             };
@@ -199,9 +213,30 @@ impl<'o> Maker<'o> {
             let forgery = dice.pick(&ways).copied();
             if which < script.deliveries.len() {
                 let scripted = script.deliveries.swap_remove(which);
-                let delivery = self.add((source, kind), scripted);
-                self.placed.push((number, end * 3 + number, Item { delivery, forgery, repeat: false }));
+                let delivery = self.add((source, kind), scripted, None);
+                let item = Item { delivery, forgery, repeat: false, lost: false };
+                self.placed.push((number, end * 3 + number, item));
             }
+        }
+    }
+
+    /// Some deliveries never arrive, however often they are sent, and none of a source whose provider is only asked. It
+    /// still happens what they would have told.
+    pub(super) fn lose(&mut self) {
+        let mut dice = self.dice(Step::Losses);
+        let lost: Vec<bool> = self
+            .deliveries
+            .iter()
+            .map(|planned| {
+                let asked_only =
+                    self.options.sources.get(planned.source).is_some_and(SimulatedSource::is_asked_only);
+                dice.chance(self.options.lost_percent) || asked_only
+            })
+            .collect();
+        let lost = |item: &Item| item.forgery.is_none() && lost.get(item.delivery) == Some(&true);
+        self.placed.retain(|(_, _, item)| !(item.repeat && lost(item)));
+        for (_, _, item) in &mut self.placed {
+            item.lost = lost(item);
         }
     }
 

@@ -67,6 +67,41 @@ fn the_knobs_change_what_they_are_for_and_nothing_else() {
 }
 
 #[test]
+fn what_is_lost_is_lost_with_its_repeats_and_the_rest_stays_what_it_was() {
+    let sources = sources::all(PROVIDER_HOLDS);
+    let whole = PlanOptions { lives: 300, duplicate_percent: 20, ..options(9, &sources) };
+    let told = Plan::new(whole.clone()).unwrap();
+    let lossy = |sources: Vec<SimulatedSource>| {
+        Plan::new(PlanOptions { lost_percent: 10, sources, ..whole.clone() }).unwrap()
+    };
+    let with_api = |source: &Source| source.simulated().with_api_key("some@where:key");
+    let (asked, unasked) =
+        (lossy(sources.iter().map(with_api).collect()), lossy(sources::simulated(&sources)));
+    let lost: BTreeSet<_> = asked.unsent().map(|(id, ..)| id).collect();
+    let once = told.delivery_ids().count();
+    assert!((once * 7 / 100..once * 13 / 100).contains(&lost.len()), "{} of {once}", lost.len());
+    assert_eq!(asked.delivery_ids().count() + lost.len(), once);
+    // Nothing else is another, and nothing of what is lost comes again.
+    let happens = |plan: &Plan| -> Vec<_> {
+        let first = plan.items().iter().filter(|item| !item.repeat);
+        first.map(|item| (plan.body(item).to_vec(), item.forgery)).collect()
+    };
+    assert!(happens(&asked) == happens(&told));
+    let repeats = |plan: &Plan| plan.items().iter().filter(|item| item.repeat && !item.lost).count();
+    assert!(repeats(&asked) < repeats(&told) && repeats(&asked) > repeats(&told) / 2);
+    assert_ne!(asked.digest(), told.digest());
+
+    // Who can ask knows more of it than who cannot, and nobody everything.
+    let (losses, none) = (asked.losses(), unasked.losses());
+    assert_eq!((losses.deliveries, none.deliveries), (u64::try_from(lost.len()).unwrap(), losses.deliveries));
+    assert!(none.retold == 0 && losses.retold > 20 && losses.retold < losses.deliveries, "{losses:?}");
+    let undecided = |plan: &Plan| plan.expected().undecided.values().map(BTreeSet::len).sum::<usize>();
+    assert!(undecided(&told) == 0 && undecided(&asked) > 0 && undecided(&asked) < undecided(&unasked));
+    let names: BTreeSet<String> = sources.iter().map(|source| source.name().to_string()).collect();
+    assert_eq!((asked.expected().asked, unasked.expected().asked), (names, BTreeSet::new()));
+}
+
+#[test]
 fn every_kind_of_life_occurs_and_kinds_can_be_chosen() {
     let sources = sources::all(PROVIDER_HOLDS);
     let plan = Plan::new(PlanOptions { lives: 1_500, odd_percent: 20, ..options(5, &sources) }).unwrap();

@@ -4,7 +4,8 @@ use matchpurse_domain::event::MatchStatus;
 
 use super::Life;
 use super::body::{Failure, FailureNotice, Flat, Game, Group, Metadata, Nested, OrNull, Reward, User};
-use crate::play::{json_body, major};
+use crate::delivery::Method;
+use crate::play::{Retold, ScriptedDelivery, json_body, major};
 
 /// Stakes, in minor units.
 const STAKES: [i64; 7] = [99, 500, 700, 1_000, 1_250, 2_500, 10_001];
@@ -168,7 +169,8 @@ impl Table {
 
     pub(super) fn send(&self, life: &mut Life<'_>, moment: Moment<'_>) {
         let body = self.body(moment, life);
-        life.send(body);
+        let delivery = ScriptedDelivery::new(Method::Post, life.after_ms, body);
+        life.script.deliveries.push(ScriptedDelivery { retold: Retold::ToWhoKnows, ..delivery });
     }
 
     pub(super) fn body(&self, moment: Moment<'_>, life: &Life<'_>) -> Vec<u8> {
