@@ -102,7 +102,7 @@ fn season(seed: u64) -> Season {
     }
     let mut season = Season { matches: Vec::new(), truth: SourceEffects::default() };
     for life in plan.lives() {
-        let deliveries: Vec<_> = life.deliveries.iter().map(|id| bodies[id].clone()).collect();
+        let deliveries: Vec<_> = life.deliveries.iter().map(|(id, _)| bodies[id].clone()).collect();
         let players = deliveries.iter().flatten().filter_map(|event| match &event.payload {
             Payload::MatchStatsSnapshot(snapshot) => Some(snapshot.players.len()),
             _ => None,

@@ -125,8 +125,7 @@ impl Played {
 
     /// The last that a life's webhooks would have told, of what the API tells too.
     fn last(&self, life: &Life) -> Option<NewEvent> {
-        let retold = life.deliveries.iter().filter(|(_, retold)| *retold != Retold::Never);
-        let (last, _) = retold.last()?;
+        let (last, _) = life.deliveries.iter().rfind(|(_, retold)| *retold != Retold::Never)?;
         let bodies = self.plan.unsent().find(|(id, ..)| id == last);
         bodies.map(|(_, method, body)| self.meaning(method, body))
     }
