@@ -1,6 +1,7 @@
 //! What webhooks did not tell, the reconciler asks for: real programs, and providers' APIs that answer as their documents
 //! say, fail, and forget tokens.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use matchpurse_testkit::{ProviderApi, Reply};
 use serde_json::{Value, json};
 
-use crate::system::service::program;
+use crate::system::service::{Service, program};
 use crate::system::sources::{Source, fixture, now};
 use crate::system::{Plan, System, until};
 
@@ -311,7 +312,11 @@ async fn who_begins_to_play_has_the_first_match_pulled() -> Result<()> {
     );
     // Who waited for the next turn would be seen to wait, and the provider's limit is far away.
     let reconciler = "look_every_ms = 200\npull_every_s = 20\nrequest_timeout_ms = 5000";
-    let system = System::start_with(Plan { sources: vec![source], reconciler, ..Plan::default() }).await?;
+    // Nor is a secret in a log that says everything.
+    let all = vec![("MATCHPURSE_TELEMETRY__LOG_FILTER".to_owned(), "trace".to_owned())];
+    let variables = BTreeMap::from([(Service::Api, all.clone()), (Service::Reconciler, all)]);
+    let system =
+        System::start_with(Plan { sources: vec![source], reconciler, variables, ..Plan::default() }).await?;
     let check = async |token: &str| -> Result<(u16, Value)> {
         let body = json!({ "source": "arena", "match_token": token }).to_string();
         let answer = system.ask_api("POST", "/v1/match-tokens/check", &body).await?;
