@@ -1,6 +1,7 @@
 //! What webhooks did not tell, the reconciler asks for: real programs, and providers' APIs that answer as their documents
 //! say, fail, and forget tokens.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use matchpurse_testkit::{ProviderApi, Reply};
 use serde_json::{Value, json};
 
-use crate::system::service::program;
+use crate::system::service::{Service, program};
 use crate::system::sources::{Source, fixture, now};
 use crate::system::{Plan, System, until};
 
@@ -23,6 +24,8 @@ const IMPATIENT: &str =
 /// What must never be seen again.
 pub(crate) const KEY: &str = "planted-key-of-a-provider";
 const TOKEN: &str = "planted-token-of-a-provider";
+const MATCH_TOKEN: &str = "planted-match-token-of-a-player";
+const SECRETS: [&str; 3] = [KEY, TOKEN, MATCH_TOKEN];
 
 fn asked(provider: &str, name: &str, api: &ProviderApi, more: &str) -> Result<Source> {
     let mut source = Source::of(provider, name)?;
@@ -51,12 +54,12 @@ pub(crate) async fn sound_and_silent(system: &System) -> Result<()> {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "log") {
             let log = std::fs::read_to_string(&path)?;
-            ensure!(!log.contains(KEY) && !log.contains(TOKEN), "a secret is in {}", path.display());
+            ensure!(!SECRETS.iter().any(|secret| log.contains(secret)), "a secret is in {}", path.display());
         }
     }
     let told = "SELECT encode(event || raw, 'escape') FROM archive UNION ALL SELECT coalesce(detail, '') FROM inquiry UNION ALL SELECT detail::text FROM anomaly";
     for line in system.lines(told).await? {
-        ensure!(!line.contains(KEY) && !line.contains(TOKEN), "a secret is in the database: {line}");
+        ensure!(!SECRETS.iter().any(|secret| line.contains(secret)), "a secret is in the database: {line}");
     }
     Ok(())
 }
@@ -267,6 +270,69 @@ async fn matches_that_are_pulled_become_what_pushed_ones_do() -> Result<()> {
     // Nobody can push to it.
     let answer = system.deliver("arena", &pushed).await;
     ensure!(answer.is_err() || answer.is_ok_and(|answer| answer.status == 401));
+    ensure!(api.beyond() == 0);
+    sound_and_silent(&system).await?;
+    system.stop().await
+}
+
+/// Where matches are asked for by player, nobody would ask for the first one of a player whom nobody knows.
+#[tokio::test]
+async fn who_begins_to_play_has_the_first_match_pulled() -> Result<()> {
+    let api = provider().await?;
+    let stub = String::from_utf8(fixture("okletsplay", "PUT")?.body)?;
+    api.behave(move |request, _| {
+        if request.path == "/token" {
+            let token = json!({ "access_token": TOKEN, "expires_in": 300 });
+            return Reply::status(200).body(token.to_string());
+        }
+        if request.header("authorization") != format!("Bearer {TOKEN}") {
+            return Reply::status(401);
+        }
+        match request.path.as_str() {
+            "/api/game/v1/token-info"
+                if request.body == json!({ "token": MATCH_TOKEN }).to_string().as_bytes() =>
+            {
+                let info = json!({
+                    "match_id": "600f369851f450dd3ecb0035", "user_id": "user_id_1", "match_status": "STARTED",
+                });
+                Reply::status(200).body(info.to_string())
+            }
+            "/matches/user_id_1" => Reply::status(200).body(stub.clone()),
+            "/matches/user_id_2" => Reply::status(204),
+            _ => Reply::status(404),
+        }
+    });
+    let mut source = Source::of("okletsplay", "arena")?;
+    source.keys.clear();
+    source.settings.options.clear();
+    source.more = format!(
+        "keys.api = [\"{KEY}\"]\noptions.pull_url = \"{0}/matches/{{user_id}}\"\noptions.token_url = \"{0}/token\"\n\
+         options.api_url = \"{0}\"\noptions.client_id = \"game\"",
+        api.url()
+    );
+    // Who waited for the next turn would be seen to wait, and the provider's limit is far away.
+    let reconciler = "look_every_ms = 200\npull_every_s = 20\nrequest_timeout_ms = 5000";
+    // Nor is a secret in a log that says everything.
+    let all = vec![("MATCHPURSE_TELEMETRY__LOG_FILTER".to_owned(), "trace".to_owned())];
+    let variables = BTreeMap::from([(Service::Api, all.clone()), (Service::Reconciler, all)]);
+    let system =
+        System::start_with(Plan { sources: vec![source], reconciler, variables, ..Plan::default() }).await?;
+    let check = async |token: &str| -> Result<(u16, Value)> {
+        let body = json!({ "source": "arena", "match_token": token }).to_string();
+        let answer = system.ask_api("POST", "/v1/match-tokens/check", &body).await?;
+        Ok((answer.status, serde_json::from_str(&answer.body)?))
+    };
+    ensure!(check("of nobody").await?.0 == 404);
+    ensure!(system.lines("SELECT subject FROM inquiry").await?.is_empty(), "somebody is asked about");
+    let (status, told) = check(MATCH_TOKEN).await?;
+    ensure!(status == 200 && told["user_id"] == "user_id_1" && told["known"] == false, "{status} {told}");
+    let matches = "SELECT match_id || ' ' || status FROM match";
+    comes_true(&system, "the match is there", matches, &["600f369851f450dd3ecb0035 CONFIRMED"]).await?;
+    // From here on both players are asked about, because they are in it.
+    let both = "SELECT subject FROM inquiry WHERE answered_at IS NOT NULL ORDER BY subject";
+    comes_true(&system, "both are asked about", both, &["user_id_1", "user_id_2"]).await?;
+    let (status, told) = check(MATCH_TOKEN).await?;
+    ensure!(status == 200 && told["known"] == true, "{status} {told}");
     ensure!(api.beyond() == 0);
     sound_and_silent(&system).await?;
     system.stop().await

@@ -22,6 +22,7 @@ use crate::event_stream::Heads;
 use crate::failure::{Failure, Result};
 use crate::ingresses::Ingress;
 use crate::offers::{Asker, Hub, Slots};
+use crate::token_checks::TokenChecks;
 
 /// What every request needs; one for the process.
 pub(crate) struct Api {
@@ -52,6 +53,8 @@ pub(crate) struct Api {
     pub(crate) endpoints_allow_private: bool,
     /// Today's adapters, for what nobody could read when it came.
     pub(crate) readings: Arc<Readings>,
+    /// Whose match tokens are.
+    pub(crate) token_checks: TokenChecks,
     /// Where events go that are new to everybody.
     pub(crate) outlet: Outlet,
     /// Where deliveries are taken.
@@ -81,6 +84,7 @@ impl Api {
         store: Store,
         options: StoreOptions,
         sealer: Sealer,
+        token_checks: TokenChecks,
     ) -> Result<Self, KeysError> {
         let limits = |(name, source): (&SourceName, &matchpurse_settings::SourceSettings)| {
             Some((name.clone(), source.rewards().limits.clone()?))
@@ -115,6 +119,7 @@ impl Api {
                 .collect(),
             approvals: settings.operations.correction_approvals.into(),
             endpoints_allow_private: settings.api.endpoints_allow_private,
+            token_checks,
             readings: Arc::new(Readings::new(settings)),
             outlet: if settings.broker.url.is_some() { Outlet::Broker } else { Outlet::Workers },
             ingress: Ingress::new(settings),

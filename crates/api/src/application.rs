@@ -7,7 +7,9 @@ use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use matchpurse_service_kit::admin::{AdminServer, ListenError};
+use matchpurse_service_kit::config::ConfigError;
 use matchpurse_service_kit::health::{Check, Health};
+use matchpurse_service_kit::http_client::HttpError;
 use matchpurse_service_kit::metrics::{self, MetricsError};
 use matchpurse_service_kit::reload::follow;
 use matchpurse_settings::{ApiSettings, ConfigFiles, Settings};
@@ -20,6 +22,7 @@ use crate::api::Api;
 use crate::auth::KeysError;
 use crate::console::Sealer;
 use crate::reloading::Reloading;
+use crate::token_checks::TokenChecks;
 use crate::{body, conditional, cors, erasures, observe, routes, standing};
 
 /// The name by which the database knows this service.
@@ -68,6 +71,12 @@ pub enum BuildError {
     /// The sessions of the console cannot be sealed.
     #[error("the console's sessions cannot be had")]
     Sessions(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Providers cannot be called.
+    #[error("providers cannot be called")]
+    Calls(#[source] HttpError),
+    /// A source's provider cannot be called as the settings say.
+    #[error("the sources cannot be used")]
+    Sources(#[source] ConfigError),
     /// No metrics recorder.
     #[error("cannot set up the metrics")]
     Metrics(#[source] MetricsError),
@@ -85,7 +94,9 @@ impl Application {
         let store = Store::new(&options).map_err(BuildError::Database)?;
         let secret = settings.api.console_secret.as_ref().map(|secret| secret.expose());
         let sealer = Sealer::new(secret).map_err(|error| BuildError::Sessions(Box::new(error)))?;
-        let api = Api::new(settings, store, options, sealer).map_err(BuildError::Keys)?;
+        let token_checks = TokenChecks::new(settings, store.clone()).map_err(BuildError::Calls)?;
+        token_checks.take_over(settings).map_err(BuildError::Sources)?;
+        let api = Api::new(settings, store, options, sealer, token_checks).map_err(BuildError::Keys)?;
         let api = web::Data::new(api);
         let health = Health::new("api");
         let (serving, database) = (health.check("serving"), health.check("database"));

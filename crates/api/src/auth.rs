@@ -196,14 +196,18 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
 const ASKED_BY_POST: &str = "/v1/offers/{source}/eligible";
 /// What a game's own servers write. A token of theirs is in more hands than an operator's, and must not move money.
 const WRITTEN_BY_GAMES: &str = "/v1/offers/{source}/{offer}/starts/{player}";
+/// What they ask when a player begins. It costs a call of the provider's limit, so who only looks may not.
+const CHECKED_BY_GAMES: &str = "/v1/match-tokens/check";
 
 /// The scopes of which a request needs one: `read` to look, `play` to record what a player does, `operate` for
 /// everything else. The first is the least.
 pub(crate) fn scopes(method: &Method, pattern: &str) -> &'static [ApiScope] {
     match (method, pattern) {
         (&Method::GET | &Method::HEAD, _) | (&Method::POST, ASKED_BY_POST) => &[ApiScope::Read],
-        // Who may move money may record a start too.
-        (&Method::PUT, WRITTEN_BY_GAMES) => &[ApiScope::Play, ApiScope::Operate],
+        // Who may move money may do so too.
+        (&Method::PUT, WRITTEN_BY_GAMES) | (&Method::POST, CHECKED_BY_GAMES) => {
+            &[ApiScope::Play, ApiScope::Operate]
+        }
         _ => &[ApiScope::Operate],
     }
 }

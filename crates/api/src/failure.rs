@@ -124,6 +124,16 @@ impl Failure {
         Self::new(kind, detail).header(RETRY_AFTER, &retry_after_s.to_string())
     }
 
+    /// A provider that was asked for this request gave nothing, for this reason.
+    pub(crate) fn of_provider(kind: Kind, detail: &str, cause: String) -> Self {
+        Self { cause: Some(cause), ..Self::new(kind, detail) }
+    }
+
+    /// It may be worth asking again after so many seconds.
+    pub(crate) fn retry_after(self, seconds: u64) -> Self {
+        self.header(RETRY_AFTER, &seconds.to_string())
+    }
+
     /// The database is away or busy; whether a write was done is not known.
     pub(crate) fn unavailable(cause: String) -> Self {
         let detail = "the database is away or busy; ask again, a write with the same Idempotency-Key";

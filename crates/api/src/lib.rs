@@ -14,6 +14,7 @@
 //! | `GET /v1/matches/{source}/{match}?kind=` | a match with its participants and sums | read |
 //! | `GET /v1/matches/{source}/{match}/timeline?cursor=&limit=` | its whole story | read |
 //! | `POST /v1/matches/{source}/{match}/corrections?kind=` | sets its end, or shows what that would do | operate |
+//! | `POST /v1/match-tokens/check` | whose a match token is, as its provider says | play, operate |
 //! | `GET /v1/corrections?state=&cursor=&limit=`, `GET /v1/corrections/{id}` | corrections, the newest first | read |
 //! | `POST /v1/corrections/{id}/approve`, `/reject` | the word of a second person | operate |
 //! | `GET /v1/leaderboards` | the boards with their seasons | read |
@@ -78,6 +79,7 @@ mod links;
 mod match_links;
 mod match_list;
 mod match_statistics;
+mod match_tokens;
 mod matches;
 pub mod metrics;
 mod moment;
@@ -100,6 +102,7 @@ mod rewards;
 mod routes;
 mod sse;
 mod standing;
+mod token_checks;
 mod trace;
 mod wire;
 

@@ -66,6 +66,8 @@ problems! {
         "nobody has told a result of this match";
     UnknownLink: 404 "unknown-link", "No such link",
         "no other match decides this one";
+    UnknownMatchToken: 404 "unknown-match-token", "No such match token",
+        "the provider knows no such token, or not any more: let the player start anew";
     UnknownCorrection: 404 "unknown-correction", "No such correction",
         "there is no correction of this id";
     UnknownAccount: 404 "unknown-account", "No such account",
@@ -156,6 +158,8 @@ problems! {
         "use the source's";
     ProviderCustody: 422 "provider-custody", "The provider holds the money",
         "players' money at such a source moves at the provider only";
+    NoMatchTokens: 422 "no-match-tokens", "The source has no match tokens",
+        "where its provider has them, set `options.api_url` and `keys.api` of the source for the API too";
     LinkNotTrusted: 422 "link-not-trusted", "The source decides no matches of others",
         "set `decides_linked` of that source, if whoever has its secret may decide who gets the money";
     UnusableEvent: 422 "unusable-event", "The event does not say what is needed",
@@ -168,8 +172,12 @@ problems! {
         "close one, or wait";
     Internal: 500 "internal", "Something is broken here",
         "tell the operators, with the answer's `X-Request-Id`";
+    ProviderUnusable: 502 "provider-unusable", "The provider cannot be asked",
+        "tell the operators, with the answer's `X-Request-Id`: its key or its address is likely wrong";
     Unavailable: 503 "unavailable", "Not possible now",
         "ask again after `Retry-After` seconds, a write with the same Idempotency-Key";
+    ProviderAway: 503 "provider-away", "The provider does not answer now",
+        "ask again after `Retry-After` seconds";
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use matchpurse_settings::{ConfigFiles, Settings};
 
 use crate::api::Api;
 
-/// What is taken over: who may ask, and how much. And what the API does not read.
+/// What is taken over: who may ask, and how much; the keys by which providers are asked. And what the API does not read.
 const NOT_FOR_THE_NEXT_START: [&str; 12] = [
     "api.tokens",
     "api.requests_per_second",
@@ -43,6 +43,7 @@ impl Reload for Reloading {
     }
 
     async fn apply(&mut self, settings: Settings) -> Result<Vec<String>, ConfigError> {
+        self.api.token_checks.take_over(&settings)?;
         self.api.access.take_over(&settings.api);
         Ok(self.started.differences(&settings, &NOT_FOR_THE_NEXT_START))
     }

@@ -8,8 +8,8 @@ use self::Verb::{Delete, Get, Look, Patch, Post, Put};
 use crate::failure::Failure;
 use crate::{
     anomalies, auth, console, corrections, deliveries, endpoints, erasures, event_stream, events, funds,
-    gaps, inquiries, leaderboards, ledger, links, match_links, match_list, match_statistics, matches, offers,
-    openapi, parked, player_statistics, players, ratings, results, rewards,
+    gaps, inquiries, leaderboards, ledger, links, match_links, match_list, match_statistics, match_tokens,
+    matches, offers, openapi, parked, player_statistics, players, ratings, results, rewards,
 };
 
 /// Where the resources are that need a token.
@@ -64,6 +64,7 @@ fn table() -> Table {
         .at("/matches/{source}/{match}/corrections", [(Post, to(corrections::correct))])
         .at("/matches/{source}/{match}/links", [(Look, to(match_links::one)), (Put, to(match_links::put))])
         .at("/matches/{source}/{match}/result", [(Look, to(results::one)), (Post, to(results::tell))])
+        .at("/match-tokens/check", [(Post, to(match_tokens::check))])
         .at("/corrections", [(Look, to(corrections::list))])
         .at("/corrections/{id}", [(Look, to(corrections::one))])
         .at("/corrections/{id}/approve", [(Post, to(corrections::agree))])

@@ -35,6 +35,32 @@ pub trait Inquiries: ApiAccess {
     fn read(&self, inquiry: &Inquiry<'_>, answer: &Response<Bytes>) -> InquiryAnswer;
 }
 
+impl dyn Inquiries + '_ {
+    /// Whether it tells of the matches of all players at once. Adapters make no request of what cannot be asked.
+    pub fn tells_of_all_players(&self, now: Timestamp) -> bool {
+        let of_all = Inquiry {
+            kind: InquiryKind::PlayersMatches,
+            subject: "",
+            page: None,
+            etag: None,
+            known: &[],
+            listed: &[],
+            now,
+        };
+        let any = AccessToken::new(String::new(), 0);
+        self.tells_of_players() && self.request(&of_all, Some(&any)).is_some()
+    }
+
+    /// Whether the matches of a player are asked for one by one.
+    pub fn tells_of_one_player(&self, now: Timestamp) -> bool {
+        self.tells_of_players() && !self.tells_of_all_players(now)
+    }
+
+    fn tells_of_players(&self) -> bool {
+        self.kinds().contains(&InquiryKind::PlayersMatches)
+    }
+}
+
 /// What a provider is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum InquiryKind {

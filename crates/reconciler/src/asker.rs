@@ -2,9 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use matchpurse_domain::ids::SourceName;
-use matchpurse_domain::time::Timestamp;
 use matchpurse_provider_calls::Caller;
-use matchpurse_providers::{AccessToken, AdapterSettings, Inquiries, Inquiry, InquiryKind, Provider};
+use matchpurse_providers::{AdapterSettings, Inquiries, InquiryKind, Provider};
 use matchpurse_reading::{adapter_settings, api_keys};
 use matchpurse_service_kit::config::{ConfigError, Problem, Reason, join};
 use matchpurse_service_kit::http_client::HttpClient;
@@ -73,20 +72,5 @@ impl Asker {
     /// Whether it can be asked that.
     pub(crate) fn answers(&self, kind: InquiryKind) -> bool {
         self.inquiries.kinds().contains(&kind)
-    }
-
-    /// Whether it tells of the matches of all players at once. Adapters make no request of what cannot be asked.
-    pub(crate) fn tells_of_all_players(&self, now: Timestamp) -> bool {
-        let of_all = Inquiry {
-            kind: InquiryKind::PlayersMatches,
-            subject: "",
-            page: None,
-            etag: None,
-            known: &[],
-            listed: &[],
-            now,
-        };
-        let any = AccessToken::new(String::new(), 0);
-        self.answers(InquiryKind::PlayersMatches) && self.inquiries.request(&of_all, Some(&any)).is_some()
     }
 }

@@ -163,7 +163,7 @@ impl Asking {
                 }
             }
             InquiryKind::PlayersMatches => {
-                let all = calling.asker.tells_of_all_players(now);
+                let all = calling.asker.inquiries.tells_of_all_players(now);
                 let needed = match question.subject.as_str() {
                     "" => all,
                     _ => !all && inquiries::player_need(&client, question, now).await?,

@@ -81,7 +81,7 @@ async fn prepare(asking: &Asking, calling: &Calling) -> matchpurse_store::Result
     let (client, asker, now) = (asking.store.client().await?, &calling.asker, now());
     let always = [
         (InquiryKind::Offers, asker.answers(InquiryKind::Offers)),
-        (InquiryKind::PlayersMatches, asker.tells_of_all_players(now)),
+        (InquiryKind::PlayersMatches, asker.inquiries.tells_of_all_players(now)),
     ];
     for (kind, _) in always.into_iter().filter(|(_, is_asked)| *is_asked) {
         let source = asker.source.to_string();
@@ -96,7 +96,7 @@ async fn look(asking: &Asking, calling: &Calling, cursor: Cursor) -> matchpurse_
     let (client, source, now) = (asking.store.client().await?, calling.asker.source.as_str(), now());
     gauge!(metric::OVERDUE_SECONDS, "source" => source.to_owned())
         .set(inquiries::overdue_s(&client, source, now).await?);
-    if calling.asker.answers(InquiryKind::PlayersMatches) && !calling.asker.tells_of_all_players(now) {
+    if calling.asker.inquiries.tells_of_one_player(now) {
         inquiries::look_players(&client, source, now).await?;
     }
     if !calling.asker.answers(InquiryKind::Match) {

@@ -3,6 +3,7 @@
 //! | step | what it does | locks, in this order |
 //! | --- | --- | --- |
 //! | [`look`] | notes which matches there is a reason to ask about | – |
+//! | [`want`] | notes somebody who is to be asked about without one | the question |
 //! | [`claim`] | takes questions that are due | the questions, skipping what is locked |
 //! | [`match_need`], [`offers_held`] | what is known, right before the call | none: no transaction is open |
 //! | the call, and the publishing of what it found | none of this module's business | none |
@@ -102,6 +103,22 @@ pub async fn open(client: &Client, question: &Question, due_at: Timestamp) -> Re
         "INSERT INTO inquiry (source, kind, subject, due_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
     let Question { source, kind, subject } = question;
     client.execute(sql, &[source, kind, subject, &At(due_at)]).await?;
+    Ok(())
+}
+
+/// Notes a question that is to be asked at once, and again until `until`, although nothing that is known gives a reason for
+/// it. Whoever asks it just now has lost it: what is answered there may be from before.
+///
+/// # Errors
+/// [`crate::Error`].
+pub async fn want(client: &Client, question: &Question, now: Timestamp, until: Timestamp) -> Result<()> {
+    let sql =
+        "INSERT INTO inquiry AS i (source, kind, subject, due_at, wanted_until) VALUES ($1, $2, $3, $4, $5)
+               ON CONFLICT (source, kind, subject) DO UPDATE
+                  SET claims = i.claims + 1, due_at = least(i.due_at, excluded.due_at),
+                      wanted_until = greatest(i.wanted_until, excluded.wanted_until)";
+    let Question { source, kind, subject } = question;
+    client.execute(sql, &[source, kind, subject, &At(now), &At(until)]).await?;
     Ok(())
 }
 

@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::operation::{Operation, Text};
 use crate::problems::Kind;
-use crate::{corrections, ledger, match_links, match_list, match_statistics, matches, results};
+use crate::{corrections, ledger, match_links, match_list, match_statistics, match_tokens, matches, results};
 
 fn kinds() -> Text<'static> {
     Text::Words(vec!["recreational", "free_to_play", "tournament", "platform"])
@@ -86,6 +86,19 @@ pub(super) fn matches() -> Vec<Operation> {
             .answers::<results::ResultView>(201, "It is accepted, and the match is settled.")
             .answers::<results::ResultView>(200, "The same was accepted before.")
             .refuses([Kind::AmbiguousMatch, Kind::MatchEnded, Kind::ResultDecided, Kind::CorrectionRefused]),
+        Operation::post("/v1/match-tokens/check", "checkMatchToken", "Says whose a match token is")
+            .details(
+                "The source's provider is asked, within its limit, for 10 seconds at most. Nothing is kept of the token. Where \
+                 the source has a player's matches asked for, it is done at once for a player whose match is not known yet.",
+            )
+            .body::<match_tokens::CheckBody>(json!({ "source": "main-game", "match_token": "as the game was given it" }))
+            .answers::<match_tokens::CheckedView>(200, "What the provider says.")
+            .refuses([
+                Kind::UnknownMatchToken,
+                Kind::NoMatchTokens,
+                Kind::ProviderUnusable,
+                Kind::ProviderAway,
+            ]),
         Operation::get("/v1/matches/{source}/{match}/statistics", "getMatchStatistics", "A match on a game server, with every line")
             .strict_query()
             .shows::<match_statistics::MatchView>("Both teams, the votes, what happened, what was corrected."),

@@ -106,8 +106,8 @@ pub(crate) fn document() -> Value {
                 "type": "http",
                 "scheme": "bearer",
                 "description": "A token of the configuration, or a JWT of the configured issuer. Its scopes: `read` sees \
-                                everything, `play` records which offers players have started, `operate` moves money and \
-                                corrects, and may do what `play` may.",
+                                everything, `play` records which offers players have started and checks match tokens, \
+                                `operate` moves money and corrects, and may do what `play` may.",
             } },
         },
     })

@@ -25,6 +25,7 @@ mod http;
 mod leaderboards;
 mod ledger;
 mod match_list;
+mod match_tokens;
 mod matches;
 mod offer_stream;
 mod offers;

@@ -108,15 +108,16 @@ async fn the_subject_of_a_jwt_is_the_actor_and_its_scopes_are_what_it_may() -> R
         let token = token("one", ISSUER, "x", scope);
         let look = status(&api, &token).await?;
         let start = api.send(&request(&token, "PUT", start, "")).await?.status;
+        let check = api.send(&request(&token, "POST", "/v1/match-tokens/check", "")).await?.status;
         let write = api.send(&request(&token, "POST", "/v1/rewards/x/release", "")).await?.status;
-        table += &format!("{scope:8} look {look} start {start} write {write}\n");
+        table += &format!("{scope:8} look {look} start {start} check {check} write {write}\n");
     }
     assert_snapshot!(table, @"
-    read     look 200 start 403 write 403
-    play     look 403 start 404 write 403
-    operate  look 403 start 404 write 415
-    admin    look 403 start 403 write 403
-             look 403 start 403 write 403
+    read     look 200 start 403 check 403 write 403
+    play     look 403 start 404 check 415 write 403
+    operate  look 403 start 404 check 415 write 415
+    admin    look 403 start 403 check 403 write 403
+             look 403 start 403 check 403 write 403
     ");
     let answer = api.send(&request(&token("one", NEXT, "x", "read"), "GET", "/v1/corrections", "")).await?;
     assert_snapshot!(shown(&answer)?, @r#"

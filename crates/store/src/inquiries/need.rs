@@ -157,15 +157,21 @@ pub async fn offers_held(client: &Client, source: &str) -> Result<Vec<String>> {
     client.query(sql, &[&source]).await?.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
-/// Whether a player is in a match that has not ended: then it is asked which there are.
+/// Whether it is to be asked which matches a player has: one that is known has not ended, or the player is wanted
+/// ([`super::want`]).
 ///
 /// # Errors
 /// [`crate::Error`].
 pub async fn player_need(client: &Client, question: &Question, now: Timestamp) -> Result<bool> {
     let sql = "SELECT EXISTS (
                  SELECT FROM player p JOIN match_participant USING (player_key) JOIN match m USING (match_no)
-                  WHERE (p.source, p.player_id) = ($1, $2) AND m.settlement IS NULL AND m.created_at > $3)";
+                  WHERE (p.source, p.player_id) = ($1, $2) AND m.settlement IS NULL AND m.created_at > $3)
+               OR EXISTS (
+                 SELECT FROM inquiry
+                  WHERE (source, kind, subject) = ($1, 'players_matches', $2) AND wanted_until > $4)";
     let begun_after = now.plus_seconds(-i64::from(OPEN_DAYS) * 86_400);
-    let row = client.query_one(sql, &[&question.source, &question.subject, &At(begun_after)]).await?;
+    let parameters: crate::client::Params<'_> =
+        &[&question.source, &question.subject, &At(begun_after), &At(now)];
+    let row = client.query_one(sql, parameters).await?;
     Ok(row.try_get(0)?)
 }

@@ -181,6 +181,69 @@ async fn players_are_asked_about_while_they_play() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_wanted_player_is_asked_about_at_once_and_for_a_while_though_no_match_is_known() -> Result<()> {
+    let database = Database::create().await?;
+    let store = database.store().await?;
+    let (client, at) = (store.client().await?, now());
+    let (question, kinds) = (of("games", "players_matches", "eve"), ["players_matches"]);
+    let until = at.plus_seconds(600);
+    assert!(!player_need(&client, &question, at).await?);
+    inquiries::want(&client, &question, at, until).await?;
+    let needed = async |at: Timestamp| player_need(&client, &question, at).await;
+    assert_eq!((needed(at).await?, needed(until).await?), (true, false));
+    let others = [of("games", "players_matches", "bob"), of("servers", "players_matches", "eve")];
+    for other in others {
+        assert!(!player_need(&client, &other, at).await?, "{other:?}");
+    }
+
+    // It was asked, and waits for its next turn; wanted again it does not wait, and is wanted for longer.
+    let lease = at.plus_seconds(60);
+    let [first] = claim(&client, "games", &kinds, 9, at, lease).await?.try_into().unwrap();
+    let answer = Answered {
+        outcome: "nothing_new",
+        detail: "",
+        is_answer: true,
+        events: 0,
+        etag: None,
+        empty_lists: 0,
+        asked_at: at,
+        due_at: at.plus_seconds(300),
+    };
+    assert!(inquiries::answered(&client, &first, &answer).await?);
+    assert!(claim(&client, "games", &kinds, 9, at, lease).await?.is_empty());
+    let later = at.plus_seconds(5);
+    inquiries::want(&client, &question, later, later.plus_seconds(600)).await?;
+    inquiries::want(&client, &question, later, later).await?;
+    assert!(needed(until).await?);
+    let [second] = claim(&client, "games", &kinds, 9, later, lease).await?.try_into().unwrap();
+
+    // Whoever asks meanwhile neither closes it nor puts it off.
+    inquiries::want(&client, &question, later, until).await?;
+    inquiries::close(&client, &second).await?;
+    assert!(!inquiries::answered(&client, &second, &answer).await?);
+    assert_eq!(claim(&client, "games", &kinds, 9, later, lease).await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_is_erased_is_asked_about_no_more() -> Result<()> {
+    let database = Database::create().await?;
+    let store = database.store().await?;
+    let (client, at) = (store.client().await?, now());
+    for (source, kind, subject) in
+        [("games", "players_matches", "ann"), ("other", "players_matches", "ann"), ("games", "match", "ann")]
+    {
+        inquiries::want(&client, &of(source, kind, subject), at, at.plus_seconds(600)).await?;
+    }
+    let erased =
+        "INSERT INTO player (player_key, source, player_id) VALUES (md5('ann')::uuid, 'games', 'ann');
+                  UPDATE player SET player_key = md5('nobody')::uuid, player_id = 'nobody'";
+    database.connection().await?.batch_execute(erased).await?;
+    assert_eq!(noted(&database).await?, "games match ann; other players_matches ann");
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_answer_stands_once_beside_every_open_anomaly_of_its_match() -> Result<()> {
     let database = Database::create().await?;
     database.connection().await?.batch_execute(MATCHES).await?;
