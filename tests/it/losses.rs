@@ -9,7 +9,7 @@ use matchpurse_providers::OptionValue;
 use matchpurse_simulator::{ApiTroubles, Apis, Plan, PlanOptions, PlayOptions, SimulatedSource, play};
 use tokio::net::TcpListener;
 
-use crate::repair::{KEY, sound_and_silent};
+use crate::system::provider::KEY;
 use crate::system::service::program;
 use crate::system::sources::Source;
 use crate::system::{self, System, until};
@@ -126,7 +126,7 @@ async fn what_is_lost_is_asked_for_until_everything_is_as_the_providers_know_it(
         ensure!(came.answered > 0 && came.failed > 0 && came.beyond == 0, "{source}: {came:?}");
     }
     eprintln!("{losses:?}, {undecided} things are left undecided, {figures:?}");
-    sound_and_silent(&system).await?;
+    system.sound_and_silent().await?;
     serving.abort();
     system.stop().await
 }

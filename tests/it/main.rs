@@ -22,6 +22,7 @@ mod orders;
 mod programs;
 mod repair;
 mod replay;
+mod results;
 mod rights;
 mod spool;
 mod system;

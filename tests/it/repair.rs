@@ -4,75 +4,28 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
-use matchpurse_testkit::{ProviderApi, Reply};
+use anyhow::{Result, ensure};
+use matchpurse_testkit::Reply;
 use serde_json::{Value, json};
 
-use crate::system::service::{Service, program};
-use crate::system::sources::{Source, fixture, now};
-use crate::system::{Plan, System, until};
-
-/// A busy machine is no failure.
-const PATIENCE: Duration = Duration::from_secs(90);
+use crate::system::provider::{KEY, MATCH_TOKEN, TOKEN, provider, with_api};
+use crate::system::service::Service;
+use crate::system::sources::{Source, fixture};
+use crate::system::{PATIENCE, Plan, System, until};
 
 /// Everything is asked for as often as may be.
 const IMPATIENT: &str =
     "look_every_ms = 200\nsilent_s = 1\noffers_every_s = 1\npull_every_s = 1\nrequest_timeout_ms = 5000";
 
-/// What must never be seen again.
-pub(crate) const KEY: &str = "planted-key-of-a-provider";
-const TOKEN: &str = "planted-token-of-a-provider";
-const MATCH_TOKEN: &str = "planted-match-token-of-a-player";
-const SECRETS: [&str; 3] = [KEY, TOKEN, MATCH_TOKEN];
-
-fn asked(provider: &str, name: &str, api: &ProviderApi, more: &str) -> Result<Source> {
-    let mut source = Source::of(provider, name)?;
-    source.more = format!("keys.api = [\"{KEY}\"]\noptions.api_url = \"{}\"\n{more}", api.url());
-    Ok(source)
-}
-
 async fn start(sources: Vec<Source>) -> Result<System> {
     System::start_with(Plan { sources, reconciler: IMPATIENT, ..Plan::default() }).await
-}
-
-async fn comes_true(system: &System, what: &str, sql: &str, expected: &[&str]) -> Result<()> {
-    until(what, PATIENCE, async || {
-        let lines = system.lines(sql).await?;
-        Ok((lines != expected).then(|| format!("{lines:?}")))
-    })
-    .await
-}
-
-/// Nothing is wrong with the books, and no secret is in logs, archive or what is known of questions.
-pub(crate) async fn sound_and_silent(system: &System) -> Result<()> {
-    let config = system.config().to_str().context("the folder's name is no text")?;
-    let audit = program("matchpurse")?.args(["audit", "--config", config]).output()?;
-    ensure!(audit.status.success(), "{}", String::from_utf8_lossy(&audit.stdout));
-    for entry in std::fs::read_dir(system.folder())? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "log") {
-            let log = std::fs::read_to_string(&path)?;
-            ensure!(!SECRETS.iter().any(|secret| log.contains(secret)), "a secret is in {}", path.display());
-        }
-    }
-    let told = "SELECT encode(event || raw, 'escape') FROM archive UNION ALL SELECT coalesce(detail, '') FROM inquiry UNION ALL SELECT detail::text FROM anomaly";
-    for line in system.lines(told).await? {
-        ensure!(!SECRETS.iter().any(|secret| line.contains(secret)), "a secret is in the database: {line}");
-    }
-    Ok(())
-}
-
-/// Who asks in this test has a limit of its own, like every key.
-async fn provider() -> Result<ProviderApi> {
-    ProviderApi::start("authorization", 60, 60, now).await
 }
 
 #[tokio::test]
 async fn a_match_whose_end_was_lost_is_fetched_and_counts_once() -> Result<()> {
     let (start_of, end) = (fixture("dathost", "round_end")?, fixture("dathost", "match_end")?);
-    let api = provider().await?;
+    let api = provider("authorization").await?;
     let answers = Arc::new(AtomicBool::new(false));
     let (may, body) = (Arc::clone(&answers), end.body.clone());
     api.behave(move |request, _| {
@@ -83,27 +36,27 @@ async fn a_match_whose_end_was_lost_is_fetched_and_counts_once() -> Result<()> {
             (true, false) => Reply::status(404),
         }
     });
-    let mut source = asked("dathost", "servers", &api, "")?;
+    let mut source = with_api("dathost", "servers", &api, "")?;
     source.more = source.more.replace(KEY, &format!("studio@example.com:{KEY}"));
     let system = start(vec![source]).await?;
     ensure!(system.deliver("servers", &start_of).await?.status == 200);
     // The API is down, and nothing is made up meanwhile.
     let failed = "SELECT outcome FROM inquiry WHERE kind = 'match' AND failures > 1";
-    comes_true(&system, "it was asked in vain", failed, &["later"]).await?;
+    system.comes_true("it was asked in vain", failed, &["later"]).await?;
     let ended = "SELECT finished::text || ' ' || counted::text || ' ' || rounds_played FROM stats_match";
     ensure!(system.lines(ended).await? == ["false false 5"]);
 
     answers.store(true, Ordering::SeqCst);
-    comes_true(&system, "the end was fetched", ended, &["true true 20"]).await?;
-    comes_true(&system, "nobody asks any more", "SELECT subject FROM inquiry", &[]).await?;
+    system.comes_true("the end was fetched", ended, &["true true 20"]).await?;
+    system.comes_true("nobody asks any more", "SELECT subject FROM inquiry", &[]).await?;
     let totals = "SELECT sum(matches)::text || ' ' || sum(kills) FROM player_totals WHERE season = 0";
     let before = system.lines(totals).await?;
     // The webhook was late, and not lost.
     ensure!(system.deliver("servers", &end).await?.status == 200);
     let both = "SELECT count(*)::text FROM archive";
-    comes_true(&system, "what was delivered and fetched is one", both, &["2"]).await?;
+    system.comes_true("what was delivered and fetched is one", both, &["2"]).await?;
     ensure!(system.lines(totals).await? == before && api.beyond() == 0);
-    sound_and_silent(&system).await?;
+    system.sound_and_silent().await?;
     system.stop().await
 }
 
@@ -152,18 +105,18 @@ impl Wall {
 
 #[tokio::test]
 async fn the_list_of_offers_is_the_truth_of_its_moment_but_one_empty_list_is_not() -> Result<()> {
-    let api = provider().await?;
+    let api = provider("authorization").await?;
     let wall = Arc::new(Mutex::new(Wall { listed: vec!["11", "12", "13"], ..Wall::default() }));
     let behind = Arc::clone(&wall);
     api.behave(move |request, _| {
         let mut wall = behind.lock().unwrap_or_else(PoisonError::into_inner);
         wall.answer(&request.path, request.header("authorization"))
     });
-    let system = start(vec![asked("adgem", "wall", &api, "")?]).await?;
+    let system = start(vec![with_api("adgem", "wall", &api, "")?]).await?;
     let active = "SELECT offer_id FROM offer WHERE state = 'active' ORDER BY offer_id";
-    comes_true(&system, "all pages are read", active, &["11", "12", "13"]).await?;
+    system.comes_true("all pages are read", active, &["11", "12", "13"]).await?;
     wall.lock().unwrap().listed = vec!["12", "13", "14"];
-    comes_true(&system, "one went, one came", active, &["12", "13", "14"]).await?;
+    system.comes_true("one went, one came", active, &["12", "13", "14"]).await?;
 
     // A list without anything in it: once is a mistake, twice in a row is the truth.
     let before = {
@@ -179,20 +132,20 @@ async fn the_list_of_offers_is_the_truth_of_its_moment_but_one_empty_list_is_not
     let gone = "SELECT subject FROM archive WHERE provider_type = 'offer.removed'";
     ensure!(system.lines(gone).await? == ["11"] && system.lines(active).await? == ["12", "13", "14"]);
     wall.lock().unwrap().listed.clear();
-    comes_true(&system, "nothing is there", active, &[]).await?;
+    system.comes_true("nothing is there", active, &[]).await?;
     until("tokens are got anew", PATIENCE, async || {
         let (given, _) = wall.lock().unwrap().tokens;
         Ok((given < 3).then(|| format!("{given} were given")))
     })
     .await?;
     ensure!(api.beyond() == 0);
-    sound_and_silent(&system).await?;
+    system.sound_and_silent().await?;
     system.stop().await
 }
 
 #[tokio::test]
 async fn what_is_answered_about_a_contradiction_is_evidence_and_settles_nothing() -> Result<()> {
-    let api = ProviderApi::start("x-lucra-api-key", 60, 60, now).await?;
+    let api = provider("x-lucra-api-key").await?;
     let nested = fixture("lucra", "RecreationalGameCompleted_nested")?;
     let game: Value = serde_json::from_slice(&nested.body)?;
     let body = json!({ "matchup": game["matchup"] }).to_string();
@@ -200,7 +153,7 @@ async fn what_is_answered_about_a_contradiction_is_evidence_and_settles_nothing(
         "GET" => Reply::status(200).body(body.clone()),
         _ => Reply::status(200).working(),
     });
-    let system = start(vec![asked("lucra", "games", &api, "")?]).await?;
+    let system = start(vec![with_api("lucra", "games", &api, "")?]).await?;
     // The game is locked, and its provider gives up completing it: only a person can go on from there.
     let failed = fixture("lucra", "RecreationalGameCompletionFailed")?.replace("true", "false");
     for name in ["RecreationalGameCreated", "RecreationalGameStarted"] {
@@ -208,18 +161,18 @@ async fn what_is_answered_about_a_contradiction_is_evidence_and_settles_nothing(
         if name == "RecreationalGameCreated" {
             ensure!(system.deliver("games", &failed).await?.status == 200);
             let open = "SELECT kind FROM anomaly WHERE resolved_at IS NULL";
-            comes_true(&system, "an anomaly is open", open, &["provider_failure"]).await?;
+            system.comes_true("an anomaly is open", open, &["provider_failure"]).await?;
         }
     }
     let evidence = "SELECT detail -> 'fetched' -> 0 -> 'answer' -> 'matchup' ->> 'status' FROM anomaly
                      WHERE detail ? 'fetched'";
-    comes_true(&system, "the answer stands beside it", evidence, &["CLOSED"]).await?;
+    system.comes_true("the answer stands beside it", evidence, &["CLOSED"]).await?;
     let settled = "SELECT status || ' ' || coalesce(settlement, 'open') FROM match";
-    comes_true(&system, "the match is locked", settled, &["LOCKED open"]).await?;
+    system.comes_true("the match is locked", settled, &["LOCKED open"]).await?;
     // Asked again and again, and still one answer.
     let asked_again = "SELECT (detail -> 'fetched' -> 0 ->> 'last_at' > detail -> 'fetched' -> 0 ->> 'at')::text
                          || ' ' || jsonb_array_length(detail -> 'fetched') FROM anomaly WHERE detail ? 'fetched'";
-    comes_true(&system, "it was asked again", asked_again, &["true 1"]).await?;
+    system.comes_true("it was asked again", asked_again, &["true 1"]).await?;
     ensure!(system.lines(settled).await? == ["LOCKED open"]);
 
     // A person has looked at it: from now on what is answered counts.
@@ -232,15 +185,15 @@ async fn what_is_answered_about_a_contradiction_is_evidence_and_settles_nothing(
         )
         .await?;
     ensure!(resolved.status == 200, "{}", resolved.body);
-    comes_true(&system, "it is settled", settled, &["CLOSED payout"]).await?;
+    system.comes_true("it is settled", settled, &["CLOSED payout"]).await?;
     ensure!(api.beyond() == 0);
-    sound_and_silent(&system).await?;
+    system.sound_and_silent().await?;
     system.stop().await
 }
 
 #[tokio::test]
 async fn matches_that_are_pulled_become_what_pushed_ones_do() -> Result<()> {
-    let api = provider().await?;
+    let api = provider("authorization").await?;
     let pushed = fixture("okletsplay", "PUT")?;
     let stub = String::from_utf8(pushed.body.clone())?;
     api.behave(move |request, _| {
@@ -263,22 +216,22 @@ async fn matches_that_are_pulled_become_what_pushed_ones_do() -> Result<()> {
     );
     let system = start(vec![source]).await?;
     let matches = "SELECT count(*)::text FROM match";
-    comes_true(&system, "the match is there", matches, &["1"]).await?;
+    system.comes_true("the match is there", matches, &["1"]).await?;
     let again = "SELECT (events > 2)::text FROM inquiry";
-    comes_true(&system, "it was asked for again", again, &["true"]).await?;
+    system.comes_true("it was asked for again", again, &["true"]).await?;
     ensure!(system.lines("SELECT count(*)::text FROM archive").await? == ["1"]);
     // Nobody can push to it.
     let answer = system.deliver("arena", &pushed).await;
     ensure!(answer.is_err() || answer.is_ok_and(|answer| answer.status == 401));
     ensure!(api.beyond() == 0);
-    sound_and_silent(&system).await?;
+    system.sound_and_silent().await?;
     system.stop().await
 }
 
 /// Where matches are asked for by player, nobody would ask for the first one of a player whom nobody knows.
 #[tokio::test]
 async fn who_begins_to_play_has_the_first_match_pulled() -> Result<()> {
-    let api = provider().await?;
+    let api = provider("authorization").await?;
     let stub = String::from_utf8(fixture("okletsplay", "PUT")?.body)?;
     api.behave(move |request, _| {
         if request.path == "/token" {
@@ -327,13 +280,13 @@ async fn who_begins_to_play_has_the_first_match_pulled() -> Result<()> {
     let (status, told) = check(MATCH_TOKEN).await?;
     ensure!(status == 200 && told["user_id"] == "user_id_1" && told["known"] == false, "{status} {told}");
     let matches = "SELECT match_id || ' ' || status FROM match";
-    comes_true(&system, "the match is there", matches, &["600f369851f450dd3ecb0035 CONFIRMED"]).await?;
+    system.comes_true("the match is there", matches, &["600f369851f450dd3ecb0035 CONFIRMED"]).await?;
     // From here on both players are asked about, because they are in it.
     let both = "SELECT subject FROM inquiry WHERE answered_at IS NOT NULL ORDER BY subject";
-    comes_true(&system, "both are asked about", both, &["user_id_1", "user_id_2"]).await?;
+    system.comes_true("both are asked about", both, &["user_id_1", "user_id_2"]).await?;
     let (status, told) = check(MATCH_TOKEN).await?;
     ensure!(status == 200 && told["known"] == true, "{status} {told}");
     ensure!(api.beyond() == 0);
-    sound_and_silent(&system).await?;
+    system.sound_and_silent().await?;
     system.stop().await
 }

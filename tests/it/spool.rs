@@ -1,10 +1,12 @@
 //! Without a broker deliveries are kept in the database, and brought to the broker once it is back.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use matchpurse_testkit::{FaultProxy, Vhost};
+use serde_json::Value;
 
+use crate::system::service::Service;
 use crate::system::sources::{Source, fixture};
-use crate::system::{Plan, System};
+use crate::system::{PATIENCE, Plan, System, until};
 
 const SPOOLED: &str = "SELECT count(*) FROM spool";
 
@@ -28,7 +30,17 @@ async fn what_comes_while_the_broker_is_away_reaches_its_effects() -> Result<()>
     assert_eq!(system.count(SPOOLED).await?, 3);
     assert_eq!(system.count("SELECT count(*) FROM archive").await?, 0);
     assert_eq!(system.count("SELECT count(*) FROM match").await?, 0);
+    // Who asks providers could not hand on what is found, and says so.
+    until("the reconciler shows that the broker is away", PATIENCE, async || {
+        let report: Value =
+            serde_json::from_str(&system.service(Service::Reconciler)?.admin("/readyz").await?)?;
+        let checks = report["checks"].as_array().context("no checks")?;
+        let unready = checks.iter().filter(|check| check["ready"] == false).map(|check| &check["name"]);
+        Ok((!unready.eq(["broker"])).then(|| report.to_string()))
+    })
+    .await?;
     proxy.restore();
+    system.ready().await?;
     system.settle().await?;
     assert_eq!(system.count(SPOOLED).await?, 0);
     assert_eq!(system.lines("SELECT status || ' ' || paid FROM match").await?, ["CLOSED 1800"]);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use matchpurse_service_kit::health::{Check, Health};
+use matchpurse_service_kit::health::Health;
 use matchpurse_service_kit::reload::{LOOK_EVERY, follow};
 use matchpurse_settings::{ConfigFiles, Settings};
 use matchpurse_store::{Migrations, Store, StoreOptions, chain, dispatch, now};
@@ -20,7 +20,7 @@ use crate::{Clock, Dispatcher};
 /// The name by which the database and the health report know this service.
 pub(crate) const SERVICE: &str = "dispatcher";
 
-/// Between looks whether the database is there and has all migrations.
+/// Between attempts to have the database tell of new notices.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// What a dispatcher has to work with.
@@ -53,8 +53,9 @@ pub async fn run(context: Context) -> Result<()> {
     let store = Store::new(&options)?;
     let clock: Clock = Arc::new(now);
     let mut dispatcher = Dispatcher::new(store, &settings, clock)?;
+    let url = settings.database.url.expose().into();
     tokio::select! {
-        () = await_database(&settings, &migrated) => {}
+        () = Migrations::await_all(&url, |problem| migrated.not_ready(problem)) => migrated.ready(),
         () = shutdown.cancelled() => return Ok(()),
     }
     dispatcher.bring_endpoints().await.context("cannot bring in the endpoints of the configuration")?;
@@ -83,21 +84,6 @@ pub async fn run(context: Context) -> Result<()> {
         following.abort();
     }
     Ok(())
-}
-
-/// Returns when the database answers and lacks no migration. The dispatcher may start before either is so.
-async fn await_database(settings: &Settings, migrated: &Check) {
-    let url = settings.database.url.expose().into();
-    loop {
-        let problem = match Migrations::pending(&url).await {
-            Ok(pending) if pending.is_empty() => return migrated.ready(),
-            Ok(pending) => format!("the database lacks migrations: {}", pending.join(", ")),
-            Err(error) => chain(&error),
-        };
-        tracing::warn!(problem, "waiting for the database");
-        migrated.not_ready(problem);
-        sleep(LOOK_AGAIN_AFTER).await;
-    }
 }
 
 /// Wakes the dispatcher when the database tells of something new. Where it cannot, polling goes on.

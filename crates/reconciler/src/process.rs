@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use matchpurse_bus::RabbitPublisher;
+use matchpurse_bus::{RabbitPublisher, State, Status};
 use matchpurse_service_kit::admin::AdminServer;
-use matchpurse_service_kit::health::Health;
+use matchpurse_service_kit::health::{Check, Health};
 use matchpurse_service_kit::{healthcheck, metrics, shutdown, telemetry, trace};
 use matchpurse_settings::{ConfigFiles, Settings};
 use matchpurse_wiring::bus_options;
@@ -33,6 +33,7 @@ pub async fn serve(settings: Settings, files: ConfigFiles) -> Result<()> {
     let health = Health::new(SERVICE);
     // Not ready from the beginning.
     health.check("asking");
+    let watching = tokio::spawn(watch_broker(publisher.status().clone(), health.check("broker")));
     // The admin port is the last to go, so that a reconciler that drains can be seen to.
     let ended = CancellationToken::new();
     let admin = match settings.reconciler.admin_listen.as_deref() {
@@ -47,6 +48,7 @@ pub async fn serve(settings: Settings, files: ConfigFiles) -> Result<()> {
     let context =
         Context { settings, publisher: Arc::clone(&publisher) as _, health, shutdown, files: Some(files) };
     let outcome = run(context).await;
+    watching.abort();
     publisher.close().await;
     traces.flush().await;
     ended.cancel();
@@ -56,6 +58,22 @@ pub async fn serve(settings: Settings, files: ConfigFiles) -> Result<()> {
     outcome?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Keeps a check up to date with whether what was found can be published now.
+async fn watch_broker(status: Status, check: Check) {
+    let mut changes = status.subscribe();
+    loop {
+        let State { connected, blocked, problem, .. } = changes.borrow_and_update().clone();
+        match (connected && !blocked, problem.as_str()) {
+            (true, _) => check.ready(),
+            (false, "") => check.not_ready("not connected yet"),
+            (false, problem) => check.not_ready(problem),
+        }
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Asks the reconciler on this machine, by its admin port, whether it is alive.

@@ -25,9 +25,6 @@ use crate::{USER_AGENT, check_inquiries};
 /// The name by which the database and the health report know this service.
 pub(crate) const SERVICE: &str = "reconciler";
 
-/// Between looks whether the database is there and has all migrations.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
-
 /// How much of an answer is read, in bytes: a list of offers has many.
 const RESPONSE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
@@ -79,8 +76,9 @@ pub async fn run(context: Context) -> Result<()> {
     let store = Store::new(&store_options(&settings, SERVICE))?;
     let client = client(&settings)?;
     check_inquiries(&settings)?;
+    let url = settings.database.url.expose().into();
     tokio::select! {
-        () = await_database(&settings, &migrated) => {}
+        () = Migrations::await_all(&url, |problem| migrated.not_ready(problem)) => migrated.ready(),
         () = shutdown.cancelled() => return Ok(()),
     }
     let (changed, mut current) = watch::channel(Arc::clone(&settings));
@@ -152,21 +150,6 @@ fn client(settings: &Settings) -> Result<HttpClient> {
         user_agent: USER_AGENT,
         ..HttpClientOptions::default()
     })?)
-}
-
-/// Returns when the database answers and lacks no migration. The reconciler may start before either is so.
-async fn await_database(settings: &Settings, migrated: &Check) {
-    let url = settings.database.url.expose().into();
-    loop {
-        let problem = match Migrations::pending(&url).await {
-            Ok(pending) if pending.is_empty() => return migrated.ready(),
-            Ok(pending) => format!("the database lacks migrations: {}", pending.join(", ")),
-            Err(error) => chain(&error),
-        };
-        tracing::warn!(problem, "waiting for the database");
-        migrated.not_ready(problem);
-        sleep(LOOK_AGAIN_AFTER).await;
-    }
 }
 
 /// The reconciler, following its files.

@@ -2,10 +2,10 @@ use std::time::Duration;
 
 use refinery::Target;
 use secrecy::SecretString;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_postgres::Client;
 
-use crate::{Error, Result, tls};
+use crate::{Error, Result, chain, tls};
 
 #[allow(
     clippy::unwrap_used,
@@ -24,6 +24,9 @@ const RIGHTS: &str = include_str!("rights.sql");
 
 /// How long the question what is lacking may take.
 const PENDING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Between looks whether the database is there and has all migrations.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// The schema's versions, embedded in the program.
 pub struct Migrations;
@@ -72,6 +75,21 @@ impl Migrations {
     pub async fn pending(url: &SecretString) -> Result<Vec<String>> {
         // Services wait in this call for a database to become ready; it must not be a connection that died.
         timeout(PENDING_TIMEOUT, Self::lacking(url)).await.map_err(|_| Error::Silent(PENDING_TIMEOUT))?
+    }
+
+    /// Returns when the database answers and lacks no migration: a service may start before either is so. Each time that it
+    /// has to wait on, `waiting` is told why.
+    pub async fn await_all(url: &SecretString, waiting: impl Fn(String)) {
+        loop {
+            let problem = match Self::pending(url).await {
+                Ok(pending) if pending.is_empty() => return,
+                Ok(pending) => format!("the database lacks migrations: {}", pending.join(", ")),
+                Err(error) => chain(&error),
+            };
+            tracing::warn!(problem, "waiting for the database");
+            waiting(problem);
+            sleep(LOOK_AGAIN_AFTER).await;
+        }
     }
 
     async fn lacking(url: &SecretString) -> Result<Vec<String>> {

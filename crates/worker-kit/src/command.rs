@@ -3,22 +3,20 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use matchpurse_bus::{RabbitTransport, Transport};
 use matchpurse_contracts::topology::Queue;
 use matchpurse_service_kit::admin::AdminServer;
-use matchpurse_service_kit::health::{Check, Health};
+use matchpurse_service_kit::health::Health;
 use matchpurse_service_kit::healthcheck::healthcheck;
 use matchpurse_service_kit::{metrics, shutdown, telemetry, trace};
 use matchpurse_settings::{Settings, process_environment};
-use matchpurse_store::{Migrations, Store, chain};
+use matchpurse_store::{Migrations, Store};
 use matchpurse_wiring::{bus_options, worker_store_options};
 use tokio_util::sync::CancellationToken;
 
-use crate::backoff::backoff;
 use crate::service::{admin_setting, watch_database};
 use crate::{Context, Effects, Plan, run};
 
@@ -121,12 +119,10 @@ async fn work<E: Effects>(
     let migrated = health.check("migrations");
     // Not ready from the beginning; the worker itself takes this check over when it runs.
     health.check(service);
-    let ready = tokio::select! {
-        () = await_database(&settings, &migrated) => true,
-        () = shutdown.cancelled() => false,
-    };
-    if !ready {
-        return Ok(());
+    let url = settings.database.url.expose().into();
+    tokio::select! {
+        () = Migrations::await_all(&url, |problem| migrated.not_ready(problem)) => migrated.ready(),
+        () = shutdown.cancelled() => return Ok(()),
     }
     let options = bus_options(&settings, service);
     let transport = Transport::Rabbit(RabbitTransport::start(broker_url.expose(), &options)?);
@@ -136,24 +132,6 @@ async fn work<E: Effects>(
     watching.abort();
     transport.close().await;
     outcome
-}
-
-/// Returns when the database answers and lacks no migration. A worker may start before either is so.
-async fn await_database(settings: &Settings, migrated: &Check) {
-    const MIN: Duration = Duration::from_millis(200);
-    const MAX: Duration = Duration::from_secs(5);
-    let url = settings.database.url.expose().into();
-    for attempt in 1.. {
-        let problem = match Migrations::pending(&url).await {
-            Ok(pending) if pending.is_empty() => break,
-            Ok(pending) => format!("the database lacks migrations: {}", pending.join(", ")),
-            Err(error) => chain(&error),
-        };
-        tracing::warn!(problem, "waiting for the database");
-        migrated.not_ready(problem);
-        tokio::time::sleep(backoff(MIN, MAX, attempt)).await;
-    }
-    migrated.ready();
 }
 
 /// Asks the worker that runs by these settings whether it is alive: a worker that waits for its servers is well, and

@@ -1,6 +1,7 @@
 //! The real programs on a database and a virtual host of their own.
 
 pub(crate) mod http;
+pub(crate) mod provider;
 pub(crate) mod service;
 pub(crate) mod settle;
 pub(crate) mod sources;
@@ -33,6 +34,8 @@ pub(crate) const START_PATIENCE: Duration = Duration::from_secs(60);
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
 /// The secret of the API's one token.
 const API_TOKEN: &str = "a-token-of-the-system-tests-0123456789";
+/// How long a condition may take to come true: a busy machine is no failure.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 /// How many deliveries are under way at once.
 const SENDERS: usize = 16;
 

@@ -28,6 +28,23 @@ async fn migrating_twice_changes_nothing_the_second_time() -> Result<()> {
     Ok(())
 }
 
+/// Who waits is told what is missing, and goes on once it is there.
+#[tokio::test]
+async fn a_service_waits_for_the_migrations() -> Result<()> {
+    let database = Database::create().await?;
+    let url = empty(&database).await?;
+    let (told, mut problems) = tokio::sync::mpsc::unbounded_channel();
+    let waiting = Migrations::await_all(&url, |problem| told.send(problem).unwrap());
+    let migrating = async {
+        let problem = problems.recv().await.unwrap_or_default();
+        assert!(problem.starts_with("the database lacks migrations: V1__"), "{problem}");
+        Migrations::run(&url).await
+    };
+    let ((), applied) = tokio::join!(waiting, migrating);
+    assert!(!applied?.is_empty());
+    Ok(())
+}
+
 #[tokio::test]
 async fn of_many_that_migrate_at_once_one_does_it() -> Result<()> {
     let database = Database::create().await?;
