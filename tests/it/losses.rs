@@ -15,18 +15,15 @@ use crate::system::sources::Source;
 use crate::system::{self, System, until};
 
 /// A busy machine is no failure; and what was asked for in vain is asked for again after seconds.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(400);
 
 /// Everything is asked for as often as may be.
 const IMPATIENT: &str = "look_every_ms = 200\nsilent_s = 2\noffers_every_s = 3\npull_every_s = 3\nrequest_timeout_ms = 1000\n\
      connect_timeout_ms = 500";
 
-const TROUBLES: ApiTroubles = ApiTroubles {
-    failed_percent: 10,
-    slow_percent: 5,
-    slow_by: Duration::from_millis(1_500),
-    tokens_ended_percent: 30,
-};
+/// A late answer is one that is not waited for. A list of offers has fewer pages than there are requests between two failures,
+/// so that it is read whole the next time at the latest.
+const TROUBLES: ApiTroubles = ApiTroubles { every: 20, slow_by: Duration::from_millis(1_500) };
 
 /// The sources, each with the key that is shown to its API; the last one's matches are asked for instead of pushed.
 fn sources(apis: &str) -> Result<Vec<(Source, String)>> {
@@ -76,11 +73,11 @@ async fn what_is_lost_is_asked_for_until_everything_is_as_the_providers_know_it(
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let sources = sources(&format!("http://{}", listener.local_addr()?))?;
     let played = sources.iter().map(|(source, key)| simulated(source, key)).collect::<Result<_>>()?;
-    let options = PlanOptions { lives: 600, lost_percent: 5, ..PlanOptions::new(7, played) };
+    let options = PlanOptions { lives: 500, lost_percent: 5, ..PlanOptions::new(7, played) };
     let plan = Arc::new(Plan::new(options)?);
     let losses = plan.losses();
     ensure!(losses.retold > 80, "too little is lost: {losses:?}");
-    let apis = Apis::new(&plan, 7, TROUBLES);
+    let apis = Apis::new(&plan, Some(TROUBLES));
     let serving = tokio::spawn(apis.clone().serve(listener));
 
     let sources = sources.into_iter().map(|(source, _)| source).collect();
@@ -123,7 +120,7 @@ async fn what_is_lost_is_asked_for_until_everything_is_as_the_providers_know_it(
     .await?;
     let figures = apis.figures();
     for (source, came) in &figures {
-        ensure!(came.answered > 0 && came.failed > 0 && came.beyond == 0, "{source}: {came:?}");
+        ensure!(came.answered > 0 && came.beyond == 0, "{source}: {came:?}");
     }
     eprintln!("{losses:?}, {undecided} things are left undecided, {figures:?}");
     system.sound_and_silent().await?;

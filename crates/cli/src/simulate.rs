@@ -88,7 +88,7 @@ pub(crate) async fn run(args: SimulateArgs, out: Out) -> Result<Ending> {
             lost.deliveries, lost.retold
         ));
     }
-    let serving = Serving::begin(&args.apis, &plan, args.play.seed).await?;
+    let serving = Serving::begin(&args.apis, &plan).await?;
     let mut options = play_options(&args.play, args.target);
     options.give_up_after = Duration::from_secs(args.give_up_after);
     options.journal = args.journal;

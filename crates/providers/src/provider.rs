@@ -130,8 +130,9 @@ pub trait Provider: Sync {
     /// of [`Provider::lives`].
     fn play(&self, request: &PlayRequest<'_>) -> Option<Script>;
 
-    /// The provider's API as it is played beside that, for whoever shows this key.
-    fn played_api(&self, api_key: &[u8]) -> Box<dyn PlayedApi>;
+    /// The provider's API as it is played beside that, for whoever shows this key. Where it gives tokens for the key, each
+    /// may be shown so often, or as often as one likes.
+    fn played_api(&self, api_key: &[u8], token_uses: Option<u32>) -> Box<dyn PlayedApi>;
 }
 
 /// A delivery that the provider vouches for. Only `verify` can make one, [`Verified::again`] of one that `verify`

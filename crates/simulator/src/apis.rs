@@ -18,7 +18,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use matchpurse_domain::time::Timestamp;
 use matchpurse_providers::CallLimit;
-use matchpurse_providers::play::{Dice, PlayedApi};
+use matchpurse_providers::play::PlayedApi;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -32,17 +32,13 @@ const REQUEST_BYTES_MAX: usize = 64 * 1024;
 /// After a failed accept: without file descriptors left it would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What an API does to those who ask it. It is drawn by the plan's seed and in the order of the requests.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What an API does to those who ask it. By count and not by chance: who asks again is answered sooner or later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ApiTroubles {
-    /// How many requests, in percent, are answered with 503.
-    pub failed_percent: u32,
-    /// How many, in percent, are answered late.
-    pub slow_percent: u32,
+    /// Of so many requests one is answered with 503 and one late, and a token is good for as many; at least 2.
+    pub every: u32,
     /// So late.
     pub slow_by: Duration,
-    /// After how many, in percent, all tokens that were given are not taken any more.
-    pub tokens_ended_percent: u32,
 }
 
 /// What has come to one API.
@@ -71,7 +67,7 @@ pub struct Apis {
 struct Shared {
     /// By the source's name; those without a key cannot be asked.
     sources: BTreeMap<String, Mutex<Source>>,
-    troubles: ApiTroubles,
+    troubles: Option<ApiTroubles>,
     away: AtomicBool,
 }
 
@@ -80,27 +76,28 @@ struct Source {
     limit: CallLimit,
     /// When the requests of the limit's time came.
     came: VecDeque<Timestamp>,
-    dice: Dice,
+    /// Requests within the limit while it was not away.
+    heard: u64,
     figures: ApiFigures,
 }
 
 /// What is done with a request.
 struct Answered {
     response: Response<Bytes>,
-    late: bool,
+    late_by: Duration,
 }
 
 impl Apis {
     /// The APIs of those sources that have a key for them.
-    pub fn new(plan: &Plan, seed: u64, troubles: ApiTroubles) -> Self {
+    pub fn new(plan: &Plan, troubles: Option<ApiTroubles>) -> Self {
+        let troubles = troubles.map(|troubles| ApiTroubles { every: troubles.every.max(2), ..troubles });
         let mut sources = BTreeMap::new();
         for source in &plan.sources {
             let Some(key) = &source.api else { continue };
-            let api = source.provider.played_api(key);
+            let api = source.provider.played_api(key, troubles.map(|troubles| troubles.every));
             let limit = api.limit();
-            let dice = Dice::new(seed).fork(u64::try_from(sources.len()).unwrap_or(0));
             let source_of =
-                Source { api, limit, came: VecDeque::new(), dice, figures: ApiFigures::default() };
+                Source { api, limit, came: VecDeque::new(), heard: 0, figures: ApiFigures::default() };
             sources.insert(source.name().to_string(), Mutex::new(source_of));
         }
         Self { shared: Arc::new(Shared { sources, troubles, away: AtomicBool::new(false) }) }
@@ -155,10 +152,9 @@ impl Apis {
             return plain(StatusCode::NOT_FOUND).map(Full::new);
         };
         let away = self.shared.away.load(Ordering::SeqCst);
-        let Answered { response, late } = locked(source).answer(&request, self.shared.troubles, away, now());
-        if late {
-            sleep(self.shared.troubles.slow_by).await;
-        }
+        let Answered { response, late_by } =
+            locked(source).answer(&request, self.shared.troubles, away, now());
+        sleep(late_by).await;
         response.map(Full::new)
     }
 
@@ -185,7 +181,7 @@ impl Source {
     fn answer(
         &mut self,
         request: &Request<Bytes>,
-        troubles: ApiTroubles,
+        troubles: Option<ApiTroubles>,
         away: bool,
         now: Timestamp,
     ) -> Answered {
@@ -194,14 +190,20 @@ impl Source {
             self.figures.beyond += 1;
             let mut response = plain(StatusCode::TOO_MANY_REQUESTS);
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(self.limit.window_s));
-            return Answered { response, late: false };
+            return Answered { response, late_by: Duration::ZERO };
         }
-        let (fails, late) =
-            (self.dice.chance(troubles.failed_percent), self.dice.chance(troubles.slow_percent));
-        self.figures.slow += u64::from(late);
-        if away || fails {
+        if away {
             self.figures.failed += 1;
-            return Answered { response: plain(StatusCode::SERVICE_UNAVAILABLE), late };
+            return Answered { response: plain(StatusCode::SERVICE_UNAVAILABLE), late_by: Duration::ZERO };
+        }
+        self.heard += 1;
+        let is_nth = |place: u32, every: u32| self.heard % u64::from(every) == u64::from(place);
+        let late_by = troubles.filter(|troubles| is_nth(troubles.every / 2, troubles.every));
+        self.figures.slow += u64::from(late_by.is_some());
+        let late_by = late_by.map_or(Duration::ZERO, |troubles| troubles.slow_by);
+        if troubles.is_some_and(|troubles| is_nth(0, troubles.every)) {
+            self.figures.failed += 1;
+            return Answered { response: plain(StatusCode::SERVICE_UNAVAILABLE), late_by };
         }
         let response = self.api.answer(request, now);
         if response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED {
@@ -209,10 +211,7 @@ impl Source {
         } else {
             self.figures.refused += 1;
         }
-        if self.dice.chance(troubles.tokens_ended_percent) {
-            self.api.end_tokens();
-        }
-        Answered { response, late }
+        Answered { response, late_by }
     }
 
     /// Whether one request more is within the limit; those beyond it count, too.

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use crate::out::Out;
 use crate::say;
 
-/// A late answer is so late: what asks has given up some of them by then, and not all.
+/// A late answer is so late.
 const SLOW_BY: Duration = Duration::from_secs(2);
 
 /// What gets lost, and who may be asked for it.
@@ -30,10 +30,10 @@ pub(crate) struct ApiArgs {
     /// For how long the APIs answer after everything was sent; without it until this is interrupted
     #[arg(long, value_name = "SECONDS", requires = "apis")]
     pub(crate) apis_for: Option<u64>,
-    /// How many of the APIs' answers are failures, and how many come two seconds late; after a tenth of that all tokens
-    /// end early
-    #[arg(long, value_name = "PERCENT", requires = "apis", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
-    pub(crate) api_troubles: u32,
+    /// Of so many of the APIs' answers one is a failure and one two seconds late, and a token is good for as many requests;
+    /// without it nothing goes wrong
+    #[arg(long, value_name = "N", requires = "apis", value_parser = clap::value_parser!(u32).range(2..))]
+    pub(crate) api_troubles: Option<u32>,
 }
 
 /// The APIs, while they are served.
@@ -44,18 +44,13 @@ pub(crate) struct Serving {
 
 impl Serving {
     /// Begins, if it is asked for.
-    pub(crate) async fn begin(args: &ApiArgs, plan: &Plan, seed: u64) -> Result<Option<Self>> {
+    pub(crate) async fn begin(args: &ApiArgs, plan: &Plan) -> Result<Option<Self>> {
         let Some(address) = &args.apis else { return Ok(None) };
         let listener =
             TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
         let at = listener.local_addr().context("the listener has no address")?;
-        let troubles = ApiTroubles {
-            failed_percent: args.api_troubles,
-            slow_percent: args.api_troubles,
-            slow_by: SLOW_BY,
-            tokens_ended_percent: args.api_troubles.div_ceil(10),
-        };
-        let apis = Apis::new(plan, seed, troubles);
+        let troubles = args.api_troubles.map(|every| ApiTroubles { every, slow_by: SLOW_BY });
+        let apis = Apis::new(plan, troubles);
         let sources: Vec<String> = apis.figures().into_keys().collect();
         say(&format!("the providers' APIs answer at http://{at}/SOURCE, of: {}", sources.join(", ")));
         let task = tokio::spawn(apis.clone().serve(listener));

@@ -153,7 +153,7 @@ impl Provider for Adapter {
         play::play(request)
     }
 
-    fn played_api(&self, api_key: &[u8]) -> Box<dyn PlayedApi> {
+    fn played_api(&self, api_key: &[u8], _: Option<u32>) -> Box<dyn PlayedApi> {
         Box::new(play::Api::new(api_key))
     }
 }

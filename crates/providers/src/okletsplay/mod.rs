@@ -147,7 +147,7 @@ impl Provider for Adapter {
         play::play(request)
     }
 
-    fn played_api(&self, api_key: &[u8]) -> Box<dyn PlayedApi> {
-        Box::new(play::Api::new(api_key))
+    fn played_api(&self, api_key: &[u8], token_uses: Option<u32>) -> Box<dyn PlayedApi> {
+        Box::new(play::Api::new(api_key, token_uses))
     }
 }

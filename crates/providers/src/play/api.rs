@@ -25,9 +25,6 @@ pub trait PlayedApi: Send {
 
     /// Answers a request, by its path below the address that the source's options name.
     fn answer(&mut self, request: &Request<Bytes>, now: Timestamp) -> Response<Bytes>;
-
-    /// No token that was given is taken any more.
-    fn end_tokens(&mut self) {}
 }
 
 /// When something happened. Of two things about one match the later one counts.
@@ -75,14 +72,20 @@ impl<T> Newest<T> {
 }
 
 /// The tokens that a provider has given.
-#[derive(Default)]
 pub(crate) struct Tokens {
     given: u64,
-    /// Until when each is taken.
-    taken: BTreeMap<String, Timestamp>,
+    /// How often one may be shown, if not as often as one likes.
+    uses: Option<u32>,
+    /// Until when each is taken, and how often it was shown.
+    taken: BTreeMap<String, (Timestamp, u32)>,
 }
 
 impl Tokens {
+    /// Each may be shown so often.
+    pub(crate) const fn new(uses: Option<u32>) -> Self {
+        Self { given: 0, uses, taken: BTreeMap::new() }
+    }
+
     /// Answers a request for a token: `shown` is what it shows in its form, `key` what it has to.
     pub(crate) fn give(&mut self, form: &[u8], field: &str, key: &str, now: Timestamp) -> Response<Bytes> {
         let form = String::from_utf8_lossy(form);
@@ -92,20 +95,18 @@ impl Tokens {
         }
         self.given += 1;
         let token = format!("played-token-{}", self.given);
-        self.taken.retain(|_, until| *until > now);
-        self.taken.insert(token.clone(), now.plus_seconds(TOKEN_LIVES_S));
+        self.taken.retain(|_, (until, _)| *until > now);
+        self.taken.insert(token.clone(), (now.plus_seconds(TOKEN_LIVES_S), 0));
         let token = json!({ "access_token": token, "token_type": "Bearer", "expires_in": TOKEN_LIVES_S });
         answer(StatusCode::OK, &token)
     }
 
     /// Whether a request shows one that is taken.
-    pub(crate) fn take(&self, request: &Request<Bytes>, now: Timestamp) -> bool {
+    pub(crate) fn take(&mut self, request: &Request<Bytes>, now: Timestamp) -> bool {
         let token = shown(request, AUTHORIZATION.as_str()).and_then(|shown| shown.strip_prefix("Bearer "));
-        token.and_then(|token| self.taken.get(token)).is_some_and(|until| *until > now)
-    }
-
-    pub(crate) fn end(&mut self) {
-        self.taken.clear();
+        let Some((until, times)) = token.and_then(|token| self.taken.get_mut(token)) else { return false };
+        *times = times.saturating_add(1);
+        *until > now && self.uses.is_none_or(|uses| *times <= uses)
     }
 }
 

@@ -24,9 +24,9 @@ pub(in crate::adgem) struct Api {
 }
 
 impl Api {
-    pub(in crate::adgem) fn new(key: &[u8]) -> Self {
+    pub(in crate::adgem) fn new(key: &[u8], token_uses: Option<u32>) -> Self {
         let (key, limit) = (api_call::escaped(key), inquiry::limit(key));
-        Self { key, limit, tokens: Tokens::default(), offers: Newest::new() }
+        Self { key, limit, tokens: Tokens::new(token_uses), offers: Newest::new() }
     }
 
     fn list(&self, request: &Request<Bytes>) -> Response<Bytes> {
@@ -86,9 +86,5 @@ impl PlayedApi for Api {
             (&Method::GET, "/v1/offers") => self.list(request),
             _ => refuse(StatusCode::NOT_FOUND),
         }
-    }
-
-    fn end_tokens(&mut self) {
-        self.tokens.end();
     }
 }

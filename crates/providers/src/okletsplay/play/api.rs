@@ -28,11 +28,11 @@ pub(in crate::okletsplay) struct Api {
 }
 
 impl Api {
-    pub(in crate::okletsplay) fn new(key: &[u8]) -> Self {
+    pub(in crate::okletsplay) fn new(key: &[u8], token_uses: Option<u32>) -> Self {
         Self {
             secret: api_call::escaped(key),
             limit: pull::limit(key),
-            tokens: Tokens::default(),
+            tokens: Tokens::new(token_uses),
             matches: Newest::new(),
             canceled: BTreeSet::new(),
             results: BTreeMap::new(),
@@ -110,10 +110,6 @@ impl PlayedApi for Api {
             (&Method::POST, finish::PATH) => self.finish(request),
             _ => refuse(StatusCode::NOT_FOUND),
         }
-    }
-
-    fn end_tokens(&mut self) {
-        self.tokens.end();
     }
 }
 
