@@ -7,7 +7,8 @@ use matchpurse_settings::{ConfigFiles, Settings};
 
 use crate::api::Api;
 
-/// What is taken over: who may ask, and how much; the keys by which providers are asked. And what the API does not read.
+/// What is taken over: who may ask, and how much; by which keys and options providers are asked about match tokens. And
+/// what the API does not read.
 const NOT_FOR_THE_NEXT_START: [&str; 12] = [
     "api.tokens",
     "api.requests_per_second",

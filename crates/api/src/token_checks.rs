@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use matchpurse_domain::ids::SourceName;
 use matchpurse_provider_calls::{CallError, Caller};
-use matchpurse_providers::{
-    AccessToken, AdapterSettings, ApiError, Keys, MatchTokenInfo, MatchTokens, Provider, SettingsError,
-};
+use matchpurse_providers::{AccessToken, ApiError, MatchTokenInfo, MatchTokens, Provider, SettingsError};
 use matchpurse_reading::{adapter_settings, api_keys};
 use matchpurse_service_kit::config::{ConfigError, Problem, Reason, join};
 use matchpurse_service_kit::http_client::{HttpClient, HttpClientOptions, HttpError};
@@ -37,15 +35,9 @@ const USER_AGENT: &str = concat!("Matchpurse/", env!("CARGO_PKG_VERSION"));
 pub(crate) struct TokenChecks {
     client: HttpClient,
     store: Store,
-    /// Which sources there are, with everything but their keys, is what it was at the start.
-    sources: Vec<Configured>,
+    /// Which sources there are, and of which provider, is what it was at the start.
+    sources: Vec<(SourceName, &'static dyn Provider)>,
     current: RwLock<BTreeMap<SourceName, Arc<TokenCheck>>>,
-}
-
-struct Configured {
-    source: SourceName,
-    adapter: &'static dyn Provider,
-    settings: AdapterSettings,
 }
 
 /// One of them.
@@ -73,33 +65,34 @@ impl TokenChecks {
         })?;
         let sources = settings.sources.iter().filter_map(|(name, source)| {
             // Whose provider nobody knows is the ingress's to refuse.
-            let adapter = matchpurse_providers::by_id(source.provider())?;
-            Some(Configured { source: name.clone(), adapter, settings: adapter_settings(source) })
+            Some((name.clone(), matchpurse_providers::by_id(source.provider())?))
         });
         Ok(Self { client, store, sources: sources.collect(), current: RwLock::default() })
     }
 
-    /// Asks with the keys of these settings from now on; before that, nobody can be asked.
+    /// Asks by the keys and options of these settings from now on; before that, nobody can be asked.
     ///
     /// # Errors
     /// [`ConfigError::Problems`], with the problems of all sources; then everything is as before.
     pub(crate) fn take_over(&self, settings: &Settings) -> Result<(), ConfigError> {
         let (mut problems, mut current) = (Vec::new(), BTreeMap::new());
-        for Configured { source, adapter, settings: adapted } in &self.sources {
-            let keys = settings.sources.get(source).map_or_else(Keys::default, api_keys);
-            match adapter.match_tokens(adapted, &keys) {
+        for (name, adapter) in &self.sources {
+            let source = settings.sources.get(name).filter(|source| source.provider() == adapter.id());
+            let Some(source) = source else { continue };
+            let (adapted, keys) = (adapter_settings(source), api_keys(source));
+            match adapter.match_tokens(&adapted, &keys) {
                 // Where nobody checks tokens, other programs have the key and this one need not.
                 Ok(None) | Err(SettingsError::NoApiKey { .. }) => {}
                 Ok(Some(tokens)) => {
                     let (client, store) = (self.client.clone(), self.store.clone());
-                    let caller = Caller::new(source.as_str(), &*tokens, client, store, CALL_TIME_LIMIT);
-                    let inquiries = adapter.inquiries(adapted, &keys).ok().flatten();
+                    let caller = Caller::new(name.as_str(), &*tokens, client, store, CALL_TIME_LIMIT);
+                    let inquiries = adapter.inquiries(&adapted, &keys).ok().flatten();
                     let asks_by_player = inquiries.is_some_and(|asked| asked.tells_of_one_player(now()));
                     let check = TokenCheck { caller, tokens, prepared: OnceCell::new(), asks_by_player };
-                    current.insert(source.clone(), Arc::new(check));
+                    current.insert(name.clone(), Arc::new(check));
                 }
                 Err(error) => {
-                    let key = join("sources", source.as_str());
+                    let key = join("sources", name.as_str());
                     problems.push(Problem { key, origin: None, reason: Reason::Invalid(error.to_string()) });
                 }
             }

@@ -106,8 +106,8 @@ pub async fn open(client: &Client, question: &Question, due_at: Timestamp) -> Re
     Ok(())
 }
 
-/// Notes a question that is to be asked at once, and again until `until`, although nothing that is known gives a reason for
-/// it. Whoever asks it just now has lost it: what is answered there may be from before.
+/// Notes a question that is to be asked at once, and again until `until`, although nothing that is known gives a
+/// reason for it. Whoever asks it just now has lost it: what is answered there may be from before.
 ///
 /// # Errors
 /// [`crate::Error`].
