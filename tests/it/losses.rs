@@ -90,7 +90,6 @@ async fn what_is_lost_is_asked_for_until_everything_is_as_the_providers_know_it(
     let outcome = play(&plan, &PlayOptions { apis: Some(apis.clone()), ..target }, |_| {}).await?;
     ensure!(outcome.report.is_as_planned() && outcome.report.lost > 0, "{:?}", outcome.report);
     let expected = plan.expected_after(&outcome.accepted);
-    let undecided: usize = expected.undecided.values().map(std::collections::BTreeSet::len).sum();
     let file = system.folder().join("expected.json");
     std::fs::write(&file, serde_json::to_string(&expected)?)?;
     let (config, file) = (system.config().to_str().context("no text")?, file.to_str().context("no text")?);
@@ -122,7 +121,7 @@ async fn what_is_lost_is_asked_for_until_everything_is_as_the_providers_know_it(
     for (source, came) in &figures {
         ensure!(came.answered > 0 && came.beyond == 0, "{source}: {came:?}");
     }
-    eprintln!("{losses:?}, {undecided} things are left undecided, {figures:?}");
+    eprintln!("{losses:?}, {figures:?}");
     system.sound_and_silent().await?;
     serving.abort();
     system.stop().await

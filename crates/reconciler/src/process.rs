@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use matchpurse_bus::{RabbitPublisher, State, Status};
+use matchpurse_bus::{RabbitPublisher, Status};
 use matchpurse_service_kit::admin::AdminServer;
 use matchpurse_service_kit::health::{Check, Health};
 use matchpurse_service_kit::{healthcheck, metrics, shutdown, telemetry, trace};
@@ -64,8 +64,8 @@ pub async fn serve(settings: Settings, files: ConfigFiles) -> Result<()> {
 async fn watch_broker(status: Status, check: Check) {
     let mut changes = status.subscribe();
     loop {
-        let State { connected, blocked, problem, .. } = changes.borrow_and_update().clone();
-        match (connected && !blocked, problem.as_str()) {
+        let problem = changes.borrow_and_update().problem.clone();
+        match (status.can_publish(), problem.as_str()) {
             (true, _) => check.ready(),
             (false, "") => check.not_ready("not connected yet"),
             (false, problem) => check.not_ready(problem),

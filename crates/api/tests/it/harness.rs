@@ -125,3 +125,11 @@ pub(crate) fn deposit(path: &str, key: &str, minor_units: i64) -> Request {
     request.headers.push(("idempotency-key".to_owned(), key.as_bytes().to_vec()));
     request
 }
+
+/// Waits until the admin port shows this line among the metrics.
+pub(crate) async fn shown(admin: &str, line: &str) -> Result<()> {
+    while !Request::new("GET", "/metrics", b"").send(admin).await?.body.lines().any(|found| found == line) {
+        tokio::task::yield_now().await;
+    }
+    Ok(())
+}

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::events::of_kind;
-use crate::harness::{ANN, Api, SETTINGS, WRITER, on, request};
+use crate::harness::{ANN, Api, SETTINGS, WRITER, on, request, shown};
 use crate::http::{Answer, Request};
 use crate::script::Script;
 
@@ -276,18 +276,7 @@ async fn a_key_is_exchanged_while_it_serves() -> Result<()> {
     let (admin, stop) = (admin.to_string(), CancellationToken::new());
     let running = tokio::spawn(application.run_until_stopped(stop.clone()));
     let ask = async || anyhow::Ok(outcome(&check(WRITER, "arena", MATCH_TOKEN).send(&address).await?));
-    let metric = async |line: &str| -> Result<()> {
-        while !Request::new("GET", "/metrics", b"")
-            .send(&admin)
-            .await?
-            .body
-            .lines()
-            .any(|found| found == line)
-        {
-            tokio::task::yield_now().await;
-        }
-        Ok(())
-    };
+    let metric = async |line: &str| shown(&admin, line).await;
     let last_key = || shown_keys.lock().unwrap().last().cloned().unwrap_or_default();
     assert_eq!(ask().await?, "422 no-match-tokens");
     std::fs::write(&config.0, text("first-key"))?;

@@ -12,8 +12,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{ANN, SETTINGS, deposit, on, request};
-use crate::http::Request;
+use crate::harness::{ANN, SETTINGS, deposit, on, request, shown};
 
 /// A configuration file that goes with the test.
 struct File(PathBuf);
@@ -52,18 +51,7 @@ async fn tokens_are_changed_while_it_serves() -> Result<()> {
     let stop = CancellationToken::new();
     let running = tokio::spawn(application.run_until_stopped(stop.clone()));
     let admin = admin.to_string();
-    let metric = async |line: &str| -> Result<()> {
-        while !Request::new("GET", "/metrics", b"")
-            .send(&admin)
-            .await?
-            .body
-            .lines()
-            .any(|found| found == line)
-        {
-            tokio::task::yield_now().await;
-        }
-        Ok(())
-    };
+    let metric = async |line: &str| shown(&admin, line).await;
     let status = async |secret: &str| {
         anyhow::Ok(request(secret, "GET", "/v1/anomalies", "").send(&address).await?.status)
     };

@@ -41,12 +41,15 @@ impl Api {
 
     /// A match that is neither called off nor over.
     fn open(&self, id: &str) -> Option<&Value> {
-        let over = self.canceled.contains(id) || self.results.contains_key(id);
-        self.matches.get(id).filter(|_| !over)
+        self.matches.get(id).filter(|_| !self.is_over(id))
+    }
+
+    fn is_over(&self, id: &str) -> bool {
+        self.canceled.contains(id) || self.results.contains_key(id)
     }
 
     fn list(&self, user: Option<&str>) -> Response<Bytes> {
-        let open = self.matches.all().filter_map(|(id, _)| self.open(id));
+        let open = self.matches.all().filter(|(id, _)| !self.is_over(id)).map(|(_, told)| told);
         let theirs = open.filter(|told| user.is_none_or(|user| plays(told, user)));
         answer(StatusCode::OK, &Value::Array(theirs.take(pull::MATCHES_MAX).cloned().collect()))
     }
